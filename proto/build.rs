@@ -21,6 +21,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("callboard.binpb"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()
+        // The generated `connect` constructors would clash with HostService.Connect; channels are made by hand anyway.
+        .build_transport(false)
         .bytes(".")
         .compile_fds(descriptors)?;
     Ok(())
