@@ -1,1 +1,99 @@
-//! Placeholder.
+//! Durability of actor state, without a database: the [`StateStore`] contract, its records, a memory store for tests
+//! and the conformance suite that every implementation passes.
+//!
+//! The data plane's commit writer is the only caller of [`StateStore::commit`]. Nothing here is called on a task that a
+//! request can cancel.
+
+pub mod record;
+
+pub use record::{
+    ActorCommit, ActorRecord, ActorSummary, CommitBatch, InboxInsert, InboxRow, ShardClaim,
+    SpillPack, StateBlob, Verdict,
+};
+
+use async_trait::async_trait;
+use callboard_types::{ActorId, Epoch, Millis, ShardId};
+
+/// Why a store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing was changed, and the same request may succeed later: locked, out of space, out of reach.
+    #[error("the store is not available: {0}. Nothing was changed; the request is repeated")]
+    Unavailable(String),
+    /// The connection was lost while a commit was under way: it may have happened or not.
+    #[error("the outcome of a commit is not known: {0}")]
+    OutcomeUnknown(String),
+    /// The store can no longer be trusted (an I/O or fsync error, a corrupt file, a lost lock): the node must stop.
+    #[error("the store failed for good: {0}. The node stops; restart it when the cause is mended")]
+    Fatal(String),
+    /// The store was opened wrongly: weak durability settings, a newer schema, another cluster's data, a taken lock.
+    #[error("the store cannot be used: {0}")]
+    Refused(String),
+}
+
+/// What claiming a shard led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// The fence row now holds the claimed epoch. Outcomes of calls created before `low_water` may be gone.
+    Held {
+        /// Only rises.
+        low_water: Millis,
+    },
+    /// The fence row holds a higher epoch: somebody else owns the shard.
+    Lost {
+        /// The epoch in the row.
+        stored: Epoch,
+    },
+}
+
+/// Keeps actors, their outcomes and their accepted calls.
+///
+/// # Contract
+/// * Keys are compared byte for byte; two different [`ActorId`]s never share a row.
+/// * [`commit`](Self::commit) is atomic over everything that it reports as [`Verdict::Committed`], and durable on
+///   return: it survives loss of power. Items that lost their fence or do not fit the stored revision are left out and
+///   reported; the rest of the batch is committed all the same.
+/// * A batch holds at most one [`ActorCommit`] per actor.
+/// * A shard is claimed before anything of it is loaded or committed, in its own committed transaction.
+/// * An error of kind [`Error::Unavailable`] means that nothing of the batch was changed.
+#[async_trait]
+pub trait StateStore: Send + Sync + 'static {
+    /// Raises the fence rows of shards to the given epochs. One answer per claim, in order. Claiming the epoch that is
+    /// already held is a success.
+    async fn claim(&self, claims: &[ShardClaim]) -> Result<Vec<Claimed>, Error>;
+
+    /// Commits a batch. One verdict per item of `batch.actors`, then one per item of `batch.inbox`.
+    async fn commit(&self, batch: CommitBatch) -> Result<Vec<Verdict>, Error>;
+
+    /// Reads actors. One answer per id, in order; `None` if the actor has no row.
+    async fn load(&self, ids: &[ActorId]) -> Result<Vec<Option<ActorRecord>>, Error>;
+
+    /// Reads the spilled packs that may hold an outcome of a call created at the given time, per query in order.
+    async fn spilled(&self, queries: &[(ActorId, Millis)])
+    -> Result<Vec<Vec<bytes::Bytes>>, Error>;
+
+    /// Reads accepted calls of a shard with a sequence above `after`, in sequence, at most `limit`.
+    async fn inbox(
+        &self,
+        shard: &ShardId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<InboxRow>, Error>;
+
+    /// Raises the low-water time of shards, fenced like a commit. It never goes down.
+    async fn raise_low_water(&self, claims: &[ShardClaim], to: Millis) -> Result<(), Error>;
+
+    /// Drops outcomes that lie below every shard's low-water time, a bounded piece at a time. True if there may be
+    /// more to drop.
+    async fn expire(&self) -> Result<bool, Error>;
+
+    /// Lists actors of a type by key, from above `after`, with the prefix, at most `limit`.
+    async fn list(
+        &self,
+        system: &str,
+        actor_type: &str,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<ActorSummary>, Error>;
+}

@@ -1,1 +1,21 @@
-//! Placeholder.
+//! Callboard's vocabulary: names, numbers, limits, errors and the view that both planes share.
+//!
+//! No runtime, no transport, no database. Everything in `server/` may depend on this crate; it depends on nothing of
+//! ours. Words are used as `server/ARCHITECTURE.md` defines them.
+
+pub mod actor_id;
+pub mod clock;
+pub mod definition;
+pub mod error;
+pub mod limits;
+pub mod number;
+pub mod shard;
+pub mod view;
+
+pub use actor_id::ActorId;
+pub use clock::{Millis, Tick};
+pub use definition::{Action, Durability, Kind, TypeDefinition};
+pub use error::{CallError, ErrorKind, Retry};
+pub use number::{Epoch, NodeId, Revision, SessionId};
+pub use shard::{ShardId, shard_of};
+pub use view::{ClusterView, NodeView, ShardOwner, TypeView};

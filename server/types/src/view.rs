@@ -1,0 +1,133 @@
+//! The node's local copy of what the cluster agreed on. The one thing that both planes look at.
+//!
+//! The control plane publishes a new `Arc<ClusterView>` on a watch after each change it applied; the data plane reads
+//! the newest one and never waits for consensus to route a call.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    definition::TypeDefinition,
+    number::{Epoch, NodeId},
+    shard::{ShardId, shard_of},
+};
+
+/// One version of what the cluster agreed on.
+#[derive(Clone, Debug, Default)]
+pub struct ClusterView {
+    /// Rises with each change.
+    pub version: u64,
+    /// The cluster's name; a UUID drawn at bootstrap. Empty before the first membership is known.
+    pub cluster_id: String,
+    /// The node that holds this copy.
+    pub node: NodeId,
+    /// The leader of the control plane, if one is known.
+    pub leader: Option<NodeId>,
+    /// The control plane's term.
+    pub term: u64,
+    /// The nodes by id.
+    pub nodes: Vec<NodeView>,
+    /// The systems' names in order.
+    pub systems: Vec<Arc<str>>,
+    /// The types, sorted by system and name.
+    pub types: Vec<Arc<TypeView>>,
+    /// Where in `types` a (system, type) stands.
+    pub index: TypeIndex,
+}
+
+/// Finds a type by its names without building a key.
+#[derive(Clone, Debug, Default)]
+pub struct TypeIndex(HashMap<Arc<str>, HashMap<Arc<str>, usize>>);
+
+/// One node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeView {
+    /// Its number.
+    pub id: NodeId,
+    /// host:port of its gateway.
+    pub address: String,
+    /// True if it votes.
+    pub voter: bool,
+}
+
+/// One registered type.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TypeView {
+    /// A number for the type, never used for another one in the life of the cluster.
+    pub id: u32,
+    /// Its system.
+    pub system: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it is and does.
+    pub definition: TypeDefinition,
+    /// Names its descriptor set; empty if it has none.
+    pub descriptor_hash: Arc<str>,
+    /// The descriptor set; empty if it has none.
+    pub descriptor_set: Arc<[u8]>,
+    /// The owner of each shard.
+    pub shards: Arc<[ShardOwner]>,
+}
+
+/// Who owns a shard, and since which epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ShardOwner {
+    /// The owner; [`NodeId::ZERO`] if nobody is.
+    pub node: NodeId,
+    /// Raised each time the shard changes owner.
+    pub epoch: Epoch,
+}
+
+impl ClusterView {
+    /// Finds a type.
+    #[must_use]
+    pub fn type_of(&self, system: &str, actor_type: &str) -> Option<&Arc<TypeView>> {
+        self.index
+            .0
+            .get(system)?
+            .get(actor_type)
+            .map(|at| &self.types[*at])
+    }
+
+    /// True if the system exists.
+    #[must_use]
+    pub fn has_system(&self, system: &str) -> bool {
+        self.systems
+            .binary_search_by(|name| name.as_ref().cmp(system))
+            .is_ok()
+    }
+
+    /// Puts types in order and rebuilds the index. The publisher calls it once per version.
+    pub fn set_types(&mut self, mut types: Vec<Arc<TypeView>>) {
+        types.sort_by(|a, b| (&a.system, &a.name).cmp(&(&b.system, &b.name)));
+        self.index = TypeIndex::default();
+        for (at, view) in types.iter().enumerate() {
+            let by_name = self.index.0.entry(Arc::clone(&view.system)).or_default();
+            by_name.insert(Arc::clone(&view.name), at);
+        }
+        self.types = types;
+    }
+}
+
+impl TypeView {
+    /// The shard of a key.
+    ///
+    /// # Panics
+    /// If the type has no shards, which registration rules out.
+    #[must_use]
+    pub fn shard_of(&self, key: &str) -> u32 {
+        shard_of(
+            key,
+            u32::try_from(self.shards.len()).expect("at most SHARDS_MAX shards"),
+        )
+    }
+
+    /// Names a shard of this type.
+    #[must_use]
+    pub fn shard_id(&self, number: u32) -> ShardId {
+        ShardId {
+            system: Arc::clone(&self.system),
+            actor_type: Arc::clone(&self.name),
+            number,
+        }
+    }
+}
