@@ -1,0 +1,45 @@
+//! Python: descriptor modules with stubs, clients, actor classes and definitions.
+
+use super::{Language, Options, OutputFile};
+use crate::{error::Error, model::Model, names};
+
+/// The Python back end.
+#[derive(Debug, Clone, Copy)]
+pub struct Python;
+
+impl Language for Python {
+    fn name(&self) -> &'static str {
+        "python"
+    }
+
+    fn action_name(&self, rpc: &str) -> String {
+        names::snake(rpc)
+    }
+
+    fn taken_actions(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
+    fn field_name(&self, field: &str) -> String {
+        field.to_owned()
+    }
+
+    fn type_name(&self, outer: &[String], name: &str) -> String {
+        outer
+            .iter()
+            .map(String::as_str)
+            .chain([name])
+            .collect::<Vec<_>>()
+            .join(".")
+    }
+
+    fn service_names(&self, service: &str) -> Vec<String> {
+        ["Client", "Ref", "Actor", "Def"]
+            .map(|suffix| format!("{service}{suffix}"))
+            .to_vec()
+    }
+
+    fn generate(&self, _model: &Model, _options: &Options) -> Result<Vec<OutputFile>, Error> {
+        Ok(Vec::new())
+    }
+}
