@@ -1,0 +1,83 @@
+//! The command tree: which commands there are, and who runs them. One file per noun and verb.
+
+mod actors;
+mod completions;
+mod health;
+mod hosts;
+mod invoke;
+mod state;
+mod systems;
+mod types;
+mod version;
+
+use std::future::Future;
+
+use clap::Subcommand;
+
+use crate::{
+    args::Global,
+    failure::{Exit, Failure},
+};
+
+/// What can be asked of the binary.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Call an action of an actor
+    Invoke(invoke::InvokeArgs),
+    /// Look at actors
+    #[command(subcommand)]
+    Actors(actors::ActorsCommand),
+    /// Look at the state of actors
+    #[command(subcommand)]
+    State(state::StateCommand),
+    /// Look at the actor types that hosts registered
+    #[command(subcommand)]
+    Types(types::TypesCommand),
+    /// Look at systems, the groups that actors belong to
+    #[command(subcommand)]
+    Systems(systems::SystemsCommand),
+    /// Look at the host processes that are connected
+    #[command(subcommand)]
+    Hosts(hosts::HostsCommand),
+    /// Ask whether a node serves
+    Health(health::HealthArgs),
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsArgs),
+    /// Print the versions of this binary and of the protocol
+    Version,
+}
+
+// === impl Command ===
+
+impl Command {
+    /// Runs the command to its end.
+    pub(crate) fn run(self, global: &Global) -> Result<(), Failure> {
+        match self {
+            Self::Invoke(args) => client(args.run(global)),
+            Self::Actors(command) => client(command.run(global)),
+            Self::State(command) => client(command.run(global)),
+            Self::Types(command) => client(command.run(global)),
+            Self::Systems(command) => client(command.run(global)),
+            Self::Hosts(command) => client(command.run(global)),
+            Self::Health(args) => client(args.run(global)),
+            Self::Completions(args) => args.run(global),
+            Self::Version => version::run(global),
+        }
+    }
+}
+
+/// Runs a client command on a runtime of its own, until it ends or the user interrupts it.
+fn client(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        tokio::select! {
+            result = command => result,
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted?;
+                Err(Failure::new(Exit::Interrupted, "INTERRUPTED", "interrupted"))
+            }
+        }
+    })
+}
