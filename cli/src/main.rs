@@ -1,8 +1,8 @@
 //! The one binary of Callboard: the node (`dev`, `serve`), the code generator (`gen`) and the client commands.
 //!
 //! The client commands know nothing that an API does not offer: they speak `callboard.gateway.v1`,
-//! `callboard.control.v1` and `grpc.health.v1`. Data goes to stdout, talk to stderr, and the exit code says what kind of
-//! failure it was (see `failure`).
+//! `callboard.control.v1` and `grpc.health.v1`. Data goes to stdout, talk to stderr, and the exit code says what kind
+//! of failure it was (see `failure`).
 
 mod actor_ref;
 mod args;

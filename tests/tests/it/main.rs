@@ -1,1 +1,3 @@
-fn main() {}
+//! Tests of the whole: each module tells the stories of one surface, over the real binary and real processes.
+
+mod tidy;
