@@ -15,6 +15,7 @@ const DEFAULT_SERVER: &str = "127.0.0.1:7070";
 
 /// Flags that every command takes, before or after its name.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// How data is printed on stdout
     #[arg(

@@ -2,6 +2,7 @@
 
 mod actors;
 mod completions;
+mod generate;
 mod health;
 mod hosts;
 mod invoke;
@@ -12,6 +13,7 @@ mod version;
 
 use std::future::Future;
 
+use callboard_sdk_gen::cli::GenArgs;
 use clap::Subcommand;
 
 use crate::{
@@ -41,6 +43,10 @@ pub(crate) enum Command {
     Hosts(hosts::HostsCommand),
     /// Ask whether a node serves
     Health(health::HealthArgs),
+    /// Generate typed clients and actor classes from proto files
+    // -o means the output format in every command, so the folder has only its long name here.
+    #[command(name = "gen", mut_arg("out", |out| out.short(None)))]
+    Generate(GenArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
     /// Print the versions of this binary and of the protocol
@@ -60,6 +66,7 @@ impl Command {
             Self::Systems(command) => client(command.run(global)),
             Self::Hosts(command) => client(command.run(global)),
             Self::Health(args) => client(args.run(global)),
+            Self::Generate(args) => generate::run(&args, global),
             Self::Completions(args) => args.run(global),
             Self::Version => version::run(global),
         }

@@ -6,6 +6,7 @@
     missing_docs,
     unreachable_pub,
     clippy::all,
+    clippy::allow_attributes_without_reason,
     rustdoc::all,
     reason = "the code is generated; the documentation stands in the .proto files and is copied where protobuf allows"
 )]
