@@ -4,6 +4,10 @@
 //! The data plane's commit writer is the only caller of [`StateStore::commit`]. Nothing here is called on a task that a
 //! request can cancel.
 
+#[cfg(feature = "test-util")]
+pub mod conformance;
+#[cfg(feature = "test-util")]
+pub mod memory;
 pub mod record;
 
 pub use record::{
