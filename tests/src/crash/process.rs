@@ -1,0 +1,172 @@
+//! The processes that are killed: a node on a data folder and its hosts. A handle that is dropped kills its process.
+
+use std::{
+    fs::File,
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use rand::Rng;
+use tokio::process::{Child, Command};
+
+use super::Error;
+
+/// Where ports are looked for: below the range from which the kernel takes ports for outgoing connections, so that a
+/// client of a killed node cannot take its port, or connect to itself on it.
+const PORTS: std::ops::Range<u16> = 18_000..32_000;
+
+/// How long to wait for a process that was killed.
+const REAP_MAX: Duration = Duration::from_secs(10);
+
+/// A node that is started on the same folder and ports again and again.
+pub struct Node {
+    bin: PathBuf,
+    data: PathBuf,
+    log: PathBuf,
+    port: u16,
+    admin_port: u16,
+    child: Option<Child>,
+}
+
+impl Node {
+    /// A node that is not yet started. Its log goes beside its data.
+    pub fn new(bin: &Path, data: &Path, log: &Path) -> Result<Self, Error> {
+        Ok(Self {
+            bin: bin.into(),
+            data: data.into(),
+            log: log.into(),
+            port: free_port()?,
+            admin_port: free_port()?,
+            child: None,
+        })
+    }
+
+    /// host:port of its gateway.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Starts it. It does not yet serve on return.
+    pub fn start(&mut self) -> Result<(), Error> {
+        let mut command = Command::new(&self.bin);
+        command
+            .arg("dev")
+            .args(["--port", &self.port.to_string()])
+            .args(["--admin-port", &self.admin_port.to_string()])
+            .arg("--data")
+            .arg(&self.data);
+        self.child = Some(spawn(command, &self.log)?);
+        Ok(())
+    }
+
+    /// Kills it with SIGKILL and waits until the kernel has taken it away.
+    pub async fn kill(&mut self) -> Result<(), Error> {
+        kill(&mut self.child, "the node").await
+    }
+
+    /// Fails if the node ended by itself, with the end of its log.
+    pub fn check_alive(&mut self) -> Result<(), Error> {
+        let Some(child) = &mut self.child else {
+            return Ok(());
+        };
+        match child
+            .try_wait()
+            .map_err(Error::io("looking for the node"))?
+        {
+            None => Ok(()),
+            Some(status) => Err(Error::failed(format!(
+                "the node ended by itself ({status}); the end of its log:\n{}",
+                self.log_tail()
+            ))),
+        }
+    }
+
+    /// The last lines of the node's log.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        let text = std::fs::read(&self.log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<_> = text.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+}
+
+/// A ledger host that is started again and again.
+pub struct Host {
+    bin: PathBuf,
+    server: String,
+    log: PathBuf,
+    child: Option<Child>,
+}
+
+impl Host {
+    /// A host that is not yet started.
+    #[must_use]
+    pub fn new(bin: &Path, server: &str, log: &Path) -> Self {
+        Self {
+            bin: bin.into(),
+            server: server.into(),
+            log: log.into(),
+            child: None,
+        }
+    }
+
+    /// Starts it.
+    pub fn start(&mut self) -> Result<(), Error> {
+        let mut command = Command::new(&self.bin);
+        command.args(["host", "--server", &self.server]);
+        self.child = Some(spawn(command, &self.log)?);
+        Ok(())
+    }
+
+    /// Kills it with SIGKILL.
+    pub async fn kill(&mut self) -> Result<(), Error> {
+        kill(&mut self.child, "a host").await
+    }
+}
+
+fn spawn(mut command: Command, log: &Path) -> Result<Child, Error> {
+    let output = File::options()
+        .create(true)
+        .append(true)
+        .open(log)
+        .map_err(Error::io(format!("opening {}", log.display())))?;
+    let errors = output.try_clone().map_err(Error::io("opening a log"))?;
+    let program = command
+        .as_std()
+        .get_program()
+        .to_string_lossy()
+        .into_owned();
+    command
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(errors)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(Error::io(format!("starting {program}")))
+}
+
+async fn kill(child: &mut Option<Child>, what: &str) -> Result<(), Error> {
+    let Some(mut child) = child.take() else {
+        return Ok(());
+    };
+    match tokio::time::timeout(REAP_MAX, child.kill()).await {
+        Ok(killed) => killed.map_err(Error::io(format!("killing {what}"))),
+        Err(_) => Err(Error::failed(format!(
+            "{what} is still there after SIGKILL"
+        ))),
+    }
+}
+
+fn free_port() -> Result<u16, Error> {
+    for _ in 0..100 {
+        let port = rand::rng().random_range(PORTS);
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(Error::failed("no free port was found on loopback"))
+}
