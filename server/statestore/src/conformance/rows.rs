@@ -88,7 +88,7 @@ pub async fn many_mismatches_in_a_large_batch_are_all_found(fixture: &mut impl F
     let key = |n: u64| format!("actor-{n:04}");
     let first = |n| turn(&key(n), 0, b"first");
     commit(&store, (0..300).map(first).collect()).await;
-    let second = |n: u64| turn(&key(n), if n % 2 == 0 { 1 } else { 0 }, b"second");
+    let second = |n: u64| turn(&key(n), 1 - n % 2, b"second");
     let batch = CommitBatch {
         actors: (0..300).map(second).collect(),
         inbox: vec![],

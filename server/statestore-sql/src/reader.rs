@@ -1,0 +1,249 @@
+//! The tasks that read. Each has its own connection, so reading never waits for a commit.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
+use callboard_statestore::{ActorRecord, ActorSummary, Error, InboxRow, StateBlob};
+use callboard_types::{ActorId, Millis, Revision, ShardId, shard::key_hash};
+use sqlx::sqlite::SqliteRow;
+use tokio::sync::mpsc;
+
+use crate::{
+    health::Health,
+    lane::{Columns, Lane, Parameters, signed, unsigned},
+    ring::{self, Ring},
+    sql::{Shape, Statements, padded},
+    writer::Reply,
+};
+
+/// Keys of one statement.
+const KEYS_MAX: usize = 256;
+/// Spill lookups of one statement: a compound of that many selects, of at most 500.
+const QUERIES_MAX: usize = 32;
+
+/// What a reader is asked to do.
+#[derive(Debug)]
+pub(crate) enum Question {
+    Load(Vec<ActorId>, Reply<Vec<Option<ActorRecord>>>),
+    Spilled(Vec<(ActorId, Millis)>, Reply<Vec<Vec<Bytes>>>),
+    Inbox(ShardId, u64, usize, Reply<Vec<InboxRow>>),
+    List(Listing, Reply<Vec<ActorSummary>>),
+    Close,
+}
+
+/// Which actors to list.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    pub(crate) system: Arc<str>,
+    pub(crate) actor_type: Arc<str>,
+    pub(crate) prefix: String,
+    pub(crate) after: String,
+    pub(crate) limit: usize,
+}
+
+/// A reading connection.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    pub(crate) lane: Lane,
+    pub(crate) ring: Arc<Ring>,
+    pub(crate) statements: Statements,
+    pub(crate) health: Arc<Health>,
+}
+
+impl Reader {
+    /// Answers until nobody can ask any more or the store is closed.
+    pub(crate) async fn run(mut self, mut questions: mpsc::Receiver<Question>) -> Lane {
+        while let Some(question) = questions.recv().await {
+            match question {
+                Question::Load(ids, reply) => {
+                    let rows = self.load(&ids).await;
+                    self.answer(reply, rows);
+                }
+                Question::Spilled(queries, reply) => {
+                    let packs = self.spilled(&queries).await;
+                    self.answer(reply, packs);
+                }
+                Question::Inbox(shard, after, limit, reply) => {
+                    let rows = self.inbox(&shard, after, limit).await;
+                    self.answer(reply, rows);
+                }
+                Question::List(listing, reply) => {
+                    let rows = self.list(&listing).await;
+                    self.answer(reply, rows);
+                }
+                Question::Close => break,
+            }
+        }
+        self.lane
+    }
+
+    fn answer<T>(&self, reply: Reply<T>, answer: Result<T, Error>) {
+        if let Err(error) = &answer {
+            self.health.note(error);
+        }
+        let _gone = reply.send(answer);
+    }
+
+    async fn load(&mut self, ids: &[ActorId]) -> Result<Vec<Option<ActorRecord>>, Error> {
+        let mut found = vec![None; ids.len()];
+        let mut by_type: HashMap<_, HashMap<&str, Vec<usize>>> = HashMap::new();
+        for (at, id) in ids.iter().enumerate() {
+            let keys = by_type.entry((&id.system, &id.actor_type)).or_default();
+            keys.entry(&id.key).or_default().push(at);
+        }
+        for ((system, actor_type), wanted) in by_type {
+            // The first place of each key stands for the key.
+            let places: Vec<usize> = wanted.values().map(|places| places[0]).collect();
+            for part in places.chunks(KEYS_MAX) {
+                let keys = padded(part.len());
+                let mut parameters = Parameters::with_room(keys + 2);
+                parameters.text(system).text(actor_type);
+                for at in 0..keys {
+                    parameters.text(&ids[part[at.min(part.len() - 1)]].key);
+                }
+                let text = self.statements.get(Shape::Load { keys });
+                for row in self.lane.rows(text, parameters).await? {
+                    let record = record(&row)?;
+                    let places = wanted.get(row.text(0)?).map_or(&[][..], Vec::as_slice);
+                    for at in places {
+                        found[*at] = Some(record.clone());
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn spilled(&mut self, queries: &[(ActorId, Millis)]) -> Result<Vec<Vec<Bytes>>, Error> {
+        let mut found = vec![vec![]; queries.len()];
+        let mut by_slot: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (at, (_, created)) in queries.iter().enumerate() {
+            for slot in self.ring.candidates(*created) {
+                by_slot.entry(slot).or_default().push(at);
+            }
+        }
+        for (slot, members) in by_slot {
+            for part in members.chunks(QUERIES_MAX) {
+                let count = padded(part.len());
+                let mut parameters = Parameters::with_room(count * 10);
+                for at in 0..count {
+                    // A repeated query would repeat its answers, so padding asks for nobody.
+                    let place = part.get(at).copied();
+                    let (id, created) = &queries[place.unwrap_or(part[0])];
+                    let hash = key_hash(&id.key).cast_signed();
+                    let narrow_end = match place {
+                        Some(_) => ring::narrow_end(*created),
+                        None => i64::MIN,
+                    };
+                    let wide_from = if place.is_some() { created.0 } else { i64::MAX };
+                    parameters
+                        .number(place.map_or(-1, |place| signed(place as u64)))
+                        .number(hash)
+                        .number(created.0)
+                        .number(narrow_end)
+                        .number(hash)
+                        .number(wide_from)
+                        .number(created.0)
+                        .text(&id.system)
+                        .text(&id.actor_type)
+                        .text(&id.key);
+                }
+                let text = self.statements.get(Shape::Spilled {
+                    slot,
+                    queries: count,
+                });
+                for row in self.lane.rows(text, parameters).await? {
+                    let place = usize::try_from(row.number(0)?).ok();
+                    if let Some(packs) = place.and_then(|place| found.get_mut(place)) {
+                        packs.push(row.bytes(1)?);
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn inbox(
+        &mut self,
+        shard: &ShardId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<InboxRow>, Error> {
+        let mut parameters = Parameters::with_room(5);
+        parameters
+            .text(&shard.system)
+            .text(&shard.actor_type)
+            .number(i64::from(shard.number))
+            .number(signed(after))
+            .number(signed(limit as u64));
+        let text = self.statements.get(Shape::Inbox);
+        let rows = self.lane.rows(text, parameters).await?;
+        let row = |row: &SqliteRow| {
+            Ok(InboxRow {
+                id: ActorId {
+                    system: Arc::clone(&shard.system),
+                    actor_type: Arc::clone(&shard.actor_type),
+                    key: row.text(1)?.into(),
+                },
+                sequence: unsigned(row.number(0)?),
+                call: row.bytes(2)?,
+            })
+        };
+        rows.iter().map(row).collect()
+    }
+
+    async fn list(&mut self, listing: &Listing) -> Result<Vec<ActorSummary>, Error> {
+        let after_is_excluded = listing.after >= listing.prefix;
+        let start = if after_is_excluded {
+            &listing.after
+        } else {
+            &listing.prefix
+        };
+        let mut parameters = Parameters::with_room(4);
+        parameters
+            .text(&listing.system)
+            .text(&listing.actor_type)
+            .string(start.clone())
+            .number(signed(listing.limit as u64));
+        let text = self.statements.get(Shape::List { after_is_excluded });
+        let rows = self.lane.rows(text, parameters).await?;
+        let mut summaries = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let key = row.text(0)?;
+            // Keys with the prefix stand together: the first one without it ends the listing.
+            if !key.starts_with(&listing.prefix) {
+                break;
+            }
+            summaries.push(ActorSummary {
+                id: ActorId {
+                    system: Arc::clone(&listing.system),
+                    actor_type: Arc::clone(&listing.actor_type),
+                    key: key.into(),
+                },
+                revision: Revision(unsigned(row.number(1)?)),
+                state_bytes: unsigned(row.number_if_any(3)?.unwrap_or(0)),
+                updated_at: Millis(row.number(2)?),
+            });
+        }
+        Ok(summaries)
+    }
+}
+
+fn record(row: &SqliteRow) -> Result<ActorRecord, Error> {
+    let state = match row.text_if_any(4)? {
+        Some(content_type) => Some(StateBlob {
+            content_type: content_type.to_owned(),
+            type_url: row.text(5)?.to_owned(),
+            data: row.bytes(8)?,
+        }),
+        None => None,
+    };
+    Ok(ActorRecord {
+        revision: Revision(unsigned(row.number(1)?)),
+        state,
+        tags: row.bytes(6)?,
+        outcomes: row.bytes(7)?,
+        spilled_until: Millis(row.number(3)?),
+        updated_at: Millis(row.number(2)?),
+    })
+}
