@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Host(HostArgs),
     /// The load generator.
     Load(LoadArgs),
+    /// The state store alone, committing what the data plane commits.
+    Store(StoreArgs),
 }
 
 /// Arguments of `run`.
@@ -156,4 +158,24 @@ pub(crate) struct LoadArgs {
     /// Seconds to wait for a first call to succeed before the load begins.
     #[arg(long, default_value_t = 30)]
     pub(crate) ready_seconds: u64,
+}
+
+/// Arguments of `store`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StoreArgs {
+    /// Folder of the database; it must be empty.
+    #[arg(long)]
+    pub(crate) data: PathBuf,
+    /// Producers that wait for their commit.
+    #[arg(long, default_value_t = 256)]
+    pub(crate) concurrency: usize,
+    /// Seconds before the measured time.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) warmup: u64,
+    /// Seconds of measured time.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) seconds: u64,
+    /// How many actors.
+    #[arg(long, default_value_t = 1_000)]
+    pub(crate) keys: u64,
 }

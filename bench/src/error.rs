@@ -15,6 +15,9 @@ pub(crate) enum Error {
     /// A line of another process, or a file, is not what it should be.
     #[error("cannot read JSON: {0}")]
     Json(#[from] serde_json::Error),
+    /// The state store refused.
+    #[error("the store failed: {0}")]
+    Store(String),
     /// Anything that needs a sentence.
     #[error("{0}")]
     Failed(String),

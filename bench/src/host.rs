@@ -1,7 +1,7 @@
 //! The bench host: an SDK in Rust with nothing in it but the session protocol and three small actors. What a node
 //! cannot do with this host it can do with no host.
 
-mod actors;
+pub(crate) mod actors;
 
 use callboard_proto::{
     host::v1::{

@@ -4,8 +4,8 @@
 //! # Layout
 //!
 //! - [`driver`] starts and stops the processes of each row and prints the table;
-//! - [`load`] is the generator, [`host`] the bench host, [`echo`] the baseline, [`router`] a router without actors:
-//!   each is a subcommand of its own, so that the driver can start it as a process;
+//! - [`load`] is the generator, [`host`] the bench host, [`echo`] the baseline, [`router`] a router without actors,
+//!   [`store`] the state store alone: each is a subcommand of its own, so that the driver can start it as a process;
 //! - [`measure`] and [`wire`] hold what several of them share.
 
 mod cli;
@@ -17,6 +17,7 @@ mod load;
 mod measure;
 mod payload;
 mod router;
+mod store;
 mod wire;
 
 use std::process::ExitCode;
@@ -54,6 +55,11 @@ fn dispatch(command: Command) -> Result<ExitCode, Error> {
         Command::Host(args) => serve(runtime, host::run(&args), args.until_stdin_closes),
         Command::Load(args) => {
             let report = runtime.block_on(load::run(&args))?;
+            measure::emit(&measure::Event::Done(Box::new(report)))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Store(args) => {
+            let report = runtime.block_on(store::run(&args))?;
             measure::emit(&measure::Event::Done(Box::new(report)))?;
             Ok(ExitCode::SUCCESS)
         }

@@ -35,6 +35,11 @@ pub(crate) fn opaque(data: Bytes) -> Payload {
     }
 }
 
+/// The key with a number.
+pub(crate) fn key(number: u64) -> String {
+    format!("bench-{number:08}")
+}
+
 /// Makes request ids: UUIDv7 text, from one seeded generator instead of a system call for each id.
 pub(crate) struct Ids {
     random: StdRng,

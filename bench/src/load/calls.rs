@@ -62,7 +62,7 @@ impl Calls {
         request.actor = Some(ActorId {
             system: String::new(),
             r#type: self.actor_type.clone(),
-            key: key(self.key_start + offset),
+            key: payload::key(self.key_start + offset),
         });
         Some(request)
     }
@@ -94,11 +94,6 @@ fn stride(keys: u64) -> u64 {
 /// The greatest common divisor.
 fn divisor(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { divisor(b, a % b) }
-}
-
-/// The key with a number.
-fn key(number: u64) -> String {
-    format!("bench-{number:08}")
 }
 
 #[cfg(test)]
