@@ -1,7 +1,25 @@
 //! Java: clients, actor classes and definitions over the messages that protoc generates.
+//!
+//! Each class is a file of its own, as Java wants it. Messages are protoc's; the `messages` layer only adds the gRPC
+//! method descriptors of plain services, on which the SDK is built.
 
-use super::{Language, Options, OutputFile};
-use crate::{error::Error, model::Model, names};
+mod actor;
+mod client;
+mod definition;
+mod methods;
+mod names;
+mod scope;
+
+use super::{Language, Options, OutputFile, header};
+use crate::{
+    error::{Diagnostic, Error},
+    model::{ActorSettings, File, Method, Model, Service, ServiceKind},
+    printer::Printer,
+};
+use scope::Scope;
+
+/// What the classes of an actor service are called, behind the service's name.
+const SUFFIXES: [&str; 4] = ["Client", "Ref", "Actor", "Def"];
 
 /// The Java back end.
 #[derive(Debug, Clone, Copy)]
@@ -13,15 +31,16 @@ impl Language for Java {
     }
 
     fn action_name(&self, rpc: &str) -> String {
-        names::camel(rpc)
+        names::method(rpc)
     }
 
     fn taken_actions(&self) -> &'static [(&'static str, &'static str)] {
+        // The base classes only have methods without parameters, and an action always has one: it overloads them.
         &[]
     }
 
     fn field_name(&self, field: &str) -> String {
-        names::proto_camel(field)
+        crate::names::proto_camel(field)
     }
 
     fn type_name(&self, outer: &[String], name: &str) -> String {
@@ -34,12 +53,164 @@ impl Language for Java {
     }
 
     fn service_names(&self, service: &str) -> Vec<String> {
-        ["Client", "Ref", "Actor", "Def"]
-            .map(|suffix| format!("{service}{suffix}"))
-            .to_vec()
+        SUFFIXES.map(|suffix| format!("{service}{suffix}")).to_vec()
     }
 
-    fn generate(&self, _model: &Model, _options: &Options) -> Result<Vec<OutputFile>, Error> {
-        Ok(Vec::new())
+    fn generate(&self, model: &Model, options: &Options) -> Result<Vec<OutputFile>, Error> {
+        let mut files = Vec::new();
+        let mut faults = Vec::new();
+        for file in model.targets() {
+            for service in &file.services {
+                match &service.kind {
+                    ServiceKind::Actor(settings) if options.layer.has_actors() => {
+                        check_futures(service, &mut faults);
+                        let unit = Unit {
+                            model,
+                            file,
+                            service,
+                            settings,
+                        };
+                        files.extend(unit.files());
+                    }
+                    ServiceKind::Plain if options.layer.has_messages() => {
+                        files.extend(methods::file(model, file, service));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Error::from_faults(faults)?;
+        Ok(files)
+    }
+}
+
+/// `addAsync` of rpc `Add` and the method of an rpc `AddAsync` are the same if they take the same request.
+fn check_futures(service: &Service, faults: &mut Vec<Diagnostic>) {
+    for method in &service.methods {
+        let clash = service.methods.iter().find(|other| {
+            names::method(&other.name) == format!("{}Async", names::method(&method.name))
+                && other.input == method.input
+        });
+        if let Some(other) = clash {
+            faults.push(Diagnostic::new(
+                &other.position,
+                format!(
+                    "rpc {} and the future of rpc {} would both be called {}({}) in java",
+                    other.name,
+                    method.name,
+                    names::method(&other.name),
+                    other.input
+                ),
+                "rename one of them, or give them different requests",
+            ));
+        }
+    }
+}
+
+/// One actor service on its way to Java.
+#[derive(Debug, Clone, Copy)]
+struct Unit<'a> {
+    model: &'a Model,
+    file: &'a File,
+    service: &'a Service,
+    settings: &'a ActorSettings,
+}
+
+impl Unit<'_> {
+    fn files(&self) -> Vec<OutputFile> {
+        vec![
+            self.output("Actor", actor::print),
+            self.output("Def", definition::print),
+            self.output("Client", client::print_client),
+            self.output("Ref", client::print_ref),
+        ]
+    }
+
+    fn output(
+        &self,
+        suffix: &str,
+        body: fn(&Unit<'_>, &mut Scope<'_>, &mut Printer),
+    ) -> OutputFile {
+        let mut scope = Scope::new(self.model, self.file);
+        let mut printer = Printer::new("  ");
+        body(self, &mut scope, &mut printer);
+        source(self.file, &self.class(suffix), &scope, &printer)
+    }
+
+    fn class(&self, suffix: &str) -> String {
+        format!("{}{suffix}", self.service.name)
+    }
+
+    /// What suppresses the compiler's reports about classes that the proto itself calls deprecated.
+    fn suppress(&self, scope: &mut Scope<'_>, printer: &mut Printer) {
+        let state = self.settings.state_type.iter();
+        let deprecated = state
+            .chain(
+                self.service
+                    .methods
+                    .iter()
+                    .flat_map(|m| [&m.input, &m.output]),
+            )
+            .any(|name| names::is_deprecated(self.model, name));
+        if deprecated {
+            let annotation = scope.lang("SuppressWarnings");
+            printer.line(format!("@{annotation}(\"deprecation\")"));
+        }
+    }
+
+    /// The class of the state, or the type variable that stands for it.
+    fn state(&self, scope: &mut Scope<'_>) -> String {
+        match &self.settings.state_type {
+            Some(name) => scope.message(name),
+            None => "S".to_owned(),
+        }
+    }
+
+    /// The lines that document an action, with more lines behind them.
+    fn document(&self, method: &Method, printer: &mut Printer, more: &[&str]) {
+        let mut lines = method.comments.lines();
+        if lines.is_empty() {
+            lines.push(format!("Action {}.", method.name));
+        }
+        if method.deprecated {
+            lines.extend([String::new(), "Deprecated by its proto file.".to_owned()]);
+        }
+        if !more.is_empty() {
+            lines.push(String::new());
+            lines.extend(more.iter().map(|line| (*line).to_owned()));
+        }
+        printer.comment(crate::printer::CommentStyle::JavaDoc, &lines);
+    }
+
+    /// The lines that document a class.
+    fn document_class(&self, printer: &mut Printer, what: &str) {
+        let mut lines = self.service.comments.lines();
+        if !lines.is_empty() {
+            lines.push(String::new());
+        }
+        lines.push(what.to_owned());
+        printer.comment(crate::printer::CommentStyle::JavaDoc, &lines);
+    }
+}
+
+/// A source file around a class.
+fn source(file: &File, class: &str, scope: &Scope<'_>, body: &Printer) -> OutputFile {
+    let package = &file.java.package;
+    let mut printer = Printer::new("  ");
+    printer.lines(header(&file.path).map(|line| format!("// {line}")));
+    printer.blank();
+    if !package.is_empty() {
+        printer.line(format!("package {package};")).blank();
+    }
+    printer.lines(scope.imports()).blank().append(body);
+    let folder = package.replace('.', "/");
+    let path = if folder.is_empty() {
+        format!("{class}.java")
+    } else {
+        format!("{folder}/{class}.java")
+    };
+    OutputFile {
+        path,
+        content: printer.finish(),
     }
 }

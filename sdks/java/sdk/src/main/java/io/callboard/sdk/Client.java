@@ -1,0 +1,259 @@
+package io.callboard.sdk;
+
+import io.callboard.gateway.v1.GatewayServiceMethods;
+import io.callboard.gateway.v1.GetStateRequest;
+import io.callboard.gateway.v1.GetStateResponse;
+import io.callboard.gateway.v1.InvokeMode;
+import io.callboard.gateway.v1.InvokeRequest;
+import io.callboard.gateway.v1.InvokeResponse;
+import io.callboard.gateway.v1.SpawnRequest;
+import io.callboard.gateway.v1.SpawnResult;
+import io.callboard.sdk.internal.CallFuture;
+import io.callboard.sdk.internal.ClientCore;
+import io.callboard.sdk.internal.Link;
+
+import io.callboard.sdk.internal.Replies;
+import io.callboard.sdk.internal.RequestIds;
+import io.callboard.sdk.internal.Wire;
+import io.callboard.type.v1.Payload;
+import java.time.Duration;
+import java.util.Collection;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+
+/**
+ * Calls actors from outside. One client serves a whole program and all its threads; it connects when the first call needs
+ * it and again whenever the connection is lost.
+ *
+ * <p>Each call gets a request id, which its retries share, so that an action is applied at most once however often the
+ * call is sent. Calls are retried where that is safe, with backoff, inside their timeout.
+ */
+public final class Client implements Caller, AutoCloseable {
+  private final ClientCore core;
+  private final String system;
+  private final Duration timeout;
+
+  private Client(Builder from) {
+    this.core = new ClientCore(Link.server(from.server), from.transport == Transport.STREAM);
+    this.system = from.system;
+    this.timeout = from.timeout;
+  }
+
+  /**
+   * Begins a client.
+   *
+   * @return a builder
+   */
+  public static Builder builder() {
+    return new Builder();
+  }
+
+  /**
+   * A client with defaults: the server of CALLBOARD_SERVER, or 127.0.0.1:7070.
+   *
+   * @return the client
+   */
+  public static Client connect() {
+    return builder().build();
+  }
+
+  @Override
+  public <I, O> CompletableFuture<O> callAsync(
+      ActorId target, Action<I, O> action, I argument, CallOptions options) {
+    CompletableFuture<InvokeResponse> reply =
+        invoke(target, action, argument, options, InvokeMode.INVOKE_MODE_SYNC);
+    return new CallFuture<>(reply, response -> Replies.decode(target, action, response.getPayload()));
+  }
+
+  @Override
+  public <I, O> O call(ActorId target, Action<I, O> action, I argument, CallOptions options) {
+    InvokeResponse response =
+        ClientCore.await(
+            invoke(target, action, argument, options, InvokeMode.INVOKE_MODE_SYNC),
+            target + " " + action.name());
+    return Replies.decode(target, action, response.getPayload());
+  }
+
+  /**
+   * Hands a call over without waiting for it to run.
+   *
+   * @param target whom to call
+   * @param action which action
+   * @param argument its argument
+   * @param options how to call; the timeout limits only the handing over
+   * @param <I> the type of the argument
+   * @return completes when the call is accepted
+   */
+  public <I> CompletableFuture<Accepted> tellAsync(
+      ActorId target, Action<I, ?> action, I argument, CallOptions options) {
+    CompletableFuture<InvokeResponse> reply =
+        invoke(target, action, argument, options, InvokeMode.INVOKE_MODE_ASYNC);
+    return new CallFuture<>(reply, Client::accepted);
+  }
+
+  /**
+   * Hands a call over and waits until it is accepted, but not until it has run.
+   *
+   * @param target whom to call
+   * @param action which action
+   * @param argument its argument
+   * @param options how to call; the timeout limits only the handing over
+   * @param <I> the type of the argument
+   * @return what was accepted
+   * @throws CallException if it was not
+   */
+  public <I> Accepted tell(ActorId target, Action<I, ?> action, I argument, CallOptions options) {
+    return accepted(
+        ClientCore.await(
+            invoke(target, action, argument, options, InvokeMode.INVOKE_MODE_ASYNC),
+            target + " " + action.name()));
+  }
+
+  /**
+   * Hands a call over with default options and waits until it is accepted.
+   *
+   * @param target whom to call
+   * @param action which action
+   * @param argument its argument
+   * @param <I> the type of the argument
+   * @return what was accepted
+   * @throws CallException if it was not
+   */
+  public <I> Accepted tell(ActorId target, Action<I, ?> action, I argument) {
+    return tell(target, action, argument, CallOptions.DEFAULT);
+  }
+
+  private static Accepted accepted(InvokeResponse response) {
+    return new Accepted(response.getRequestId(), response.getDurable());
+  }
+
+  /**
+   * Reads the committed state of an actor. Needs no host and does not activate the actor.
+   *
+   * @param target whose
+   * @param codec how the state is encoded, for example {@code CounterDef.DEFINITION.state()}
+   * @param <S> the type of the state
+   * @return empty if the actor never had a committed turn
+   * @throws CallException if it cannot be read
+   */
+  public <S> Optional<StoredState<S>> getState(ActorId target, Codec<S> codec) {
+    GetStateRequest request = GetStateRequest.newBuilder().setActor(Wire.actorId(target, system)).build();
+    GetStateResponse response =
+        ClientCore.await(core.query(GatewayServiceMethods.GET_STATE, request, timeout.toMillis()), "state of " + target);
+    if (!response.getExists()) {
+      return Optional.empty();
+    }
+    boolean none = response.getState().getContentType().isEmpty();
+    S state = none ? null : codec.decode(response.getState());
+    return Optional.of(new StoredState<>(state, response.getRevision(), response.getTagsMap()));
+  }
+
+  /**
+   * Activates actors without calling an action.
+   *
+   * @param targets at most 1,000 actors
+   * @throws CallException if one of them could not be activated; the others may have been
+   */
+  public void spawn(Collection<ActorId> targets) {
+    SpawnRequest.Builder request = SpawnRequest.newBuilder();
+    targets.forEach(target -> request.addActors(Wire.actorId(target, system)));
+    var response =
+        ClientCore.await(core.query(GatewayServiceMethods.SPAWN, request.build(), timeout.toMillis()), "spawn");
+    for (SpawnResult result : response.getResultsList()) {
+      if (result.hasError()) {
+        throw Wire.exception(result.getError());
+      }
+    }
+  }
+
+  private <I> CompletableFuture<InvokeResponse> invoke(
+      ActorId target, Action<I, ?> action, I argument, CallOptions options, InvokeMode mode) {
+    long createdAtMs =
+        options.createdAt().map(at -> at.toEpochMilli()).orElseGet(System::currentTimeMillis);
+    InvokeRequest.Builder request =
+        InvokeRequest.newBuilder()
+            .setActor(Wire.actorId(target, system))
+            .setAction(action.name())
+            .setRequestId(options.idempotencyKey().orElseGet(() -> RequestIds.next(createdAtMs)))
+            .setCreatedAtMs(createdAtMs)
+            .putAllMetadata(options.metadata())
+            .setMode(mode);
+    Payload payload = action.input().encode(argument);
+    if (!payload.getContentType().isEmpty()) {
+      request.setPayload(payload);
+    }
+    long timeoutMs = options.timeout().orElse(timeout).toMillis();
+    return core.invoke(
+        request.build(), target + " " + action.name(), Math.max(1, timeoutMs), options.retry());
+  }
+
+  /** Closes the connection. Calls in flight fail; their outcome is not known. */
+  @Override
+  public void close() {
+    core.close();
+  }
+
+  /** Puts a client together. */
+  public static final class Builder {
+    private String server;
+    private String system = Wire.DEFAULT_SYSTEM;
+    private Transport transport = Transport.STREAM;
+    private Duration timeout = Duration.ofSeconds(30);
+
+    private Builder() {}
+
+    /**
+     * Sets where the server listens.
+     *
+     * @param server host:port; by default the environment variable CALLBOARD_SERVER, else 127.0.0.1:7070
+     * @return this
+     */
+    public Builder server(String server) {
+      this.server = Objects.requireNonNull(server, "server");
+      return this;
+    }
+
+    /**
+     * Sets the system of actors whose id names none.
+     *
+     * @param system {@code "default"} by default
+     * @return this
+     */
+    public Builder system(String system) {
+      this.system = Objects.requireNonNull(system, "system");
+      return this;
+    }
+
+    /**
+     * Sets how calls are sent.
+     *
+     * @param transport {@link Transport#STREAM} by default
+     * @return this
+     */
+    public Builder transport(Transport transport) {
+      this.transport = Objects.requireNonNull(transport, "transport");
+      return this;
+    }
+
+    /**
+     * Sets how long calls may take that do not say otherwise.
+     *
+     * @param timeout 30 seconds by default
+     * @return this
+     */
+    public Builder timeout(Duration timeout) {
+      this.timeout = Objects.requireNonNull(timeout, "timeout");
+      return this;
+    }
+
+    /**
+     * Makes the client. It connects when the first call needs it.
+     *
+     * @return the client
+     */
+    public Client build() {
+      return new Client(this);
+    }
+  }
+}

@@ -1,0 +1,157 @@
+package io.callboard.sdk.internal;
+
+import io.callboard.gateway.v1.GatewayServiceMethods;
+import io.callboard.gateway.v1.InvokeRequest;
+import io.callboard.gateway.v1.InvokeResponse;
+import io.callboard.sdk.CallException;
+import io.grpc.CallOptions;
+import io.grpc.ClientCall;
+import io.grpc.Metadata;
+import io.grpc.MethodDescriptor;
+import io.grpc.Status;
+import java.util.ArrayDeque;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.function.BiConsumer;
+
+/** What a client does below its typed surface: starts logical calls in order, over a stream or one by one. */
+public final class ClientCore {
+  private final Link link;
+  private final StreamTransport stream;
+  private final ArrayDeque<RetryingCall<?>> starting = new ArrayDeque<>();
+  private boolean scheduled;
+  private boolean closed;
+
+  /**
+   * Prepares a client. Connects when the first call needs it.
+   *
+   * @param server host:port
+   * @param streaming true to send all calls over one stream
+   */
+  public ClientCore(String server, boolean streaming) {
+    link = new Link(server, "callboard-client");
+    stream = streaming ? new StreamTransport(link) : null;
+  }
+
+  /**
+   * Runs an action.
+   *
+   * @param request the call; its timeout is set for each attempt
+   * @param name names the call in errors
+   * @param timeoutMs how long it may take, retries included
+   * @param retry whether to retry where that is safe
+   * @return completes on the event loop, so nothing of the user's may hang on it directly
+   */
+  public CompletableFuture<InvokeResponse> invoke(
+      InvokeRequest request, String name, long timeoutMs, boolean retry) {
+    long ageMs = Math.max(0, System.currentTimeMillis() - request.getCreatedAtMs());
+    RetryingCall.Sender<InvokeResponse> sender =
+        (remainingMs, done) -> {
+          InvokeRequest attempt =
+              request.toBuilder().setTimeoutMs((int) Math.min(remainingMs, 0xFFFF_FFFFL)).build();
+          return stream != null
+              ? stream.send(attempt, done)
+              : unary(GatewayServiceMethods.INVOKE, attempt, remainingMs, done);
+        };
+    return start(new RetryingCall<>(link, name, timeoutMs, ageMs, retry, sender));
+  }
+
+  /**
+   * Calls a unary method that is safe to repeat.
+   *
+   * @param method the method
+   * @param request the request
+   * @param timeoutMs how long it may take, retries included
+   * @param <Q> the request's type
+   * @param <P> the response's type
+   * @return completes on the event loop
+   */
+  public <Q, P> CompletableFuture<P> query(MethodDescriptor<Q, P> method, Q request, long timeoutMs) {
+    RetryingCall.Sender<P> sender = (remainingMs, done) -> unary(method, request, remainingMs, done);
+    return start(new RetryingCall<>(link, method.getBareMethodName(), timeoutMs, 0, true, sender));
+  }
+
+  /** Closes the connection. Calls in flight fail. */
+  public void close() {
+    synchronized (this) {
+      closed = true;
+    }
+    link.onLoop(link::close);
+  }
+
+  private <R> CompletableFuture<R> start(RetryingCall<R> call) {
+    synchronized (this) {
+      if (closed) {
+        throw new IllegalStateException("the client is closed");
+      }
+      starting.add(call);
+      if (scheduled) {
+        return call.future();
+      }
+      scheduled = true;
+    }
+    link.nextTick(this::startAll);
+    return call.future();
+  }
+
+  private void startAll() {
+    while (true) {
+      RetryingCall<?> call;
+      synchronized (this) {
+        call = starting.poll();
+        if (call == null) {
+          scheduled = false;
+          return;
+        }
+      }
+      call.start();
+    }
+  }
+
+  private <Q, P> Runnable unary(
+      MethodDescriptor<Q, P> method, Q request, long remainingMs, BiConsumer<P, CallException> done) {
+    link.reconnectNow();
+    // A little longer than the caller waits, so that the caller's own deadline is what it sees.
+    CallOptions options =
+        CallOptions.DEFAULT.withDeadlineAfter(remainingMs + 50, TimeUnit.MILLISECONDS);
+    ClientCall<Q, P> call = link.channel().newCall(method, options);
+    call.start(
+        new ClientCall.Listener<>() {
+          private P response;
+
+          @Override
+          public void onMessage(P message) {
+            response = message;
+          }
+
+          @Override
+          public void onClose(Status status, Metadata trailers) {
+            link.onLoop(
+                () -> {
+                  if (status.isOk() && response != null) {
+                    done.accept(response, null);
+                  } else {
+                    done.accept(null, Statuses.exception(status, trailers));
+                  }
+                });
+          }
+        },
+        new Metadata());
+    call.request(2);
+    call.sendMessage(request);
+    call.halfClose();
+    return () -> call.cancel("nobody waits any longer", null);
+  }
+
+  /**
+   * Waits for a call.
+   *
+   * @param future what {@link #invoke} or {@link #query} answered
+   * @param name names the call in errors
+   * @param <R> what the call answers
+   * @return the reply
+   */
+  public static <R> R await(CompletableFuture<R> future, String name) {
+    return RetryingCall.await(future, name);
+  }
+}

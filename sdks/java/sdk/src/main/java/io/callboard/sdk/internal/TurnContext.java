@@ -1,0 +1,229 @@
+package io.callboard.sdk.internal;
+
+import io.callboard.sdk.Action;
+import io.callboard.sdk.ActorId;
+import io.callboard.sdk.CallOptions;
+import io.callboard.sdk.CancellationToken;
+import io.callboard.sdk.Context;
+import io.callboard.sdk.FencingToken;
+import io.callboard.type.v1.Payload;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.CancellationException;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.atomic.AtomicInteger;
+
+/** The context of one turn. Ends with it: later uses fail, because their effect would be lost. */
+final class TurnContext<S> implements Context<S> {
+  private final TurnInput input;
+  private final boolean readOnly;
+  private final AtomicInteger callIndex = new AtomicInteger();
+  private final boolean mutable;
+  private S state;
+  private boolean handedOut;
+  private boolean replaced;
+  private Map<String, String> changedTags;
+  private volatile boolean ended;
+
+  TurnContext(TurnInput input, S state, boolean readOnly, boolean mutable) {
+    this.input = input;
+    this.state = state;
+    this.readOnly = readOnly;
+    this.mutable = mutable;
+  }
+
+  /** Whether the action has set the state. */
+  boolean replaced() {
+    return replaced;
+  }
+
+  /** Whether the action has had a state in its hands that it could change in place. */
+  boolean exposed() {
+    return handedOut && mutable;
+  }
+
+  S finalState() {
+    return state;
+  }
+
+  /** The tags after the turn; null if unchanged. */
+  Map<String, String> finalTags() {
+    return changedTags == null || changedTags.equals(input.tags()) ? null : changedTags;
+  }
+
+  void end() {
+    ended = true;
+  }
+
+  private void checkOpen() {
+    if (ended) {
+      throw new IllegalStateException("the turn has ended; its context cannot be used any longer");
+    }
+  }
+
+  private void checkWritable() {
+    checkOpen();
+    if (readOnly) {
+      throw new IllegalStateException(input.turn().getAction() + " only reads and cannot change the actor");
+    }
+  }
+
+  @Override
+  public ActorId self() {
+    return input.self();
+  }
+
+  @Override
+  public Optional<ActorId> caller() {
+    return input.turn().hasCaller() ? Optional.of(Wire.actorId(input.turn().getCaller())) : Optional.empty();
+  }
+
+  @Override
+  public Map<String, String> metadata() {
+    return input.turn().getMetadataMap();
+  }
+
+  @Override
+  public Instant deadline() {
+    return input.deadline();
+  }
+
+  @Override
+  public CancellationToken cancellation() {
+    return input.token();
+  }
+
+  @Override
+  public String requestId() {
+    return input.turn().getRequestId();
+  }
+
+  @Override
+  public Instant createdAt() {
+    return Instant.ofEpochMilli(input.turn().getCreatedAtMs());
+  }
+
+  @Override
+  public int attempt() {
+    return input.turn().getAttempt();
+  }
+
+  @Override
+  public FencingToken fencingToken() {
+    return new FencingToken(input.epoch(), input.turn().getRevision());
+  }
+
+  @Override
+  public Instant now() {
+    return input.clock().instant();
+  }
+
+  @Override
+  public System.Logger log() {
+    return new TurnLogger(input);
+  }
+
+  @Override
+  public Map<String, String> tags() {
+    return Collections.unmodifiableMap(changedTags == null ? input.tags() : changedTags);
+  }
+
+  @Override
+  public S state() {
+    checkOpen();
+    handedOut = true;
+    return state;
+  }
+
+  @Override
+  public void setState(S next) {
+    checkWritable();
+    if (next == null) {
+      throw new IllegalArgumentException("the state cannot be set to null");
+    }
+    replaced = true;
+    state = next;
+  }
+
+  @Override
+  public void setTag(String name, String value) {
+    checkWritable();
+    if (changedTags == null) {
+      changedTags = new HashMap<>(input.tags());
+    }
+    changedTags.put(name, value);
+  }
+
+  @Override
+  public void removeTag(String name) {
+    checkWritable();
+    if (changedTags == null) {
+      changedTags = new HashMap<>(input.tags());
+    }
+    changedTags.remove(name);
+  }
+
+  @Override
+  public <I, O> CompletableFuture<O> callAsync(
+      ActorId target, Action<I, O> action, I argument, CallOptions options) {
+    return send(target, action, argument, options)
+        .handleAsync(
+            (reply, error) -> {
+              if (error != null) {
+                throw error instanceof CompletionException c ? c : new CompletionException(error);
+              }
+              return Replies.decode(target, action, reply);
+            },
+            input.executor());
+  }
+
+  @Override
+  public <I, O> O call(ActorId target, Action<I, O> action, I argument, CallOptions options) {
+    CompletableFuture<Payload> reply = send(target, action, argument, options);
+    try {
+      return Replies.decode(target, action, reply.get());
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new CancellationException("interrupted while waiting for " + target + " " + action.name());
+    } catch (ExecutionException e) {
+      throw unwrapped(e.getCause());
+    }
+  }
+
+  private <I, O> CompletableFuture<Payload> send(
+      ActorId target, Action<I, O> action, I argument, CallOptions options) {
+    checkOpen();
+    if (options.idempotencyKey().isPresent() || options.createdAt().isPresent()) {
+      throw new IllegalArgumentException(
+          "a call inside a turn gets its id from the turn; do not pass an idempotency key");
+    }
+    input.token().throwIfCancelled();
+    ActorId full =
+        target.system().isEmpty() ? new ActorId(self().system(), target.type(), target.key()) : target;
+    return input
+        .calls()
+        .call(
+            new CallPort.TurnCallOut(
+                callIndex.getAndIncrement(),
+                full,
+                action.name(),
+                action.input().encode(argument),
+                options.timeout().orElse(Duration.ZERO),
+                options.metadata()));
+  }
+
+  private static RuntimeException unwrapped(Throwable cause) {
+    // A fresh exception would lose the type; the trace of the waiting thread is of more use than the loop's.
+    cause.addSuppressed(new IllegalStateException("while waiting for the reply inside a turn"));
+    if (cause instanceof RuntimeException unchecked) {
+      return unchecked;
+    }
+    return new CompletionException(cause);
+  }
+}
