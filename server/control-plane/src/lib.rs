@@ -1,1 +1,27 @@
-//! Placeholder.
+//! The control plane: what the cluster agrees on, by Raft, and the view of it that every node holds.
+//!
+//! * [`machine`]: the agreed state as a pure machine. Start reading here.
+//! * `raft`: the shell around it: durable log, snapshots, network. The only place that knows openraft.
+//! * `view`: the machine's state as the [`callboard_types::ClusterView`] on a watch.
+//! * [`service`]: starts and stops all of it. [`handle`]: what the rest of the node sees.
+//! * [`grpc`]: `callboard.control.v1` for operators, and `callboard.peer.v1` between nodes.
+//!
+//! It decides who owns what; it never runs an actor, and it never imports the data plane. They meet in the view.
+
+pub mod error;
+pub mod grpc;
+pub mod handle;
+mod hosted;
+mod identity;
+pub mod machine;
+pub mod metrics;
+pub mod options;
+mod propose;
+mod raft;
+pub mod service;
+mod view;
+
+pub use error::{Error, Fatal};
+pub use handle::Handle;
+pub use options::{FirstStart, Options};
+pub use service::ControlPlane;

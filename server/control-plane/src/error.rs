@@ -1,0 +1,65 @@
+//! Why a control plane does not start, or cannot go on.
+
+use std::{io, path::PathBuf};
+
+/// Why a control plane did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The data folder cannot be used.
+    #[error("the data folder {} cannot be used: {source}", path.display())]
+    DataFolder {
+        /// The folder or the file in it.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process uses the data folder.
+    #[error("the data folder {} is in use by another process; stop it first", path.display())]
+    InUse {
+        /// The file that is held.
+        path: PathBuf,
+    },
+    /// A newer version of Callboard wrote the data folder.
+    #[error(
+        "the data folder {} has format {found}, and this version knows formats up to {known}: a newer callboard \
+         wrote it. Start that version, or a newer one; nothing was changed",
+        path.display()
+    )]
+    NewerFormat {
+        /// The folder.
+        path: PathBuf,
+        /// What it has.
+        found: u32,
+        /// What this version knows.
+        known: u32,
+    },
+    /// The data folder belongs to another node than the one that was asked for.
+    #[error(
+        "the data folder {} belongs to node {node_id} of cluster {cluster_id}; give every node a folder of its own",
+        path.display()
+    )]
+    OtherNode {
+        /// The folder.
+        path: PathBuf,
+        /// Whose it is.
+        node_id: u64,
+        /// Whose it is.
+        cluster_id: String,
+    },
+    /// A setting contradicts another one.
+    #[error("the control plane's settings do not fit together: {0}")]
+    Options(String),
+    /// It ended while it started.
+    #[error(transparent)]
+    Fatal(#[from] Fatal),
+    /// The node did not become ready in time.
+    #[error("the control plane did not become ready within {0} s; the log says what it waits for")]
+    NotReady(u64),
+}
+
+/// The control plane cannot go on, and the node must exit: what is on disk decides how it comes back.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the control plane stopped: {0}. Restart the node; if it stops again, the log says what is damaged"
+)]
+pub struct Fatal(pub String);

@@ -1,0 +1,175 @@
+//! What the cluster agrees on, as a pure replicated machine: `apply(Command) -> Applied`.
+//!
+//! Every node applies the same commands in the same order and so holds the same value. Nothing here reads a clock, draws
+//! a random number or iterates in an order that differs between processes: time and ids travel inside commands. The
+//! raft shell owns the one instance per node and calls it from one task.
+
+pub mod command;
+pub mod placement;
+pub mod stored;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use callboard_types::{CallError, ErrorKind, NodeId, TypeView};
+use serde::{Deserialize, Serialize};
+
+pub use command::Command;
+
+/// Systems of a cluster. A list of them must fit one message.
+pub const SYSTEMS_MAX: usize = 10_000;
+/// Types of a cluster. Every node keeps all of them in memory and in each snapshot.
+pub const TYPES_MAX: usize = 20_000;
+/// The system that exists from the start.
+pub const DEFAULT_SYSTEM: &str = "default";
+
+/// What came of a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// True if anything differs from before. A refused command changes nothing.
+    pub changed: bool,
+    /// Why the command was refused, if it was.
+    pub outcome: Result<(), CallError>,
+}
+
+/// The replicated state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Machine {
+    cluster_id: Arc<str>,
+    nodes: BTreeMap<NodeId, Arc<str>>,
+    systems: BTreeMap<Arc<str>, BTreeMap<Arc<str>, TypeRecord>>,
+    /// By hash. Each is kept once, however many types share it, and goes with the last of them.
+    descriptors: BTreeMap<Arc<str>, Arc<[u8]>>,
+    next_type_id: u32,
+}
+
+/// One registered type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct TypeRecord {
+    /// What nodes see of it. Shared with every view in which it is the same.
+    view: Arc<TypeView>,
+    /// The nodes to which a host of the type is connected.
+    eligible: BTreeSet<NodeId>,
+}
+
+// === impl Applied ===
+
+impl Applied {
+    /// The command was right; it changed something or found it as it should be.
+    #[must_use]
+    pub fn done(changed: bool) -> Self {
+        Self {
+            changed,
+            outcome: Ok(()),
+        }
+    }
+
+    /// The command was refused.
+    #[must_use]
+    pub fn refused(error: CallError) -> Self {
+        Self {
+            changed: false,
+            outcome: Err(error),
+        }
+    }
+}
+
+// === impl Machine ===
+
+impl Machine {
+    /// Applies one command.
+    pub fn apply(&mut self, command: Command) -> Applied {
+        match command.run(self) {
+            Ok(changed) => Applied::done(changed),
+            Err(error) => Applied::refused(error),
+        }
+    }
+
+    /// The cluster's name; empty before the bootstrap.
+    #[must_use]
+    pub fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    /// The nodes and the addresses of their gateways, by id.
+    pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &Arc<str>)> {
+        self.nodes.iter().map(|(id, address)| (*id, address))
+    }
+
+    /// The systems in order.
+    pub fn systems(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.systems.keys()
+    }
+
+    /// Every type, by system and name.
+    pub fn types(&self) -> impl Iterator<Item = &Arc<TypeView>> {
+        self.systems
+            .values()
+            .flat_map(BTreeMap::values)
+            .map(|record| &record.view)
+    }
+
+    /// The types of which the machine believes that a host is connected to the node, as (system, type).
+    pub fn hosted_by(&self, node: NodeId) -> impl Iterator<Item = (Arc<str>, Arc<str>)> {
+        self.systems
+            .values()
+            .flat_map(BTreeMap::values)
+            .filter(move |record| record.eligible.contains(&node))
+            .map(|record| {
+                (
+                    Arc::clone(&record.view.system),
+                    Arc::clone(&record.view.name),
+                )
+            })
+    }
+
+    fn record_mut(&mut self, system: &str, name: &str) -> Option<&mut TypeRecord> {
+        self.systems.get_mut(system)?.get_mut(name)
+    }
+}
+
+// === impl TypeRecord ===
+
+impl TypeRecord {
+    /// Places the shards anew. True if any moved.
+    fn place(&mut self, movement: placement::Movement) -> bool {
+        let id = self.view.id;
+        let placed = placement::assign(&self.view.shards, &self.eligible, movement, id);
+        let moved = *placed != *self.view.shards;
+        if moved {
+            let mut view = TypeView::clone_of(&self.view);
+            view.shards = placed.into();
+            self.view = Arc::new(view);
+        }
+        moved
+    }
+}
+
+/// A copy of a type's view to change. The vocabulary keeps views immutable, so the copy is spelled out here.
+trait CloneView {
+    fn clone_of(view: &TypeView) -> TypeView;
+}
+
+impl CloneView for TypeView {
+    fn clone_of(view: &TypeView) -> TypeView {
+        TypeView {
+            id: view.id,
+            system: Arc::clone(&view.system),
+            name: Arc::clone(&view.name),
+            definition: view.definition.clone(),
+            descriptor_hash: Arc::clone(&view.descriptor_hash),
+            descriptor_set: Arc::clone(&view.descriptor_set),
+            shards: Arc::clone(&view.shards),
+        }
+    }
+}
+
+fn exhausted(what: &str, max: usize) -> CallError {
+    CallError::new(
+        ErrorKind::InvalidArgument,
+        format!("the cluster has its {max} {what} already; a retry cannot help"),
+    )
+    .with("limit", max)
+}

@@ -1,0 +1,63 @@
+//! Names the cluster, once.
+
+use callboard_types::{CallError, ErrorKind, NodeId};
+use serde::{Deserialize, Serialize};
+
+use crate::machine::{DEFAULT_SYSTEM, Machine};
+
+/// The first command of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bootstrap {
+    /// A UUID that the first node drew.
+    pub cluster_id: String,
+    /// The first node.
+    pub node: NodeId,
+    /// host:port of its gateway.
+    pub address: String,
+}
+
+impl Bootstrap {
+    pub(super) fn run(self, machine: &mut Machine) -> Result<bool, CallError> {
+        if *machine.cluster_id == *self.cluster_id {
+            return Ok(false);
+        }
+        if !machine.cluster_id.is_empty() {
+            return Err(CallError::new(
+                ErrorKind::InvalidArgument,
+                format!(
+                    "this cluster is {}; it cannot become {}. Start the node with an empty data folder",
+                    machine.cluster_id, self.cluster_id
+                ),
+            ));
+        }
+        machine.cluster_id = self.cluster_id.into();
+        machine.nodes.insert(self.node, self.address.into());
+        machine.systems.entry(DEFAULT_SYSTEM.into()).or_default();
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::command::{Command, fixtures::machine};
+
+    #[test]
+    fn a_cluster_keeps_its_name() {
+        let mut machine = machine();
+        let before = machine.clone();
+        let mut bootstrap = |cluster_id: &str| {
+            let (node, address) = (NodeId(1), "a:1".into());
+            let command = Bootstrap {
+                cluster_id: cluster_id.into(),
+                node,
+                address,
+            };
+            machine.apply(Command::Bootstrap(command))
+        };
+        assert!(!bootstrap("c").changed);
+        bootstrap("d").outcome.expect_err("another cluster");
+        assert_eq!(machine, before);
+        assert!(machine.systems().any(|name| &**name == DEFAULT_SYSTEM));
+    }
+}

@@ -1,0 +1,169 @@
+//! The way of a command to the leader, wherever that is.
+
+use std::time::Duration;
+
+use callboard_types::{CallError, ErrorKind};
+use openraft::{
+    async_runtime::watch::WatchReceiver,
+    error::{ClientWriteError, RaftError},
+};
+
+use crate::{
+    machine::Command,
+    raft::{
+        network::{PEER_MESSAGE_BYTES_MAX, Peers},
+        state_machine::Replicated,
+        types::{Proposal, Raft, Reply},
+    },
+    view::Publisher,
+};
+
+/// How long a command may take, elections included: the longest election twice, and room for a slow disk.
+pub(crate) const PROPOSAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause before asking again who leads.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+/// Largest command. An entry must fit a message between nodes with its frame.
+const COMMAND_BYTES_MAX: usize = PEER_MESSAGE_BYTES_MAX - 64 * 1024;
+
+/// Proposes commands. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Proposer {
+    pub(crate) raft: Raft,
+    pub(crate) replicated: Replicated,
+    pub(crate) publisher: Publisher,
+    pub(crate) peers: Peers,
+}
+
+/// Why this attempt did not do it.
+enum Miss {
+    /// Somebody else leads, or nobody.
+    NotLeader,
+    /// It never will.
+    Refused(CallError),
+}
+
+impl Proposer {
+    /// Has the command applied and waits until this node's view contains it. Returns the version that does.
+    ///
+    /// # Errors
+    /// The machine's refusal, or [`ErrorKind::StoreUnavailable`] if there is no leader in time. Every command may be
+    /// proposed again.
+    pub(crate) async fn propose(&self, command: &Command) -> Result<u64, CallError> {
+        let proposal = Proposal::new(command);
+        let attempt = tokio::time::timeout(PROPOSAL_TIMEOUT, self.until_applied(command, proposal));
+        attempt.await.unwrap_or_else(|_| {
+            let text = format!(
+                "the control plane has no leader that a majority of nodes follows; {} was given up after {} s and may \
+                 be tried again",
+                command.name(),
+                PROPOSAL_TIMEOUT.as_secs()
+            );
+            Err(CallError::new(ErrorKind::StoreUnavailable, text))
+        })
+    }
+
+    async fn until_applied(&self, command: &Command, proposal: Proposal) -> Result<u64, CallError> {
+        if proposal.as_bytes().len() > COMMAND_BYTES_MAX {
+            let text = format!(
+                "this change takes {} bytes, and {COMMAND_BYTES_MAX} is the limit; register fewer types at a time",
+                proposal.as_bytes().len()
+            );
+            return Err(CallError::new(ErrorKind::InvalidArgument, text));
+        }
+        let reply = loop {
+            match self.attempt(command, &proposal).await {
+                Ok(reply) => break reply,
+                Err(Miss::Refused(error)) => return Err(error),
+                // Right after an election a leader sends proposers away until a majority answered it.
+                Err(Miss::NotLeader) => tokio::time::sleep(RETRY_PAUSE).await,
+            }
+        };
+        reply.outcome?;
+        let mut view = self.publisher.subscribe();
+        let reached = view.wait_for(|view| view.version >= reply.version).await;
+        reached.map_err(|_| stopped())?;
+        Ok(reply.version)
+    }
+
+    async fn attempt(&self, command: &Command, proposal: &Proposal) -> Result<Reply, Miss> {
+        let (leader, address) = {
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            let Some(leader) = metrics.current_leader else {
+                return Err(Miss::NotLeader);
+            };
+            let node = metrics.membership_config.membership().get_node(&leader);
+            (leader, node.map(|node| node.addr.clone()))
+        };
+        if leader == *self.raft.node_id() {
+            return self.apply_here(command, proposal.clone()).await;
+        }
+        let Some(address) = address else {
+            return Err(Miss::NotLeader);
+        };
+        match self
+            .peers
+            .propose(leader, &address, proposal, PROPOSAL_TIMEOUT)
+            .await
+        {
+            Ok(reply) => Ok(reply),
+            Err(error) if error.kind == ErrorKind::InvalidArgument => Err(Miss::Refused(error)),
+            Err(error) => {
+                tracing::debug!(%error, leader, "the leader did not take a command");
+                Err(Miss::NotLeader)
+            }
+        }
+    }
+
+    /// What a follower sent us as the leader.
+    pub(crate) async fn apply_for_peer(&self, proposal: Proposal) -> Result<Reply, CallError> {
+        let command = proposal.command().map_err(|error| {
+            CallError::new(ErrorKind::InvalidArgument, format!("the command: {error}"))
+        })?;
+        self.apply_here(&command, proposal)
+            .await
+            .map_err(|miss| match miss {
+                Miss::Refused(error) => error,
+                Miss::NotLeader => CallError::new(
+                    ErrorKind::NotOwner,
+                    "this node does not lead the control plane",
+                ),
+            })
+    }
+
+    async fn apply_here(&self, command: &Command, proposal: Proposal) -> Result<Reply, Miss> {
+        {
+            // What would change nothing is answered from here: hosts register again after every reconnect, and a host
+            // that is refused comes back, and neither may make the log grow.
+            let state = self.replicated.read();
+            let tried = state.try_out(command.clone());
+            if !tried.changed && !state.machine.cluster_id().is_empty() {
+                return Ok(Reply {
+                    version: state.version,
+                    outcome: tried.outcome,
+                });
+            }
+        }
+        match self.raft.client_write(proposal).await {
+            Ok(written) => Ok(written.data),
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => Err(Miss::NotLeader),
+            // Every command may be applied twice, so that a lost answer is only another attempt.
+            Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_))) => {
+                Err(Miss::NotLeader)
+            }
+            Err(RaftError::APIError(error)) => Err(Miss::Refused(CallError::new(
+                ErrorKind::Internal,
+                error.to_string(),
+            ))),
+            Err(RaftError::Fatal(_)) => Err(Miss::Refused(stopped())),
+        }
+    }
+}
+
+/// The node is about to exit.
+pub(crate) fn stopped() -> CallError {
+    CallError::new(
+        ErrorKind::ShuttingDown,
+        "the control plane of this node stopped; try again at another node, or when it is back",
+    )
+}

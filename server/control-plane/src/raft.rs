@@ -1,0 +1,47 @@
+//! The shell around the machine: openraft with a durable log, snapshots and a network. Nothing outside knows openraft.
+
+pub(crate) mod codec;
+pub(crate) mod log_store;
+pub(crate) mod network;
+pub(crate) mod snapshot_store;
+pub(crate) mod state_machine;
+pub(crate) mod types;
+
+use std::sync::Arc;
+
+use openraft::{Config, SnapshotPolicy};
+
+use crate::{Error, Options};
+
+/// Entries kept behind a snapshot, so that a peer that lags a little needs no snapshot.
+const ENTRIES_KEPT: u64 = 200;
+/// How long a whole snapshot may take to reach a peer, in milliseconds.
+const SNAPSHOT_TIMEOUT_MS: u64 = 60_000;
+
+/// openraft's settings for ours.
+pub(crate) fn config(options: &Options) -> Result<Arc<Config>, Error> {
+    let millis = |duration: std::time::Duration| {
+        u64::try_from(duration.as_millis()).expect("settings are far below 2^64 ms")
+    };
+    let config = Config {
+        cluster_name: network::GROUP.into(),
+        heartbeat_interval: millis(options.heartbeat),
+        election_timeout_min: millis(options.election.0),
+        election_timeout_max: millis(options.election.1),
+        install_snapshot_timeout: SNAPSHOT_TIMEOUT_MS,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(options.snapshot_entries),
+        max_in_snapshot_log_to_keep: ENTRIES_KEPT,
+        // A follower this far behind gets a snapshot; less than that would not cure it.
+        replication_lag_threshold: options.snapshot_entries * 2,
+        // A node that comes back from a partition must not unseat a leader that works.
+        enable_pre_vote: Some(true),
+        ..Config::default()
+    };
+    config
+        .validate()
+        .map(Arc::new)
+        .map_err(|error| Error::Options(error.to_string()))
+}
+
+#[cfg(test)]
+mod conformance;

@@ -1,0 +1,219 @@
+//! Feeds committed commands to the pure machine, and publishes what it made of them.
+//!
+//! The state lives in memory. It comes back after a restart from the snapshot on disk and the log after it, so applying
+//! needs no disk of its own.
+
+use std::{io, sync::Arc};
+
+use futures::{Stream, StreamExt};
+use openraft::{
+    EntryPayload, OptionalSend,
+    storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine},
+};
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    snapshot_store::{SnapshotBytes, SnapshotStore, seal, unseal},
+    types::{Entry, LogId, Membership, Reply, Snapshot, SnapshotMeta, TypeConfig},
+};
+use crate::{
+    machine::{Applied, Command, Machine, stored::Stored},
+    metrics,
+    view::Publisher,
+};
+
+/// What the cluster agreed on so far. Shared with [`crate::Handle`], which only reads.
+pub(crate) type Replicated = Arc<RwLock<State>>;
+
+/// The machine and where in the log it stands.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct State {
+    pub(crate) machine: Machine,
+    /// The index of the last entry that changed anything that views show. The same on every node.
+    pub(crate) version: u64,
+    pub(crate) membership: Membership,
+    applied: Option<LogId>,
+}
+
+/// openraft's state machine. One per node.
+pub(crate) struct StateMachine {
+    state: Replicated,
+    snapshots: SnapshotStore,
+    publisher: Publisher,
+}
+
+/// A state to be written down.
+#[derive(Serialize, Deserialize)]
+struct StoredState {
+    version: u64,
+    machine: Stored,
+}
+
+/// Writes a snapshot of the state as it was when the builder was made.
+pub(crate) struct SnapshotBuilder {
+    state: State,
+    snapshots: SnapshotStore,
+}
+
+// === impl State ===
+
+impl State {
+    fn meta(&self) -> SnapshotMeta {
+        SnapshotMeta {
+            last_log_id: self.applied,
+            last_membership: self.membership.clone(),
+        }
+    }
+
+    /// What the command would come to, without changing anything.
+    pub(crate) fn try_out(&self, command: Command) -> Applied {
+        // A machine is made of shared parts: a copy costs a few pointers per type.
+        self.machine.clone().apply(command)
+    }
+
+    /// Applies one entry. Tells what the proposer is to be told.
+    fn apply(&mut self, entry: Entry) -> io::Result<Reply> {
+        let log_id = entry.log_id;
+        let mut outcome = Ok(());
+        match entry.payload {
+            EntryPayload::Blank => {}
+            EntryPayload::Normal(proposal) => {
+                let command = proposal.command().map_err(|error| {
+                    let text = format!(
+                        "command {} of the log cannot be applied: {error}",
+                        log_id.index
+                    );
+                    io::Error::new(io::ErrorKind::InvalidData, text)
+                })?;
+                metrics::command_applied(command.name());
+                let applied = self.machine.apply(command);
+                if applied.changed {
+                    self.version = log_id.index;
+                }
+                outcome = applied.outcome;
+            }
+            EntryPayload::Membership(membership) => {
+                self.membership = Membership::new(Some(log_id), membership);
+                self.version = log_id.index;
+            }
+        }
+        self.applied = Some(log_id);
+        Ok(Reply {
+            version: self.version,
+            outcome,
+        })
+    }
+}
+
+// === impl StateMachine ===
+
+impl StateMachine {
+    pub(crate) fn new(state: Replicated, snapshots: SnapshotStore, publisher: Publisher) -> Self {
+        Self {
+            state,
+            snapshots,
+            publisher,
+        }
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for StateMachine {
+    type SnapshotData = SnapshotBytes;
+    type SnapshotBuilder = SnapshotBuilder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, Membership), io::Error> {
+        let state = self.state.read();
+        Ok((state.applied, state.membership.clone()))
+    }
+
+    async fn apply<Strm>(&mut self, mut entries: Strm) -> Result<(), io::Error>
+    where
+        Strm: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
+    {
+        let mut replies: Vec<(ApplyResponder<TypeConfig>, Reply)> = Vec::new();
+        while let Some(entry) = entries.next().await {
+            let (entry, responder) = entry?;
+            let reply = self.state.write().apply(entry)?;
+            replies.extend(responder.map(|responder| (responder, reply)));
+        }
+        // The view first: whoever is told that a command was applied may look at once.
+        self.publisher.publish(&self.state.read());
+        for (responder, reply) in replies {
+            responder.send(reply);
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
+        SnapshotBuilder {
+            state: self.state.read().clone(),
+            snapshots: self.snapshots.clone(),
+        }
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        snapshot: SnapshotBytes,
+    ) -> Result<(), io::Error> {
+        // Decoded before it is saved: a damaged one must not take the place of a good one.
+        let stored: StoredState = unseal(&snapshot)?;
+        let (snapshots, saved) = (self.snapshots.clone(), meta.clone());
+        blocking(move || snapshots.save(&saved, &snapshot)).await?;
+        {
+            let mut state = self.state.write();
+            *state = State {
+                machine: stored.machine.into(),
+                version: stored.version,
+                membership: meta.last_membership.clone(),
+                applied: meta.last_log_id,
+            };
+        }
+        self.publisher.publish(&self.state.read());
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
+        let snapshots = self.snapshots.clone();
+        blocking(move || snapshots.load()).await
+    }
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
+    type SnapshotData = SnapshotBytes;
+
+    async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
+        let (state, snapshots) = (self.state.clone(), self.snapshots.clone());
+        blocking(move || {
+            let machine = Stored::from(&state.machine);
+            let bytes = seal(&StoredState {
+                version: state.version,
+                machine,
+            });
+            let meta = state.meta();
+            snapshots.save(&meta, &bytes)?;
+            metrics::snapshot_built(bytes.len());
+            Ok(Snapshot {
+                meta,
+                snapshot: bytes,
+            })
+        })
+        .await
+    }
+}
+
+/// Runs disk work off the runtime's threads.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(io::Error::other)?
+}
+
+/// True if the bytes are a snapshot that this version can install. Checked before openraft is handed one: a failing
+/// installation stops the node.
+pub(crate) fn is_whole(snapshot: &[u8]) -> bool {
+    unseal::<StoredState>(snapshot).is_ok()
+}

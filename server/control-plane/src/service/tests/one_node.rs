@@ -1,0 +1,159 @@
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use callboard_types::{Action, Durability, ErrorKind, TypeDefinition};
+use futures::future::join_all;
+use tempfile::TempDir;
+
+use crate::{ControlPlane, Error, Handle, Options};
+
+fn options(folder: &TempDir) -> Options {
+    Options::new(folder.path(), "127.0.0.1:7070")
+}
+
+fn counter() -> TypeDefinition {
+    let mut definition = TypeDefinition::new("Counter");
+    definition.actions.insert("Add".into(), Action::default());
+    definition
+}
+
+async fn start(options: Options) -> (ControlPlane, Handle) {
+    ControlPlane::start(options).await.expect("started")
+}
+
+#[tokio::test]
+async fn a_fresh_node_is_ready_well_below_300_ms() {
+    let mut fastest = Duration::MAX;
+    // The fastest of several: other tests use the same disk.
+    for _ in 0..5 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let began = Instant::now();
+        let (plane, handle) = start(options(&folder)).await;
+        fastest = fastest.min(began.elapsed());
+        assert!(
+            handle.view().borrow().has_system("default"),
+            "ready means ready"
+        );
+        plane.shutdown().await;
+    }
+    assert!(fastest < Duration::from_millis(300), "it took {fastest:?}");
+}
+
+#[tokio::test]
+async fn the_first_registration_owns_its_shards_when_it_returns() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (plane, handle) = start(options(&folder)).await;
+    let version = handle
+        .register_types("default", vec![counter()], Bytes::from_static(b"files"))
+        .await
+        .expect("registered");
+    let view = handle.view().borrow().clone();
+    assert!(view.version >= version);
+    assert_eq!(view.leader, Some(view.node));
+    let registered = view.type_of("default", "Counter").expect("there");
+    assert!(
+        registered
+            .shards
+            .iter()
+            .all(|owner| owner.node == view.node && owner.epoch.0 == 1)
+    );
+    assert_eq!(&*registered.descriptor_set, b"files");
+    assert_eq!(plane.cluster_id(), view.cluster_id);
+    plane.shutdown().await;
+}
+
+#[tokio::test]
+async fn everything_agreed_on_survives_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (plane, handle) = start(options(&folder)).await;
+    handle.create_system("shop").await.expect("created");
+    handle
+        .register_types("shop", vec![counter()], Bytes::new())
+        .await
+        .expect("registered");
+    let before = handle.view().borrow().clone();
+    plane.shutdown().await;
+
+    let (plane, handle) = start(options(&folder)).await;
+    let after = handle.view().borrow().clone();
+    assert_eq!(after.cluster_id, before.cluster_id);
+    assert_eq!(
+        after.types, before.types,
+        "with owners and epochs as they were"
+    );
+    assert!(after.has_system("shop"));
+    assert!(after.version >= before.version, "versions never go back");
+    plane.shutdown().await;
+}
+
+#[tokio::test]
+async fn registering_again_costs_nothing_and_a_conflict_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (plane, handle) = start(options(&folder)).await;
+    let register = |types| handle.register_types("default", types, Bytes::new());
+    let first = register(vec![counter()]).await.expect("registered");
+    assert_eq!(
+        register(vec![counter()]).await,
+        Ok(first),
+        "the same version: nothing happened"
+    );
+
+    let mut other = counter();
+    other.durability = Durability::Volatile;
+    let error = register(vec![TypeDefinition::new("New"), other])
+        .await
+        .expect_err("a conflict");
+    assert_eq!(error.kind, ErrorKind::IncompatibleType);
+    assert_eq!(
+        handle.view().borrow().types.len(),
+        1,
+        "all types of a registration or none"
+    );
+
+    let error = handle
+        .register_types("nowhere", vec![counter()], Bytes::new())
+        .await;
+    assert_eq!(
+        error.expect_err("no such system").kind,
+        ErrorKind::UnknownSystem
+    );
+    plane.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_second_process_cannot_use_the_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (plane, _) = start(options(&folder)).await;
+    let error = ControlPlane::start(options(&folder))
+        .await
+        .expect_err("in use");
+    assert!(matches!(error, Error::InUse { .. }), "{error}");
+    plane.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_log_stays_bounded_and_a_snapshot_brings_everything_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let short = Options {
+        snapshot_entries: 50,
+        ..options(&folder)
+    };
+    let (plane, handle) = start(short.clone()).await;
+    let names: Vec<String> = (0..400).map(|number| format!("s{number}")).collect();
+    for created in join_all(names.iter().map(|name| handle.create_system(name))).await {
+        created.expect("created");
+    }
+    let before = handle.view().borrow().clone();
+    let raft = handle.proposer.raft.clone();
+    let purged = raft.wait(Some(Duration::from_secs(30)));
+    let purged = purged
+        .metrics(|metrics| metrics.purged.is_some(), "old entries are gone")
+        .await;
+    purged.expect("the log is cut");
+    plane.shutdown().await;
+
+    let (plane, handle) = start(short).await;
+    let after = handle.view().borrow().clone();
+    assert!(after.systems == before.systems, "all 401 are there");
+    plane.shutdown().await;
+}
