@@ -26,7 +26,9 @@ const EPOCH: Epoch = Epoch(1);
 
 /// Commits for the given time.
 pub(crate) async fn run(args: &StoreArgs) -> Result<Report, Error> {
-    let store = SqlStore::open_sqlite(SqliteOptions::new(&args.data)).await?;
+    let store = SqlStore::open_sqlite(SqliteOptions::new(&args.data))
+        .await
+        .map_err(store_failed)?;
     claim_shards(&store).await?;
     let mut producers = Producers::new(args.keys)?;
     let mut recorder = Recorder::new();
@@ -45,13 +47,13 @@ pub(crate) async fn run(args: &StoreArgs) -> Result<Report, Error> {
         }
         let batch = producers.batch(args.concurrency);
         let actors = batch.actors.len();
-        let verdicts = store.commit(batch).await?;
+        let verdicts = store.commit(batch).await.map_err(store_failed)?;
         if verdicts.len() != actors
             || verdicts
                 .iter()
                 .any(|verdict| *verdict != Verdict::Committed)
         {
-            return Err(Error::failed(format!("a commit was refused: {verdicts:?}")));
+            return Err(Error::Store(format!("a commit was refused: {verdicts:?}")));
         }
         let ended = measure::now();
         for _ in 0..args.concurrency {
@@ -75,12 +77,16 @@ async fn claim_shards(store: &SqlStore) -> Result<(), Error> {
             node: NodeId(1),
         })
         .collect();
-    let claimed = store.claim(&claims).await?;
+    let claimed = store.claim(&claims).await.map_err(store_failed)?;
     if claimed
         .iter()
         .all(|claim| matches!(claim, Claimed::Held { .. }))
     {
         return Ok(());
     }
-    Err(Error::failed(format!("a shard was refused: {claimed:?}")))
+    Err(Error::Store(format!("a shard was refused: {claimed:?}")))
+}
+
+fn store_failed(error: callboard_statestore::Error) -> Error {
+    Error::Store(error.to_string())
 }
