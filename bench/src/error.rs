@@ -17,7 +17,7 @@ pub(crate) enum Error {
     Json(#[from] serde_json::Error),
     /// The state store refused.
     #[error("the store failed: {0}")]
-    Store(String),
+    Store(#[from] callboard_statestore::Error),
     /// Anything that needs a sentence.
     #[error("{0}")]
     Failed(String),

@@ -26,9 +26,7 @@ const EPOCH: Epoch = Epoch(1);
 
 /// Commits for the given time.
 pub(crate) async fn run(args: &StoreArgs) -> Result<Report, Error> {
-    let store = SqlStore::open_sqlite(SqliteOptions::new(&args.data))
-        .await
-        .map_err(store_failed)?;
+    let store = SqlStore::open_sqlite(SqliteOptions::new(&args.data)).await?;
     claim_shards(&store).await?;
     let mut producers = Producers::new(args.keys)?;
     let mut recorder = Recorder::new();
@@ -47,13 +45,13 @@ pub(crate) async fn run(args: &StoreArgs) -> Result<Report, Error> {
         }
         let batch = producers.batch(args.concurrency);
         let actors = batch.actors.len();
-        let verdicts = store.commit(batch).await.map_err(store_failed)?;
+        let verdicts = store.commit(batch).await?;
         if verdicts.len() != actors
             || verdicts
                 .iter()
                 .any(|verdict| *verdict != Verdict::Committed)
         {
-            return Err(Error::Store(format!("a commit was refused: {verdicts:?}")));
+            return Err(Error::failed(format!("a commit was refused: {verdicts:?}")));
         }
         let ended = measure::now();
         for _ in 0..args.concurrency {
@@ -77,16 +75,12 @@ async fn claim_shards(store: &SqlStore) -> Result<(), Error> {
             node: NodeId(1),
         })
         .collect();
-    let claimed = store.claim(&claims).await.map_err(store_failed)?;
+    let claimed = store.claim(&claims).await?;
     if claimed
         .iter()
         .all(|claim| matches!(claim, Claimed::Held { .. }))
     {
         return Ok(());
     }
-    Err(Error::Store(format!("a shard was refused: {claimed:?}")))
-}
-
-fn store_failed(error: callboard_statestore::Error) -> Error {
-    Error::Store(error.to_string())
+    Err(Error::failed(format!("a shard was refused: {claimed:?}")))
 }

@@ -1,5 +1,6 @@
-//! What the tests of whole processes share: the crash test with its hosts, clients and faults, and the checker that
-//! judges what they saw. The tests themselves are in `tests/tests/` and `tests/src/bin/`.
+//! What the tests of whole processes share: the crash test with its hosts, clients and faults, the checker that judges
+//! what they saw, and the conformance suite of the SDKs. The tests themselves are in `tests/tests/` and `tests/src/bin/`.
 
 pub mod check;
+pub mod conformance;
 pub mod crash;

@@ -42,7 +42,7 @@ impl Producers {
         let actors = (0..keys.max(1)).map(|number| {
             let key = payload::key(number);
             let id = ActorId::parse(SYSTEM, actors::DURABLE, &key)
-                .map_err(|error| Error::Store(error.to_string()))?;
+                .map_err(|error| Error::failed(error.to_string()))?;
             Ok(Actor {
                 id,
                 shard: shard_of(&key, limits::SHARDS_DEFAULT),

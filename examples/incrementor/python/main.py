@@ -1,0 +1,15 @@
+"""Runs the counter's host until SIGTERM or Ctrl-C. The node is CALLBOARD_SERVER, else
+127.0.0.1:7070.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from callboard import run, serve
+
+from counter import Incrementor
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    run(serve(Incrementor))

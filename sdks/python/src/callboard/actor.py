@@ -1,0 +1,197 @@
+"""The base classes of actors, and what the host learns from them."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar, Generic, TypeVar, Union
+
+from .codec import Codec, JsonCodec
+from .context import Context, ReadContext
+from .definition import ActionDef, ActorDef, Settings
+from .ref import ActorRef, JsonRef
+
+S = TypeVar("S")
+R = TypeVar("R", bound=ActorRef)
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: What an action returns: its reply, or an awaitable of it (`async def`). Plain functions run in a
+#: thread pool.
+MaybeAwaitable = Union[T, Awaitable[T]]
+
+_MARK = "__callboard_action__"
+
+
+class Actor(Generic[S, R]):
+    """One actor, for the length of one turn: a new object is made for each turn, so whatever must
+    last belongs into
+    the state. `R` is the type of its references."""
+
+    #: What the type is. The generator and `JsonActor` set it.
+    definition: ClassVar[ActorDef[Any]]
+    #: Makes the test kit's reference.
+    reference: ClassVar[Any]
+
+    def initial(self) -> S:
+        """The state of an actor that has none yet. Not stored before a turn changes it."""
+        missing: S = self.definition.state.missing()
+        return missing
+
+
+def action(
+    name: str | None = None, *, read_only: bool = False, speculation_off: bool = False
+) -> Callable[[F], F]:
+    """Makes a method of a `JsonActor` an action, under the method's own name or `name`."""
+
+    def mark(function: F) -> F:
+        setattr(function, _MARK, (name or function.__name__, read_only, speculation_off))
+        return function
+
+    return mark
+
+
+class JsonActor(Actor[S, JsonRef]):
+    """An actor without protos: its state, arguments and replies are JSON.
+
+    The state is a dict, or what `state_type` names: a dataclass, a typed container or a Pydantic
+    model that can be made without arguments; override `initial` otherwise. Arguments are read as
+    the method's annotation says.
+    """
+
+    #: The actor type's name; the class's own name if empty.
+    type_name: ClassVar[str] = ""
+    #: What the state is.
+    state_type: ClassVar[Any] = dict
+    #: Settings of the type.
+    settings: ClassVar[Settings] = Settings()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        name = cls.__dict__.get("type_name") or cls.__name__
+        cls.definition = ActorDef(name, JsonCodec(cls.state_type), _actions(cls), cls.settings)
+        cls.reference = lambda caller, key: JsonRef(caller, name, key)
+
+    def initial(self) -> S:
+        made: S = self.state_type()
+        return made
+
+
+def _actions(cls: type[Any]) -> tuple[ActionDef[Any, Any], ...]:
+    found: list[ActionDef[Any, Any]] = []
+    for attribute in dir(cls):
+        function = inspect.getattr_static(cls, attribute)
+        mark = getattr(function, _MARK, None)
+        if mark is None:
+            continue
+        name, read_only, speculation_off = mark
+        parameters = list(inspect.signature(function).parameters.values())[2:]
+        if len(parameters) > 1:
+            raise TypeError(
+                f"action {cls.__name__}.{attribute} takes more than a context and one argument"
+            )
+        found.append(
+            ActionDef(
+                name,
+                attribute,
+                JsonCodec(_annotation(cls, function, parameters[0].name) if parameters else None),
+                JsonCodec(),
+                read_only,
+                speculation_off,
+                takes_argument=bool(parameters),
+            )
+        )
+    return tuple(found)
+
+
+def _annotation(cls: type[Any], function: Any, parameter: str) -> Any:
+    if parameter not in getattr(function, "__annotations__", {}):
+        return None
+    try:
+        return typing.get_type_hints(function, include_extras=True).get(parameter)
+    except NameError as error:
+        raise TypeError(
+            f"action {cls.__name__}.{function.__name__}: {error}; "
+            f"annotate {parameter} with a type of the module's top level"
+        ) from error
+
+
+class BoundAction:
+    """An action together with how its method is run."""
+
+    __slots__ = (
+        "argument",
+        "definition",
+        "is_async",
+        "method",
+        "read_only",
+        "reply",
+        "takes_argument",
+    )
+
+    def __init__(self, cls: type[Any], definition: ActionDef[Any, Any]) -> None:
+        function = getattr(cls, definition.method)
+        self.definition = definition
+        self.method = definition.method
+        self.is_async = inspect.iscoroutinefunction(inspect.unwrap(function))
+        self.read_only = definition.read_only
+        self.takes_argument = definition.takes_argument
+        self.argument: Codec[Any] = definition.argument
+        self.reply: Codec[Any] = definition.reply
+
+
+class BoundActor:
+    """An actor type that a host can run."""
+
+    def __init__(self, cls: type[Actor[Any, Any]], factory: Callable[[], Actor[Any, Any]]) -> None:
+        definition = getattr(cls, "definition", None)
+        if not isinstance(definition, ActorDef):
+            raise TypeError(
+                f"{cls.__name__} is no actor: derive it from a generated class or from JsonActor"
+            )
+        missing = sorted(getattr(cls, "__abstractmethods__", ()))
+        if missing:
+            raise TypeError(f"{cls.__name__} lacks the actions {', '.join(missing)}")
+        self.definition: ActorDef[Any] = definition
+        self.factory = factory
+        self.actions = {one.name: BoundAction(cls, one) for one in definition.actions}
+
+
+class Provided(Generic[S, R]):
+    """An actor class with a factory, for actors that need something to work with. Made by
+    `provide`.
+    """
+
+    def __init__(self, cls: type[Actor[S, R]], factory: Callable[[], Actor[S, R]]) -> None:
+        self.cls = cls
+        self.factory = factory
+
+
+def provide(cls: type[Actor[S, R]], factory: Callable[[], Actor[S, R]]) -> Provided[S, R]:
+    """Offers an actor class whose objects `factory` makes: `serve(provide(Mailer, lambda:
+    Mailer(smtp)))`.
+    """
+    return Provided(cls, factory)
+
+
+def bind(actor: type[Actor[Any, Any]] | Provided[Any, Any]) -> BoundActor:
+    """What a host needs to run an actor class. Raises TypeError with what is wrong with it."""
+    if isinstance(actor, Provided):
+        return BoundActor(actor.cls, actor.factory)
+    return BoundActor(actor, actor)
+
+
+__all__ = [
+    "Actor",
+    "BoundAction",
+    "BoundActor",
+    "Context",
+    "JsonActor",
+    "MaybeAwaitable",
+    "Provided",
+    "ReadContext",
+    "action",
+    "bind",
+    "provide",
+]

@@ -1,0 +1,103 @@
+"""Connections to a node: address, keepalive, and batches that leave once per cycle of the event
+loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
+
+import grpc.aio
+from google.protobuf.message import Message
+
+B = TypeVar("B", bound=Message)
+
+DEFAULT_SERVER = "127.0.0.1:7070"
+
+_OPTIONS = [
+    # A silent half-open connection would otherwise hang for ever.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    # The node announces and enforces its own limits.
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # A new channel must not inherit the backoff of the one before: reconnecting has its own.
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+]
+
+
+def server_address(server: str | None) -> str:
+    """The node to connect to: the argument, or CALLBOARD_SERVER, or 127.0.0.1:7070."""
+    return server or os.environ.get("CALLBOARD_SERVER") or DEFAULT_SERVER
+
+
+def open_channel(
+    server: str, credentials: grpc.ChannelCredentials | None = None
+) -> grpc.aio.Channel:
+    """A channel to a node; plain text without credentials."""
+    if credentials is None:
+        return grpc.aio.insecure_channel(server, options=_OPTIONS)
+    return grpc.aio.secure_channel(server, credentials, options=_OPTIONS)
+
+
+class Outbox(Generic[B]):
+    """Gathers what is to be sent into batches; a batch leaves when the loop has handled what was
+    ready.
+
+    While one batch is being written the next one fills, so batches grow with the load.
+    """
+
+    def __init__(self, new_batch: Callable[[], B]) -> None:
+        self._new_batch = new_batch
+        self._batch: B | None = None
+        self._bytes = 0
+        self._full: deque[B] = deque()
+        self._wake: asyncio.Future[None] | None = None
+        self._closed = False
+        #: Largest batch in bytes, roughly; one entry alone may be larger.
+        self.bytes_max = 1 << 20
+
+    def batch(self, size: int) -> B:
+        """The batch to add an entry of about `size` bytes to."""
+        size += 48  # ids and field headers
+        batch = self._batch
+        if batch is not None and self._bytes + size > self.bytes_max:
+            self._full.append(batch)
+            batch = None
+        if batch is None:
+            batch = self._batch = self._new_batch()
+            self._bytes = 0
+            if self._wake is not None and not self._wake.done():
+                self._wake.set_result(None)
+        self._bytes += size
+        return batch
+
+    def close(self) -> None:
+        """Lets `pump` end once everything is sent."""
+        self._closed = True
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def pump(self, write: Callable[[B], Awaitable[Any]]) -> None:
+        """Writes batches until `close`."""
+        loop = asyncio.get_running_loop()
+        while True:
+            if self._full:
+                await write(self._full.popleft())
+            elif self._batch is not None:
+                batch, self._batch = self._batch, None
+                await write(batch)
+            elif self._closed:
+                return
+            else:
+                self._wake = loop.create_future()
+                await self._wake
+                self._wake = None

@@ -1,0 +1,171 @@
+"""What an actor type is: its name, its settings and its actions. Generated code and `JsonActor`
+make these.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Generic, TypeVar
+
+from google.protobuf import descriptor_pb2
+from google.protobuf.message import Message
+
+from .codec import Codec, ProtoCodec
+from .protocol.callboard.type.v1 import type_pb2
+
+S = TypeVar("S")
+Req = TypeVar("Req")
+Rep = TypeVar("Rep")
+ReqM = TypeVar("ReqM", bound=Message)
+RepM = TypeVar("RepM", bound=Message)
+
+
+class Kind(enum.IntEnum):
+    """What kind of life the actors of a type lead."""
+
+    #: Exactly one actor, whose key is the type name, active as soon as a host offers the type.
+    NAMED = 1
+    #: One actor per key, activated by its first call.
+    UNNAMED = 2
+
+
+class Durability(enum.IntEnum):
+    """What happens to the state of an actor, and when."""
+
+    #: A reply leaves only after the state that it reports is committed.
+    DURABLE = 1
+    #: Replies leave at once; the state is saved on an interval.
+    SNAPSHOT = 2
+    #: The state lives only as long as the activation.
+    VOLATILE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of an actor type. What is unset takes the server's default."""
+
+    kind: Kind = Kind.UNNAMED
+    durability: Durability = Durability.DURABLE
+    #: How long an actor may stay without a call before it is deactivated (default 60 s).
+    idle_timeout: timedelta | None = None
+    #: How often a SNAPSHOT actor is saved (default 10 s).
+    snapshot_interval: timedelta | None = None
+    #: How long one turn may take (default 30 s).
+    turn_timeout: timedelta | None = None
+    #: How many calls may wait for one actor (default 1,000).
+    mailbox_limit: int = 0
+    #: How many shards the keys are spread over; only the first registration counts (default 64;
+    #: NAMED 1).
+    shards: int = 0
+    #: True to keep actions from running on state that is not yet committed.
+    speculation_off: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ActionDef(Generic[Req, Rep]):
+    """One action: its name on the wire, the method that runs it, and what goes in and comes out."""
+
+    name: str
+    method: str
+    argument: Codec[Req]
+    reply: Codec[Rep]
+    read_only: bool = False
+    speculation_off: bool = False
+    #: False if the method takes the context alone.
+    takes_argument: bool = True
+
+
+def proto_action(
+    name: str,
+    method: str,
+    argument: type[ReqM],
+    reply: type[RepM],
+    *,
+    read_only: bool = False,
+    speculation_off: bool = False,
+) -> ActionDef[ReqM, RepM]:
+    """An action whose argument and reply are protobuf messages."""
+    return ActionDef(
+        name, method, ProtoCodec(argument), ProtoCodec(reply), read_only, speculation_off
+    )
+
+
+@dataclass(frozen=True)
+class ActorDef(Generic[S]):
+    """An actor type as a host registers it."""
+
+    name: str
+    state: Codec[S]
+    actions: tuple[ActionDef[Any, Any], ...]
+    settings: Settings = field(default_factory=Settings)
+    #: Full name of the proto service; empty for actors without protos.
+    service: str = ""
+
+    def __post_init__(self) -> None:
+        seen: set[str] = set()
+        for action in self.actions:
+            if action.name in seen:
+                raise ValueError(f"actor type {self.name}: two actions are named {action.name}")
+            seen.add(action.name)
+
+    def to_proto(self) -> type_pb2.ActorTypeDefinition:
+        """The definition as it travels."""
+        settings = self.settings
+        return type_pb2.ActorTypeDefinition(
+            name=self.name,
+            kind=int(settings.kind),
+            durability=int(settings.durability),
+            actions=[
+                type_pb2.ActionDefinition(
+                    name=action.name,
+                    input_type=action.argument.type_url,
+                    output_type=action.reply.type_url,
+                    read_only=action.read_only,
+                    speculation_off=action.speculation_off,
+                )
+                for action in self.actions
+            ],
+            state_type=self.state.type_url,
+            service=self.service,
+            idle_timeout_ms=_millis(settings.idle_timeout),
+            snapshot_interval_ms=_millis(settings.snapshot_interval),
+            turn_timeout_ms=_millis(settings.turn_timeout),
+            mailbox_limit=settings.mailbox_limit,
+            shards=settings.shards,
+            speculation_off=settings.speculation_off,
+        )
+
+    def files(self) -> list[Any]:
+        """The files that declare the messages of this type, without their dependencies."""
+        codecs: list[Codec[Any]] = [self.state]
+        for action in self.actions:
+            codecs += (action.argument, action.reply)
+        return [codec.file for codec in codecs if codec.file is not None]
+
+
+def _millis(value: timedelta | None) -> int:
+    return 0 if value is None else max(1, round(value.total_seconds() * 1000))
+
+
+def descriptor_set(definitions: Iterable[ActorDef[Any]]) -> bytes:
+    """A serialised FileDescriptorSet of every message that the types name, dependencies first;
+    empty without protos.
+    """
+    files: dict[str, Any] = {}
+
+    def visit(file: Any) -> None:
+        if file.name not in files:
+            for dependency in file.dependencies:
+                visit(dependency)
+            files[file.name] = file
+
+    for definition in definitions:
+        for file in definition.files():
+            visit(file)
+    found = descriptor_pb2.FileDescriptorSet()
+    for file in files.values():
+        found.file.add().ParseFromString(file.serialized_pb)
+    return found.SerializeToString()

@@ -1,0 +1,11 @@
+"""An in-process test kit: runs actors as a host and a node would, without either.
+
+Turns run through the SDK's own code and every state, argument and reply is encoded and decoded, so
+what passes here passes on a node. Time stands still unless the test advances it.
+"""
+
+from .clock import VirtualClock
+from .kit import TestKit
+from .world import Effect, Fault
+
+__all__ = ["Effect", "Fault", "TestKit", "VirtualClock"]

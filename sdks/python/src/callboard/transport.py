@@ -1,0 +1,172 @@
+"""How a client's calls reach the node: all over one stream, or each as a unary call."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+import grpc
+import grpc.aio
+
+from .channel import Outbox, open_channel
+from .errors import CallError, Code, Retry
+from .protocol.callboard.gateway.v1.gateway_pb2 import (
+    InvokeRequest,
+    InvokeResponse,
+    InvokeStreamRequest,
+    InvokeStreamResponse,
+)
+from .protocol.callboard.gateway.v1.gateway_rpc import GatewayService
+from .rpcstatus import call_error
+
+
+class Transport(Protocol):
+    """Sends one attempt of a call. Owned by one client and used on one event loop."""
+
+    async def invoke(self, request: InvokeRequest, deadline: float) -> InvokeResponse:
+        """The response. Raises `CallError`, also when the loop's clock reaches `deadline`."""
+
+    async def close(self) -> None:
+        """Ends what is open; calls in flight fail."""
+
+
+def deadline_exceeded(last: CallError | None = None) -> CallError:
+    """What a call gets whose own deadline passed."""
+    why = f"; the last attempt failed: {last}" if last is not None else ""
+    return CallError(
+        Code.DEADLINE_EXCEEDED,
+        "DEADLINE_EXCEEDED",
+        "no reply within the timeout; the action may have run, "
+        f"retry only with the same idempotency key{why}",
+        retry=Retry.SAME_ID,
+    )
+
+
+def connection_lost(why: str) -> CallError:
+    """What calls get whose connection broke before the reply."""
+    return CallError(Code.UNAVAILABLE, "CONNECTION_LOST", why, retry=Retry.SAME_ID)
+
+
+class UnaryTransport:
+    """Each call is an rpc of its own."""
+
+    def __init__(self, server: str, credentials: grpc.ChannelCredentials | None) -> None:
+        self._channel = open_channel(server, credentials)
+        self._invoke = GatewayService.INVOKE.unary(self._channel)
+
+    async def invoke(self, request: InvokeRequest, deadline: float) -> InvokeResponse:
+        remaining = deadline - asyncio.get_running_loop().time()
+        try:
+            response: InvokeResponse = await self._invoke(request, timeout=max(0.0, remaining))
+        except grpc.aio.AioRpcError as error:
+            raise call_error(error, request.request_id) from None
+        return response
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+
+class _Stream:
+    """One InvokeStream and the calls in flight on it."""
+
+    def __init__(self, server: str, credentials: grpc.ChannelCredentials | None) -> None:
+        self.outbox: Outbox[InvokeStreamRequest] = Outbox(InvokeStreamRequest)
+        self.pending: dict[int, asyncio.Future[InvokeResponse]] = {}
+        self.broken: CallError | None = None
+        self._next_id = 1
+        self._channel = open_channel(server, credentials)
+        self._task = asyncio.create_task(self._run())
+
+    def start(self, request: InvokeRequest) -> tuple[int, asyncio.Future[InvokeResponse]]:
+        """Sends a call with the next batch."""
+        stream_id = self._next_id
+        self._next_id += 1
+        future: asyncio.Future[InvokeResponse] = asyncio.get_running_loop().create_future()
+        self.pending[stream_id] = future
+        call = self.outbox.batch(len(request.payload.data) + 128).calls.add()
+        call.stream_id = stream_id
+        call.call.CopyFrom(request)
+        return stream_id, future
+
+    def cancel(self, stream_id: int) -> None:
+        """Tells the node that nobody waits for the call."""
+        if self.broken is None:
+            self.outbox.batch(8).cancels.append(stream_id)
+
+    async def _run(self) -> None:
+        call: Any = GatewayService.INVOKE_STREAM.stream(self._channel)()
+        pump = asyncio.create_task(self.outbox.pump(call.write))
+        reason = connection_lost("the node closed the stream; the call may have run")
+        try:
+            while True:
+                response: InvokeStreamResponse = await call.read()
+                if response is grpc.aio.EOF:
+                    break
+                if response is None:  # what grpc answers for bytes that it cannot decode
+                    reason = connection_lost("the node sent bytes that are no message")
+                    break
+                for reply in response.replies:
+                    future = self.pending.pop(reply.stream_id, None)
+                    if future is None or future.done():
+                        continue
+                    if reply.HasField("error"):
+                        future.set_exception(CallError.from_proto(reply.error))
+                    else:
+                        future.set_result(reply.response)
+        except grpc.aio.AioRpcError as error:
+            facts = call_error(error)
+            reason = connection_lost(f"the connection to the node failed: {facts}")
+        except asyncio.CancelledError:
+            reason = CallError(Code.CANCELLED, "CANCELLED", "the client was closed")
+            raise
+        finally:
+            self.broken = reason
+            pump.cancel()
+            for future in self.pending.values():
+                if not future.done():
+                    future.set_exception(reason)
+            self.pending.clear()
+            await asyncio.gather(pump, return_exceptions=True)
+            await self._channel.close()
+
+    async def close(self) -> None:
+        """Ends the stream."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+class StreamTransport:
+    """All calls share one stream; those that are made in one cycle of the event loop share a
+    message.
+    """
+
+    def __init__(self, server: str, credentials: grpc.ChannelCredentials | None) -> None:
+        self._server = server
+        self._credentials = credentials
+        self._stream: _Stream | None = None
+
+    async def invoke(self, request: InvokeRequest, deadline: float) -> InvokeResponse:
+        stream = self._stream
+        if stream is None or stream.broken is not None:
+            stream = self._stream = _Stream(self._server, self._credentials)
+        stream_id, future = stream.start(request)
+        timer = asyncio.get_running_loop().call_at(deadline, _expire, future)
+        try:
+            return await future
+        except CallError as error:
+            error.request_id = request.request_id
+            raise
+        finally:
+            timer.cancel()
+            # Still pending: the caller was cancelled, or its deadline passed.
+            if stream.pending.pop(stream_id, None) is not None:
+                stream.cancel(stream_id)
+
+    async def close(self) -> None:
+        if self._stream is not None:
+            await self._stream.close()
+
+
+def _expire(future: asyncio.Future[InvokeResponse]) -> None:
+    if not future.done():
+        future.set_exception(deadline_exceeded())

@@ -1,6 +1,0 @@
-//! The gRPC services of this plane: decode, hand over, encode.
-
-pub mod control;
-pub mod convert;
-pub mod gateway;
-pub mod host;

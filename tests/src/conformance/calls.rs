@@ -1,0 +1,160 @@
+//! A client program and the fake gateway that it calls, as scenarios hold them.
+
+use std::time::Duration;
+
+use callboard_proto::types::v1::{CallError, Retry};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::{
+    check::{Failure, ensure},
+    gateway::{Event, IncomingCall, Transport},
+    program::{Program, Role},
+    server::FakeServer,
+    stage::{START, Stage},
+};
+
+/// A client program and its server.
+#[derive(Debug)]
+pub struct Client {
+    /// The server.
+    pub server: FakeServer,
+    /// The program.
+    pub program: Program,
+    next_id: u64,
+}
+
+impl Client {
+    /// Starts a server and a client program.
+    ///
+    /// # Errors
+    /// If either cannot be started.
+    pub async fn start(stage: &Stage) -> Result<Self, Failure> {
+        let server = stage.server().await?;
+        let program = stage.program(Role::Client, &server)?;
+        Ok(Client {
+            server,
+            program,
+            next_id: 1,
+        })
+    }
+
+    /// An `add` command without options, with an id of its own.
+    pub fn command(&mut self, transport: Transport) -> Value {
+        let id = self.next_id;
+        self.next_id += 1;
+        json!({
+            "op": "invoke", "id": id, "type": "Counter", "key": "k", "action": "add",
+            "argument": {"amount": 1}, "transport": transport.name(),
+        })
+    }
+
+    /// Gives the program a command with the fields of `more` added, and answers its id.
+    ///
+    /// # Errors
+    /// If the program takes no commands.
+    pub async fn invoke(&mut self, transport: Transport, more: Value) -> Result<u64, Failure> {
+        let mut command = self.command(transport);
+        if let (Value::Object(command), Value::Object(more)) = (&mut command, more) {
+            command.extend(more);
+        }
+        let id = command["id"].as_u64().unwrap_or_default();
+        self.program.commands(&[command]).await?;
+        Ok(id)
+    }
+
+    /// What the gateway sees next.
+    ///
+    /// # Errors
+    /// If nothing comes in time.
+    pub async fn event(&mut self) -> Result<Event, Failure> {
+        match timeout(START, self.server.events.recv()).await {
+            Ok(Some(event)) => Ok(event),
+            _ => Err(Failure(format!(
+                "nothing came to the gateway within {START:?}"
+            ))),
+        }
+    }
+
+    /// The next call; cancellations before it are passed over.
+    ///
+    /// # Errors
+    /// If none comes in time.
+    pub async fn call(&mut self) -> Result<IncomingCall, Failure> {
+        loop {
+            if let Event::Call(call) = self.event().await? {
+                return Ok(*call);
+            }
+        }
+    }
+
+    /// The result of the command with this id, which must be the next result.
+    ///
+    /// # Errors
+    /// If another result comes, or none.
+    pub async fn outcome(&mut self, id: u64) -> Result<Value, Failure> {
+        let result = self.program.result().await?;
+        let right = result["id"].as_u64() == Some(id);
+        ensure(
+            right,
+            format!("expected the result of command {id}, got {result}"),
+        )?;
+        Ok(result)
+    }
+
+    /// The reply of the command with this id.
+    ///
+    /// # Errors
+    /// If it failed.
+    pub async fn ok(&mut self, id: u64) -> Result<Value, Failure> {
+        let result = self.outcome(id).await?;
+        match result.get("ok") {
+            Some(reply) if result.get("error").is_none() => Ok(reply.clone()),
+            _ => Err(Failure(format!(
+                "command {id} should have gone well: {result}"
+            ))),
+        }
+    }
+
+    /// The error of the command with this id.
+    ///
+    /// # Errors
+    /// If it went well.
+    pub async fn failed(&mut self, id: u64) -> Result<Value, Failure> {
+        let result = self.outcome(id).await?;
+        match result.get("error") {
+            Some(error) if result.get("ok").is_none() => Ok(error.clone()),
+            _ => Err(Failure(format!(
+                "command {id} should have failed: {result}"
+            ))),
+        }
+    }
+
+    /// Fails if another call comes before the program, its commands ended, is gone.
+    ///
+    /// # Errors
+    /// If a call comes or the program does not end with exit code 0.
+    pub async fn no_more_calls(&mut self) -> Result<(), Failure> {
+        self.program.no_more_commands();
+        let status = self.program.ended(START).await?;
+        ensure(
+            status.success(),
+            format!("the client program ended with {status}"),
+        )?;
+        match timeout(Duration::from_millis(50), self.call()).await {
+            Ok(Ok(call)) => Err(Failure(format!("a call too many: {:?}", call.request))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An error as the server makes it.
+pub fn server_error(reason: &str, code: i32, retry: Retry) -> CallError {
+    CallError {
+        code,
+        reason: reason.to_owned(),
+        message: format!("{reason} by the script"),
+        retry: retry.into(),
+        ..CallError::default()
+    }
+}
