@@ -53,6 +53,8 @@ kinds! {
     UnknownSystem = "UNKNOWN_SYSTEM", 5, Never;
     /// No host ever registered the type.
     UnknownType = "UNKNOWN_TYPE", 5, Never;
+    /// The actor has no stored state and is not in memory.
+    UnknownActor = "UNKNOWN_ACTOR", 5, Never;
     /// The type has no such action.
     UnknownAction = "UNKNOWN_ACTION", 5, Never;
     /// A system, type or key breaks the naming rules.
@@ -156,6 +158,16 @@ impl CallError {
     pub fn retry_after(mut self, millis: u32) -> Self {
         self.retry_after_ms = millis;
         self
+    }
+
+    /// About how many bytes the error takes on the wire.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let details = self.from_actor.iter().flat_map(|failure| &failure.details);
+        self.message.len()
+            + details
+                .map(|(url, data)| url.len() + data.len())
+                .sum::<usize>()
     }
 
     /// The `google.rpc.Code` number.

@@ -81,11 +81,14 @@ impl ClusterView {
     /// Finds a type.
     #[must_use]
     pub fn type_of(&self, system: &str, actor_type: &str) -> Option<&Arc<TypeView>> {
-        self.index
-            .0
-            .get(system)?
-            .get(actor_type)
-            .map(|at| &self.types[*at])
+        self.position_of(system, actor_type)
+            .map(|at| &self.types[at])
+    }
+
+    /// Where in `types` a type stands.
+    #[must_use]
+    pub fn position_of(&self, system: &str, actor_type: &str) -> Option<usize> {
+        self.index.0.get(system)?.get(actor_type).copied()
     }
 
     /// True if the system exists.

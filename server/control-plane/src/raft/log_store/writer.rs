@@ -132,7 +132,9 @@ fn put(
 
 impl Waiting {
     fn tell(self, written: Result<&(), &io::Error>) {
-        let result = written.copied().map_err(|error| io::Error::new(error.kind(), error.to_string()));
+        let result = written
+            .copied()
+            .map_err(|error| io::Error::new(error.kind(), error.to_string()));
         match self {
             Self::Callback(callback) => callback.io_completed(result),
             // Whoever asked may be gone: the write stands.

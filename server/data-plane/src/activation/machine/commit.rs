@@ -1,0 +1,205 @@
+//! The output gate: what is handed to the commit writer, and what its verdicts release.
+
+use bytes::Bytes;
+use callboard_statestore::{ActorCommit, ActorRecord};
+use callboard_types::{ActorId, Durability, Revision, Tick};
+
+use super::{Activation, Effect, Env, Phase, Queued, Work, accepted, answer_all};
+
+/// Turns of one actor that are to be committed together.
+#[derive(Debug)]
+pub struct CommitUnit {
+    /// The row and what goes with it.
+    pub commit: ActorCommit,
+    /// Goes back to [`Activation::on_committed`].
+    pub up_to: u64,
+}
+
+impl Activation {
+    /// Makes one commit of everything that was settled since the last one. The worker calls it once
+    /// per batch of inputs, so that turns that were answered together are committed together.
+    pub fn take_commit(
+        &mut self,
+        env: Env<'_>,
+        id: impl FnOnce() -> ActorId,
+        shard: u32,
+    ) -> Option<CommitUnit> {
+        let busy = self.busy.as_ref()?;
+        let up_to = busy.settled.back()?.number;
+        let fresh = || {
+            busy.settled
+                .iter()
+                .rev()
+                .take_while(|s| s.number > self.submitted_count)
+        };
+        if !fresh().any(|settled| settled.undurable) {
+            return None;
+        }
+        let mut inbox_done: Vec<u64> = fresh().filter_map(|s| s.item.sequence).collect();
+        inbox_done.append(&mut self.stale_rows);
+        let previous = self.submitted;
+        self.submitted = self.revision;
+        self.submitted_count = up_to;
+        self.outcomes.prune(env.low_water);
+        let commit = ActorCommit {
+            id: id(),
+            shard,
+            epoch: env.epoch,
+            previous,
+            record: self.record(env),
+            spill: self.outcomes.take_spill(up_to),
+            inbox_done,
+        };
+        Some(CommitUnit { commit, up_to })
+    }
+
+    fn record(&self, env: Env<'_>) -> ActorRecord {
+        ActorRecord {
+            revision: self.revision,
+            state: self.state.clone(),
+            tags: self.tags.clone(),
+            outcomes: self.outcomes.encode_row(),
+            spilled_until: self.outcomes.spilled_until(),
+            updated_at: env.wall,
+        }
+    }
+
+    /// Snapshot types: makes a save if one is due, or, if `now` says so, if there is anything new.
+    pub fn take_snapshot(
+        &mut self,
+        env: Env<'_>,
+        id: impl FnOnce() -> ActorId,
+        shard: u32,
+        now: bool,
+    ) -> Option<ActorCommit> {
+        let due = self.save_at <= env.now || (now && self.save_at != Tick::NEVER);
+        if env.definition.durability != Durability::Snapshot || self.saving || !due {
+            return None;
+        }
+        self.save_at = Tick::NEVER;
+        self.saving = true;
+        let previous = self.submitted;
+        self.submitted = self.revision;
+        Some(ActorCommit {
+            id: id(),
+            shard,
+            epoch: env.epoch,
+            previous,
+            record: self.record(env),
+            spill: Vec::new(),
+            inbox_done: Vec::new(),
+        })
+    }
+
+    /// Snapshot types: the save is durable.
+    pub fn on_snapshot_saved(&mut self, env: Env<'_>, fx: &mut Vec<Effect>) {
+        self.saving = false;
+        self.rest(env, fx);
+    }
+
+    /// True if a state of a snapshot type has not been saved yet.
+    #[must_use]
+    pub fn is_dirty(&self) -> bool {
+        self.saving || self.save_at != Tick::NEVER
+    }
+
+    /// Everything up to the number is durable: the gate opens.
+    pub fn on_committed(&mut self, env: Env<'_>, up_to: u64, fx: &mut Vec<Effect>) {
+        self.outcomes.confirm(up_to);
+        let Some(busy) = self.busy.as_mut() else {
+            return;
+        };
+        for settled in busy
+            .settled
+            .iter_mut()
+            .take_while(|settled| settled.number <= up_to)
+        {
+            settled.undurable = false;
+        }
+        while busy
+            .settled
+            .front()
+            .is_some_and(|settled| !settled.undurable)
+        {
+            let settled = busy.settled.pop_front().expect("there is a front");
+            answer_all(settled.item, &settled.outcome, fx);
+        }
+        if busy.settled.is_empty() {
+            fx.extend(
+                busy.parked
+                    .drain(..)
+                    .map(|call| Effect::Route(Box::new(call))),
+            );
+        }
+        self.rest(env, fx);
+    }
+
+    /// The inbox row of an accepted call is durable: its caller may be told. If the row is not, the
+    /// activation is [restarted](Self::restart) instead, and the row is written anew.
+    pub fn on_accepted(&mut self, sequence: u64, fx: &mut Vec<Effect>) {
+        let Some(busy) = self.busy.as_mut() else {
+            return;
+        };
+        let mut items = (busy.settled.iter_mut().map(|settled| &mut settled.item))
+            .chain(busy.run.iter_mut().map(|running| &mut running.item))
+            .chain(busy.mailbox.iter_mut());
+        let Some(item) = items.find(|item| item.sequence == Some(sequence)) else {
+            return;
+        };
+        for to in item.acceptance.drain(..) {
+            fx.push(Effect::Answer {
+                to,
+                outcome: Ok(accepted(true)),
+            });
+        }
+    }
+
+    /// Starts over from the store: commits of this activation were discarded, or nobody knows
+    /// whether they happened. Every call that has not been answered waits in the mailbox again, in
+    /// its old order, and is checked against the row once it is loaded. Accepted calls whose row
+    /// may be missing are written again under their old sequence.
+    pub fn restart(&mut self, env: Env<'_>, fx: &mut Vec<Effect>) {
+        self.abandon_run(fx);
+        if let Some(busy) = self.busy.as_mut() {
+            let again: Vec<Queued> = busy.settled.drain(..).map(|settled| settled.item).collect();
+            for item in again
+                .into_iter()
+                .rev()
+                .filter(|item| item.work != Work::Init)
+            {
+                busy.mailbox.push_front(item);
+            }
+            for item in busy
+                .mailbox
+                .iter_mut()
+                .filter(|item| !item.acceptance.is_empty())
+            {
+                if let Some(sequence) = item.sequence {
+                    let call = crate::activation::inbox_record::encode(&item.call);
+                    fx.push(Effect::Accept { sequence, call });
+                }
+            }
+        }
+        self.phase = Phase::Loading;
+        self.revision = Revision::ZERO;
+        self.submitted = Revision::ZERO;
+        self.submitted_count = self.settled_count;
+        self.state = None;
+        self.tags = Bytes::new();
+        self.outcomes = Default::default();
+        self.init_due = env.definition.init_action().is_some();
+        self.save_at = Tick::NEVER;
+        self.saving = false;
+    }
+
+    /// Frees what only a busy actor needs, and sets the clock for its idle timeout.
+    pub(super) fn rest(&mut self, env: Env<'_>, fx: &mut Vec<Effect>) {
+        if self.phase == Phase::Active && !self.is_busy() {
+            self.busy = None;
+            self.arm(
+                self.last_used.plus_millis(env.definition.idle_timeout_ms),
+                fx,
+            );
+        }
+    }
+}

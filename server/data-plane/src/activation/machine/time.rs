@@ -1,0 +1,196 @@
+//! What time does to an activation: deadlines, turn timeouts, cancellation and the idle timeout.
+
+use callboard_types::{CallError, ErrorKind, Kind, Tick};
+
+use super::{Activation, Effect, Env, Queued, ReplyTo, answer_all};
+
+/// What the worker is to do after a timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// Go on.
+    Stay,
+    /// The actor was not called for its idle timeout: drop it.
+    Evict,
+}
+
+/// How soon an actor that could not be dropped is looked at again, in milliseconds.
+const IDLE_RECHECK_MS: u64 = 1_000;
+
+impl Activation {
+    /// Called at the time of an [`Effect::Wake`], or later. Asks for the next one.
+    pub fn on_timer(&mut self, env: Env<'_>, fx: &mut Vec<Effect>) -> Timer {
+        self.armed = Tick::NEVER;
+        self.expire_turn(env, fx);
+        self.expire_calls(env, fx);
+        let mut next = self.save_at;
+        if self.init_due && self.init_not_before > env.now {
+            next = next.min(self.init_not_before);
+        }
+        if self.is_busy() || self.is_loading() {
+            next = next.min(self.next_deadline(env));
+        } else {
+            self.rest(env, fx);
+            let idle_at = self.last_used.plus_millis(env.definition.idle_timeout_ms);
+            let keeps = env.definition.kind == Kind::Named || self.is_dirty();
+            if idle_at <= env.now && !keeps {
+                return Timer::Evict;
+            }
+            next = next.min(idle_at.max(env.now.plus_millis(IDLE_RECHECK_MS)));
+        }
+        if next != Tick::NEVER {
+            self.arm(next, fx);
+        }
+        Timer::Stay
+    }
+
+    fn turn_ends(&self, env: Env<'_>) -> Tick {
+        let busy = self.busy.as_ref().filter(|busy| !busy.run.is_empty());
+        busy.map_or(Tick::NEVER, |busy| {
+            busy.head_since.plus_millis(env.definition.turn_timeout_ms)
+        })
+    }
+
+    fn expire_turn(&mut self, env: Env<'_>, fx: &mut Vec<Effect>) {
+        if self.turn_ends(env) <= env.now
+            && let Some(session) = self.busy.as_ref().map(|busy| busy.session)
+        {
+            self.on_run_lost(env, session, fx);
+        }
+    }
+
+    fn expire_calls(&mut self, env: Env<'_>, fx: &mut Vec<Effect>) {
+        let Some(busy) = self.busy.as_mut() else {
+            return;
+        };
+        let late = |item: &Queued| item.call.deadline <= env.now;
+        if busy.mailbox.iter().any(late) {
+            let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut busy.mailbox)
+                .into_iter()
+                .partition(late);
+            busy.mailbox.extend(kept);
+            let error = if env.hosted {
+                deadline("before the call was run")
+            } else {
+                no_host(env)
+            };
+            for item in gone {
+                answer_all(item, &Err(error.clone()), fx);
+            }
+        }
+        let session = busy.session;
+        for running in busy.run.iter_mut().filter(|running| late(&running.item)) {
+            leave(
+                &mut running.item,
+                "while a host ran the call; it may still be applied",
+                fx,
+            );
+            if !running.cancelled {
+                running.cancelled = true;
+                fx.push(Effect::CancelTurn {
+                    session,
+                    turn_id: running.turn_id,
+                });
+            }
+        }
+        for settled in busy
+            .settled
+            .iter_mut()
+            .filter(|settled| late(&settled.item))
+        {
+            leave(
+                &mut settled.item,
+                "before the result was durable; it may still be applied",
+                fx,
+            );
+        }
+    }
+
+    /// Callers that are gone: a stream's call that was cancelled, streams that closed, unary calls
+    /// that were dropped. Waiting calls that nobody wants are forgotten, running ones cancelled.
+    pub fn on_callers_gone(&mut self, gone: impl Fn(&ReplyTo) -> bool, fx: &mut Vec<Effect>) {
+        let Some(busy) = self.busy.as_mut() else {
+            return;
+        };
+        let unwanted = |item: &mut Queued, fx: &mut Vec<Effect>| {
+            let wanted_before = item.is_wanted();
+            let mut left: Vec<ReplyTo> = item.joined.extract_if(.., |to| gone(to)).collect();
+            if gone(&item.call.reply_to) {
+                left.push(std::mem::replace(&mut item.call.reply_to, ReplyTo::Nobody));
+            }
+            for to in left {
+                fx.push(Effect::Answer {
+                    to,
+                    outcome: Err(cancelled()),
+                });
+            }
+            wanted_before && !item.is_wanted()
+        };
+        busy.mailbox.retain_mut(|item| !unwanted(item, fx));
+        let session = busy.session;
+        for running in &mut busy.run {
+            if unwanted(&mut running.item, fx) && !running.cancelled {
+                running.cancelled = true;
+                fx.push(Effect::CancelTurn {
+                    session,
+                    turn_id: running.turn_id,
+                });
+            }
+        }
+        for settled in &mut busy.settled {
+            unwanted(&mut settled.item, fx);
+        }
+    }
+
+    fn next_deadline(&self, env: Env<'_>) -> Tick {
+        let Some(busy) = self.busy.as_ref() else {
+            return Tick::NEVER;
+        };
+        let items = (busy.settled.iter().map(|settled| &settled.item))
+            .chain(busy.run.iter().map(|running| &running.item))
+            .chain(busy.mailbox.iter());
+        items
+            .map(|item| item.call.deadline)
+            .min()
+            .unwrap_or(Tick::NEVER)
+            .min(self.turn_ends(env))
+    }
+}
+
+/// Answers everybody who waits for a call, and lets the call go on without them.
+fn leave(item: &mut Queued, when: &str, fx: &mut Vec<Effect>) {
+    let first = std::mem::replace(&mut item.call.reply_to, ReplyTo::Nobody);
+    let waiters = std::mem::take(&mut item.joined).into_iter().chain([first]);
+    for to in waiters.filter(|to| !matches!(to, ReplyTo::Nobody)) {
+        fx.push(Effect::Answer {
+            to,
+            outcome: Err(deadline(when)),
+        });
+    }
+    item.call.deadline = Tick::NEVER;
+}
+
+fn deadline(when: &str) -> CallError {
+    CallError::new(
+        ErrorKind::DeadlineExceeded,
+        format!("the deadline passed {when}. A retry with the same request id is safe"),
+    )
+}
+
+fn cancelled() -> CallError {
+    CallError::new(
+        ErrorKind::Cancelled,
+        "the caller gave up; if the call was running already it may still be applied",
+    )
+}
+
+fn no_host(env: Env<'_>) -> CallError {
+    CallError::new(
+        ErrorKind::NoHost,
+        format!(
+            "no host of type {} is connected, and none came before the call's deadline; it was not run. \
+             Start one, and retry",
+            env.definition.name
+        ),
+    )
+    .retry_after(1_000)
+}

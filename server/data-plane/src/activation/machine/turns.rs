@@ -1,0 +1,582 @@
+//! Runs of turns: what is handed to a host, and what becomes of its answers.
+
+use bytes::Bytes;
+use callboard_statestore::StateBlob;
+use callboard_types::{CallError, Durability, ErrorKind, Kind, SessionId, Tick, limits};
+
+use super::{
+    Activation, Busy, Effect, Env, Phase, Queued, Running, Settled, TurnCall, Work, accepted,
+    answer_all,
+};
+use crate::{
+    activation::outcome::{StoredEnd, StoredOutcome},
+    call::{Call, Outcome, Payload, Reply, ReplyTo},
+};
+
+/// How a turn ended at its host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TurnEnd {
+    /// The reply, what the action's code returned instead, or `None` if the turn was cancelled.
+    pub outcome: Option<Result<Payload, CallError>>,
+    /// The state after the turn; `None` if it is unchanged.
+    pub state: Option<StateBlob>,
+    /// The encoded tags after the turn; `None` if they are unchanged.
+    pub tags: Option<Bytes>,
+}
+
+/// What became of a host's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// It was taken.
+    Taken,
+    /// It is for a turn that is no longer this host's to answer; it is dropped.
+    Stale,
+    /// It overtakes an unanswered turn of its run, which the protocol forbids.
+    OutOfOrder,
+}
+
+/// One turn as the worker puts it into a frame.
+#[derive(Debug)]
+pub struct TurnView<'a> {
+    /// Names the dispatch.
+    pub turn_id: u64,
+    /// The call.
+    pub call: &'a Call,
+    /// How often it has been handed to a host, counted from 1.
+    pub attempt: u32,
+    /// The revision that the actor has if this turn commits.
+    pub revision: u64,
+    /// True if it must not change state.
+    pub read_only: bool,
+}
+
+/// How long a failed initialisation waits before it is tried again unasked, in milliseconds.
+const INIT_RETRY_MS: u64 = 1_000;
+
+impl Activation {
+    /// How many turns could be handed to a host now, at most [`limits::RUN_TURNS_MAX`]. Calls that
+    /// need no host are dealt with on the way.
+    pub fn turns_ready(&mut self, env: Env<'_>, fx: &mut Vec<Effect>) -> usize {
+        if self.phase != Phase::Active {
+            return 0;
+        }
+        self.settle_in_memory(env, fx);
+        if self.busy.as_ref().is_some_and(|busy| !busy.run.is_empty()) {
+            return 0;
+        }
+        if self.init_due {
+            return usize::from(self.wants_init(env));
+        }
+        self.busy.as_ref().map_or(0, |busy| ready_in(busy))
+    }
+
+    fn wants_init(&self, env: Env<'_>) -> bool {
+        let waiting = self
+            .busy
+            .as_ref()
+            .is_some_and(|busy| !busy.mailbox.is_empty());
+        (waiting || env.definition.kind == Kind::Named) && env.now >= self.init_not_before
+    }
+
+    /// Hands up to `max` turns to a session and says how many it took; `turn_id` draws an id per
+    /// turn. Read them with [`run`](Self::run).
+    pub fn take_run(
+        &mut self,
+        env: Env<'_>,
+        session: SessionId,
+        max: usize,
+        mut turn_id: impl FnMut() -> u64,
+        fx: &mut Vec<Effect>,
+    ) -> usize {
+        let ready = self.turns_ready(env, fx).min(max);
+        if ready == 0 {
+            return 0;
+        }
+        let init = if self.init_due {
+            self.init_item(env)
+        } else {
+            None
+        };
+        let busy = self.busy.get_or_insert_with(Box::default);
+        busy.session = session;
+        busy.head_since = env.now;
+        if let Some(item) = init {
+            let turn_id = turn_id();
+            busy.run.push_back(Running {
+                turn_id,
+                item,
+                calls_made: 0,
+                cancelled: false,
+            });
+        } else {
+            for mut item in busy.mailbox.drain(..ready) {
+                item.attempts += 1;
+                let turn_id = turn_id();
+                busy.run.push_back(Running {
+                    turn_id,
+                    item,
+                    calls_made: 0,
+                    cancelled: false,
+                });
+            }
+        }
+        let taken = busy.run.len();
+        self.arm(env.now.plus_millis(env.definition.turn_timeout_ms), fx);
+        taken
+    }
+
+    /// The turns of the current run in order.
+    pub fn run(&self) -> impl Iterator<Item = TurnView<'_>> {
+        let run = self.busy.iter().flat_map(|busy| busy.run.iter());
+        run.zip(self.revision.0 + 1..)
+            .map(|(running, revision)| TurnView {
+                turn_id: running.turn_id,
+                call: &running.item.call,
+                attempt: running.item.attempts,
+                revision,
+                read_only: matches!(
+                    running.item.work,
+                    Work::Turn {
+                        read_only: true,
+                        ..
+                    }
+                ),
+            })
+    }
+
+    /// How long the first call of the current run waited in the mailbox, in microseconds.
+    #[must_use]
+    pub fn head_wait_micros(&self) -> u64 {
+        let busy = self.busy.as_ref();
+        let head = busy.and_then(|busy| Some((busy.head_since, busy.run.front()?)));
+        head.map_or(0, |(since, running)| {
+            since.micros_since(running.item.arrived)
+        })
+    }
+
+    /// The state and encoded tags that the next turn starts from.
+    #[must_use]
+    pub fn state(&self) -> (Option<&StateBlob>, &Bytes) {
+        (self.state.as_ref(), &self.tags)
+    }
+
+    /// Takes a host's answer to a turn.
+    pub fn on_result(
+        &mut self,
+        env: Env<'_>,
+        session: SessionId,
+        turn_id: u64,
+        end: TurnEnd,
+        fx: &mut Vec<Effect>,
+    ) -> Answered {
+        let Some(busy) = self.busy.as_mut().filter(|busy| busy.session == session) else {
+            return Answered::Stale;
+        };
+        match busy
+            .run
+            .iter()
+            .position(|running| running.turn_id == turn_id)
+        {
+            None => return Answered::Stale,
+            Some(0) => {}
+            Some(_) => return Answered::OutOfOrder,
+        }
+        let running = busy.run.pop_front().expect("the position is 0");
+        busy.head_since = env.now;
+        // What the turn asked for and nobody has seen yet ends with it.
+        busy.parked.clear();
+        self.last_used = env.now;
+        self.end_turn(env, running.item, end, fx);
+        self.settle_in_memory(env, fx);
+        self.rest(env, fx);
+        Answered::Taken
+    }
+
+    fn end_turn(&mut self, env: Env<'_>, item: Queued, end: TurnEnd, fx: &mut Vec<Effect>) {
+        if item.work == Work::Init {
+            return self.end_init(env, item, end, fx);
+        }
+        let Some(outcome) = end.outcome else {
+            let error = CallError::new(
+                ErrorKind::Cancelled,
+                "the turn was cancelled before it had a result; nothing was applied",
+            );
+            return self.settle(item, Err(error), false, fx);
+        };
+        if let Err(error) = check_sizes(&outcome, end.state.as_ref(), end.tags.as_ref()) {
+            // Later turns of the run were computed on a state that does not count.
+            self.settle(item, Err(error), false, fx);
+            self.abandon_run(fx);
+            return;
+        }
+        let counts = !matches!(
+            item.work,
+            Work::Turn {
+                read_only: true,
+                ..
+            }
+        );
+        let durable = counts && env.definition.durability == Durability::Durable;
+        if counts {
+            if outcome.is_ok() {
+                self.change(env, end.state, end.tags, fx);
+            }
+            self.revision = self.revision.next();
+        }
+        if durable {
+            self.outcomes
+                .record(stored(&item, self.revision.0, &outcome));
+        }
+        let outcome = outcome.map(|payload| Reply {
+            payload,
+            revision: self.revision,
+            durable,
+        });
+        self.settle(item, outcome, durable, fx);
+    }
+
+    fn end_init(&mut self, env: Env<'_>, item: Queued, end: TurnEnd, fx: &mut Vec<Effect>) {
+        let outcome = end.outcome.unwrap_or_else(|| {
+            Err(CallError::new(
+                ErrorKind::Cancelled,
+                "the initialisation was cancelled",
+            ))
+        });
+        let sized = check_sizes(&outcome, end.state.as_ref(), end.tags.as_ref());
+        match outcome.and_then(|_| sized) {
+            Ok(()) => {
+                self.init_due = false;
+                self.init_attempts = 0;
+                self.change(env, end.state, end.tags, fx);
+                self.revision = self.revision.next();
+                let durable = env.definition.durability == Durability::Durable;
+                self.settle(item, Ok(accepted(durable)), durable, fx);
+            }
+            Err(error) => self.init_failed(env, &error, fx),
+        }
+    }
+
+    /// Tells everybody who waits that the actor cannot start. Accepted calls stay and try again.
+    fn init_failed(&mut self, env: Env<'_>, error: &CallError, fx: &mut Vec<Effect>) {
+        let told = CallError::new(
+            ErrorKind::InitFailed,
+            format!(
+                "the actor's init failed ({}: {}); the call was not run. The next call tries again",
+                error.reason(),
+                error.message
+            ),
+        );
+        self.init_attempts = 0;
+        let named = env.definition.kind == Kind::Named;
+        let busy = self.busy.get_or_insert_with(Box::default);
+        let (kept, failed): (Vec<_>, Vec<_>) = std::mem::take(&mut busy.mailbox)
+            .into_iter()
+            .partition(|item| item.sequence.is_some());
+        let unasked = named || !kept.is_empty();
+        busy.mailbox.extend(kept);
+        for item in failed {
+            answer_all(item, &Err(told.clone()), fx);
+        }
+        if unasked {
+            self.init_not_before = env.now.plus_millis(INIT_RETRY_MS);
+            self.arm(self.init_not_before, fx);
+        }
+    }
+
+    fn change(
+        &mut self,
+        env: Env<'_>,
+        state: Option<StateBlob>,
+        tags: Option<Bytes>,
+        fx: &mut Vec<Effect>,
+    ) {
+        let changed = state.is_some() || tags.is_some();
+        if let Some(state) = state {
+            self.state = Some(state);
+        }
+        if let Some(tags) = tags {
+            self.tags = tags;
+        }
+        let snapshot = env.definition.durability == Durability::Snapshot;
+        if snapshot && changed && self.save_at == Tick::NEVER {
+            self.save_at = env.now.plus_millis(env.definition.snapshot_interval_ms);
+            self.arm(self.save_at, fx);
+        }
+    }
+
+    /// Puts an ended turn behind the gate, or answers at once if nothing is before it.
+    fn settle(&mut self, item: Queued, outcome: Outcome, undurable: bool, fx: &mut Vec<Effect>) {
+        let busy = self.busy.get_or_insert_with(Box::default);
+        if !undurable && busy.settled.is_empty() {
+            return answer_all(item, &outcome, fx);
+        }
+        self.settled_count += 1;
+        let number = self.settled_count;
+        busy.settled.push_back(Settled {
+            number,
+            item,
+            outcome,
+            undurable,
+        });
+    }
+
+    /// Answers default reads that have reached the front of the mailbox, from the state as of now.
+    pub(super) fn settle_in_memory(&mut self, env: Env<'_>, fx: &mut Vec<Effect>) {
+        while self.phase == Phase::Active && !self.init_due {
+            let Some(busy) = self.busy.as_mut() else {
+                return;
+            };
+            let front_is_read = busy
+                .mailbox
+                .front()
+                .is_some_and(|item| item.work == Work::Read);
+            if !front_is_read || !busy.run.is_empty() {
+                return;
+            }
+            let item = busy.mailbox.pop_front().expect("there is a front");
+            let state = self.state.as_ref().filter(|_| !item.call.activates_only);
+            let payload = state.map_or_else(Payload::default, payload_of);
+            let reply = Reply {
+                payload,
+                revision: self.revision,
+                durable: false,
+            };
+            self.last_used = env.now;
+            self.settle(item, Ok(reply), false, fx);
+        }
+    }
+
+    /// Takes the current run back into the mailbox and tells the host to stop. Its answers no
+    /// longer count.
+    pub(super) fn abandon_run(&mut self, fx: &mut Vec<Effect>) {
+        let Some(busy) = self.busy.as_mut() else {
+            return;
+        };
+        let session = busy.session;
+        busy.parked.clear();
+        while let Some(running) = busy.run.pop_back() {
+            fx.push(Effect::CancelTurn {
+                session,
+                turn_id: running.turn_id,
+            });
+            if running.item.work != Work::Init {
+                busy.mailbox.push_front(running.item);
+            }
+        }
+    }
+
+    /// The host lost the run, by dying or by taking too long. Its first turn has used up an
+    /// attempt; all are run again, except a turn that has had its last one.
+    pub fn on_run_lost(&mut self, env: Env<'_>, session: SessionId, fx: &mut Vec<Effect>) {
+        let Some(busy) = self.busy.as_mut().filter(|busy| busy.session == session) else {
+            return;
+        };
+        let Some(head) = busy.run.front() else { return };
+        let spent = head.item.attempts >= limits::TURN_ATTEMPTS_MAX;
+        // Only the first turn was running; the others get the attempt back.
+        busy.run
+            .iter_mut()
+            .skip(1)
+            .for_each(|running| running.item.attempts -= 1);
+        if spent {
+            let running = busy.run.pop_front().expect("there is a head");
+            fx.push(Effect::CancelTurn {
+                session,
+                turn_id: running.turn_id,
+            });
+            self.abandon_run(fx);
+            let error = crashed_host(env);
+            let end = TurnEnd {
+                outcome: Some(Err(error)),
+                state: None,
+                tags: None,
+            };
+            self.end_turn(env, running.item, end, fx);
+        } else {
+            self.abandon_run(fx);
+        }
+        // Nobody waits for calls that were cancelled while they ran: they are not run again.
+        if let Some(busy) = self.busy.as_mut() {
+            busy.mailbox.retain(|item| item.is_wanted());
+        }
+        self.settle_in_memory(env, fx);
+        self.rest(env, fx);
+    }
+
+    /// Takes a call that a turn makes to another actor, and holds it until every earlier commit of
+    /// this actor is durable.
+    ///
+    /// # Errors
+    /// `Some` refusal for the calling turn; `None` if the turn is not this session's to speak for.
+    pub fn on_turn_call(
+        &mut self,
+        session: SessionId,
+        turn_id: u64,
+        call: TurnCall,
+        fx: &mut Vec<Effect>,
+    ) -> Result<(), Option<CallError>> {
+        let busy = self
+            .busy
+            .as_mut()
+            .filter(|busy| busy.session == session)
+            .ok_or(None)?;
+        let head = busy
+            .run
+            .front_mut()
+            .filter(|head| head.turn_id == turn_id)
+            .ok_or(None)?;
+        head.calls_made += 1;
+        if head.calls_made > limits::TURN_CALLS_MAX {
+            let error = CallError::new(ErrorKind::InvalidArgument, "the turn makes too many calls");
+            return Err(Some(error.with("limit", limits::TURN_CALLS_MAX)));
+        }
+        if busy.settled.iter().any(|settled| settled.undurable) {
+            busy.parked.push(call);
+        } else {
+            fx.push(Effect::Route(Box::new(call)));
+        }
+        Ok(())
+    }
+
+    /// The call that a session's turn runs, if that turn runs now.
+    #[must_use]
+    pub fn running_call(&self, session: SessionId, turn_id: u64) -> Option<&Call> {
+        let busy = self.busy.as_ref().filter(|busy| busy.session == session)?;
+        busy.run
+            .front()
+            .filter(|head| head.turn_id == turn_id)
+            .map(|head| &head.item.call)
+    }
+
+    fn init_item(&mut self, env: Env<'_>) -> Option<Queued> {
+        let action = env.definition.init_action()?.to_owned();
+        self.init_attempts += 1;
+        let call = Call {
+            action,
+            argument: Payload::default(),
+            request_id: format!("init-{}-{}", env.epoch, self.revision.next()),
+            created_at: env.wall,
+            deadline: Tick::NEVER,
+            metadata: Default::default(),
+            lineage: None,
+            asynchronous: false,
+            activates_only: false,
+            reply_to: ReplyTo::Nobody,
+        };
+        Some(Queued {
+            attempts: self.init_attempts,
+            ..Queued::new(call, Work::Init, env.now)
+        })
+    }
+}
+
+fn ready_in(busy: &Busy) -> usize {
+    let undurable = busy
+        .settled
+        .iter()
+        .filter(|settled| settled.undurable)
+        .count();
+    if undurable >= limits::SPECULATION_DEPTH_MAX {
+        return 0;
+    }
+    let (mut ready, mut bytes) = (0, 0);
+    for item in busy.mailbox.iter().take(limits::RUN_TURNS_MAX) {
+        bytes += item.call.argument.data.len();
+        if ready > 0 && bytes > limits::PAYLOAD_BYTES_MAX {
+            break;
+        }
+        match item.work {
+            _ if item.checking => break,
+            Work::Turn { alone: true, .. } => {
+                // It starts a run of its own, once nothing before it can be discarded.
+                return if ready == 0 {
+                    usize::from(undurable == 0)
+                } else {
+                    ready
+                };
+            }
+            Work::Turn { .. } => ready += 1,
+            Work::Read | Work::Init => break,
+        }
+    }
+    ready
+}
+
+fn crashed_host(env: Env<'_>) -> CallError {
+    CallError::new(
+        ErrorKind::TurnCrashedHost,
+        "each host that ran this turn died or took longer than the type's turn timeout; the turn was \
+         given up and changed nothing. Effects that the action had outside Callboard may have happened",
+    )
+    .with("attempts", limits::TURN_ATTEMPTS_MAX)
+    .with("turn_timeout_ms", env.definition.turn_timeout_ms)
+}
+
+fn payload_of(state: &StateBlob) -> Payload {
+    Payload {
+        content_type: state.content_type.clone(),
+        type_url: state.type_url.clone(),
+        data: state.data.clone(),
+    }
+}
+
+fn stored(item: &Queued, revision: u64, outcome: &Result<Payload, CallError>) -> StoredOutcome {
+    let end = match outcome {
+        Ok(payload) => StoredEnd::Reply(
+            payload.content_type.clone(),
+            payload.type_url.clone(),
+            payload.data.to_vec(),
+        ),
+        Err(error) => StoredEnd::Error(Box::new(error.clone())),
+    };
+    StoredOutcome {
+        request_id: item.call.request_id.clone(),
+        fingerprint: item.fingerprint,
+        created_at: item.call.created_at,
+        revision,
+        end,
+    }
+}
+
+fn check_sizes(
+    outcome: &Result<Payload, CallError>,
+    state: Option<&StateBlob>,
+    tags: Option<&Bytes>,
+) -> Result<(), CallError> {
+    let check = |kind, what: &str, size: usize, limit: usize| {
+        if size <= limit {
+            return Ok(());
+        }
+        let message = format!(
+            "the action produced {what} of {size} bytes, over the limit of {limit}; the turn was \
+             discarded and nothing was applied"
+        );
+        Err(CallError::new(kind, message)
+            .with("limit", limit)
+            .with("size", size))
+    };
+    let size = match outcome {
+        Ok(payload) => payload.data.len(),
+        Err(error) => error.size(),
+    };
+    check(
+        ErrorKind::PayloadTooLarge,
+        "a reply",
+        size,
+        limits::PAYLOAD_BYTES_MAX,
+    )?;
+    let size = state.map_or(0, |state| state.data.len());
+    check(
+        ErrorKind::StateTooLarge,
+        "a state",
+        size,
+        limits::STATE_BYTES_MAX,
+    )?;
+    let size = tags.map_or(0, Bytes::len);
+    check(
+        ErrorKind::StateTooLarge,
+        "tags",
+        size,
+        limits::TAGS_BYTES_MAX,
+    )
+}

@@ -1,0 +1,140 @@
+//! A call inside a node: what is asked, and where the answer goes.
+//!
+//! Made by a gateway, an in-turn call or the inbox; owned by the activation it waits for until it is answered, once.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
+use callboard_types::{ActorId, CallError, Millis, Revision, Tick, limits};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{catalog::TypeRuntime, session::SessionLink};
+
+/// Bytes together with what is needed to read them. No content type means "no value".
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Payload {
+    /// The media type of `data`; empty for no value.
+    pub content_type: String,
+    /// Full name of the protobuf message in `data`; empty for others.
+    pub type_url: String,
+    /// The encoded value.
+    pub data: Bytes,
+}
+
+/// What the caller attached: trace context and its own entries.
+pub type Metadata = HashMap<String, String>;
+
+/// Where a call comes from, if not from outside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lineage {
+    /// The calling actor.
+    pub caller: Option<ActorId>,
+    /// Every actor whose turn waits for this call, outermost first.
+    pub chain: Vec<ActorId>,
+}
+
+/// One request to run an action.
+#[derive(Debug)]
+pub struct Call {
+    /// The action's name.
+    pub action: String,
+    /// Its argument.
+    pub argument: Payload,
+    /// Names the logical call within its actor.
+    pub request_id: String,
+    /// When the logical call was first made, by its caller's clock.
+    pub created_at: Millis,
+    /// When nobody waits any longer; [`Tick::NEVER`] for accepted calls.
+    pub deadline: Tick,
+    /// The caller's metadata.
+    pub metadata: Metadata,
+    /// Where it comes from; `None` for outside.
+    pub lineage: Option<Box<Lineage>>,
+    /// True if the caller waits for acceptance only.
+    pub asynchronous: bool,
+    /// True if the call only brings its actor into memory; it has no action then.
+    pub activates_only: bool,
+    /// Who is told.
+    pub reply_to: ReplyTo,
+}
+
+impl Call {
+    /// A call that only brings its actor into memory.
+    #[must_use]
+    pub fn activation(reply_to: ReplyTo, now: Tick) -> Self {
+        Self {
+            action: String::new(),
+            argument: Payload::default(),
+            request_id: String::new(),
+            created_at: Millis::default(),
+            deadline: now.plus_millis(limits::CALL_TIMEOUT_DEFAULT_MS),
+            metadata: Metadata::new(),
+            lineage: None,
+            asynchronous: false,
+            activates_only: true,
+            reply_to,
+        }
+    }
+}
+
+/// What an action answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// The reply; no content type for "no value".
+    pub payload: Payload,
+    /// The revision that the reply was computed on or produced.
+    pub revision: Revision,
+    /// True if the effect, or the acceptance, is committed.
+    pub durable: bool,
+}
+
+/// The end of a call.
+pub type Outcome = Result<Reply, CallError>;
+
+/// Who waits for the outcome of a call.
+#[derive(Debug)]
+pub enum ReplyTo {
+    /// A call of an `InvokeStream`.
+    Stream {
+        /// The stream.
+        sink: Arc<StreamSink>,
+        /// The caller's number for the call.
+        stream_id: u64,
+        /// Set if the reply is to be JSON.
+        json_for: Option<Arc<TypeRuntime>>,
+    },
+    /// A unary call.
+    Unary(oneshot::Sender<Outcome>),
+    /// A turn of another actor, through its host's session.
+    Turn {
+        /// The session that runs the calling turn.
+        session: Arc<SessionLink>,
+        /// The calling turn.
+        turn_id: u64,
+        /// The call's number within the turn.
+        call_index: u32,
+    },
+    /// Nobody: an accepted call that is replayed, or an initialisation.
+    Nobody,
+}
+
+/// Where the replies of one `InvokeStream` go. Shared by the stream's task and the workers.
+#[derive(Debug)]
+pub struct StreamSink {
+    /// Unique in the process.
+    pub id: u64,
+    /// Takes batches of answers. Its capacity is the stream's in-flight limit and every batch ends
+    /// at least one call in flight, so there is always room.
+    pub batches: mpsc::Sender<Vec<StreamAnswer>>,
+}
+
+/// The end of a call of an `InvokeStream`.
+#[derive(Debug)]
+pub struct StreamAnswer {
+    /// The caller's number for the call.
+    pub stream_id: u64,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Set if the reply is to be JSON.
+    pub json_for: Option<Arc<TypeRuntime>>,
+}

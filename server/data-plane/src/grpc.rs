@@ -1,0 +1,6 @@
+//! The gRPC services of this plane: decode, hand over, encode.
+
+pub mod control;
+pub mod convert;
+pub mod gateway;
+pub mod host;

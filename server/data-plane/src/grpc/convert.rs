@@ -1,0 +1,258 @@
+//! Between protocol messages and this plane's own types. Nothing else in the plane looks into a message.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use callboard_proto::{
+    host::v1::{TurnCall, TurnResult, turn_result},
+    types::v1 as pb,
+};
+use callboard_statestore::StateBlob;
+use callboard_transport::status;
+use callboard_types::{
+    Action, ActorId, CallError, Durability, ErrorKind, Kind, TypeDefinition, limits,
+};
+
+use crate::{
+    activation::machine::TurnEnd,
+    call::{Metadata, Payload},
+    worker::SessionCall,
+};
+
+/// The system that an empty name stands for.
+pub const DEFAULT_SYSTEM: &str = "default";
+
+/// `name`, or the default system if it is empty.
+#[must_use]
+pub fn system_or_default(name: &str) -> &str {
+    if name.is_empty() {
+        DEFAULT_SYSTEM
+    } else {
+        name
+    }
+}
+
+/// A payload for the wire; `None` if there is no value.
+#[must_use]
+pub fn payload_to_proto(payload: Payload) -> Option<pb::Payload> {
+    (!payload.content_type.is_empty()).then_some(pb::Payload {
+        content_type: payload.content_type,
+        type_url: payload.type_url,
+        data: payload.data,
+    })
+}
+
+/// A payload from the wire.
+#[must_use]
+pub fn payload_from_proto(payload: Option<pb::Payload>) -> Payload {
+    payload.map_or_else(Payload::default, |payload| Payload {
+        content_type: payload.content_type,
+        type_url: payload.type_url,
+        data: payload.data,
+    })
+}
+
+/// A state for the wire.
+#[must_use]
+pub fn state_to_proto(state: &StateBlob) -> pb::Payload {
+    pb::Payload {
+        content_type: state.content_type.clone(),
+        type_url: state.type_url.clone(),
+        data: state.data.clone(),
+    }
+}
+
+/// An actor's name for the wire.
+#[must_use]
+pub fn actor_id_to_proto(id: &ActorId) -> pb::ActorId {
+    pb::ActorId {
+        system: id.system.to_string(),
+        r#type: id.actor_type.to_string(),
+        key: id.key.to_string(),
+    }
+}
+
+/// An error for the wire.
+#[must_use]
+pub fn error_to_proto(error: &CallError) -> pb::CallError {
+    status::to_proto(error)
+}
+
+/// Tags as rows hold them.
+#[must_use]
+pub fn tags_to_proto(tags: &Bytes) -> HashMap<String, String> {
+    if tags.is_empty() {
+        return HashMap::new();
+    }
+    let pairs: Vec<(String, String)> = postcard::from_bytes(tags).unwrap_or_default();
+    pairs.into_iter().collect()
+}
+
+fn tags_from_proto(tags: HashMap<String, String>) -> Bytes {
+    if tags.is_empty() {
+        return Bytes::new();
+    }
+    let mut pairs: Vec<(String, String)> = tags.into_iter().collect();
+    pairs.sort();
+    postcard::to_stdvec(&pairs)
+        .expect("plain data always encodes")
+        .into()
+}
+
+/// A host's answer to a turn. An answer without an outcome breaks the protocol, and fails the turn.
+#[must_use]
+pub fn turn_end(result: TurnResult) -> TurnEnd {
+    let outcome = match result.outcome {
+        Some(turn_result::Outcome::Reply(payload)) => Some(Ok(payload_from_proto(Some(payload)))),
+        Some(turn_result::Outcome::Error(error)) => Some(Err(status::from_proto(pb::CallError {
+            from_actor: true,
+            ..error
+        }))),
+        Some(turn_result::Outcome::Cancelled(_)) => None,
+        None => Some(Err(CallError::new(
+            ErrorKind::InvalidHostAnswer,
+            "the host answered the turn without an outcome; nothing was applied. Update its SDK",
+        ))),
+    };
+    TurnEnd {
+        outcome,
+        state: result.state.map(|state| StateBlob {
+            content_type: state.content_type,
+            type_url: state.type_url,
+            data: state.data,
+        }),
+        tags: result.tags.map(|tags| tags_from_proto(tags.values)),
+    }
+}
+
+/// A call that a turn makes.
+///
+/// # Errors
+/// What is wrong with its target or its argument.
+pub fn session_call(call: TurnCall, system: &str) -> Result<SessionCall, CallError> {
+    let target = call.target.unwrap_or_default();
+    let system = if target.system.is_empty() {
+        system
+    } else {
+        &target.system
+    };
+    let key = if target.key.is_empty() {
+        &target.r#type
+    } else {
+        &target.key
+    };
+    let target = ActorId::parse(system, &target.r#type, key)?;
+    check_size(
+        call.payload
+            .as_ref()
+            .map_or(0, |payload| payload.data.len()),
+    )?;
+    check_metadata(&call.metadata)?;
+    Ok(SessionCall {
+        turn_id: call.turn_id,
+        call_index: call.call_index,
+        target,
+        action: call.action,
+        argument: payload_from_proto(call.payload),
+        timeout_ms: call.timeout_ms,
+        metadata: call.metadata,
+    })
+}
+
+/// Checks the size of an argument.
+///
+/// # Errors
+/// `PayloadTooLarge`.
+pub fn check_size(bytes: usize) -> Result<(), CallError> {
+    if bytes <= limits::PAYLOAD_BYTES_MAX {
+        return Ok(());
+    }
+    let message = format!(
+        "the argument has {bytes} bytes, over the limit of {}; the call was not run",
+        limits::PAYLOAD_BYTES_MAX
+    );
+    Err(CallError::new(ErrorKind::PayloadTooLarge, message)
+        .with("limit", limits::PAYLOAD_BYTES_MAX))
+}
+
+/// Checks the size of metadata.
+///
+/// # Errors
+/// `MetadataTooLarge`.
+pub fn check_metadata(metadata: &Metadata) -> Result<(), CallError> {
+    if metadata.is_empty() {
+        return Ok(());
+    }
+    let bytes: usize = metadata
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    if metadata.len() <= limits::METADATA_ENTRIES_MAX && bytes <= limits::METADATA_BYTES_MAX {
+        return Ok(());
+    }
+    let message = format!(
+        "the metadata has {} entries and {bytes} bytes, over the limit of {} and {}; the call was not \
+         run",
+        metadata.len(),
+        limits::METADATA_ENTRIES_MAX,
+        limits::METADATA_BYTES_MAX
+    );
+    Err(CallError::new(ErrorKind::MetadataTooLarge, message))
+}
+
+/// A definition as a host registers it, with every default filled in.
+///
+/// # Errors
+/// `InvalidArgument` for kinds, durabilities or action lists that this server does not know how to read.
+pub fn definition(from: pb::ActorTypeDefinition) -> Result<TypeDefinition, CallError> {
+    let mut to = TypeDefinition::new(&from.name);
+    let unknown = |what: &str, number: i32| {
+        CallError::new(
+            ErrorKind::InvalidArgument,
+            format!(
+                "type {}: {what} {number} is not known to this server; update it",
+                from.name
+            ),
+        )
+    };
+    to.kind = match pb::Kind::try_from(from.kind) {
+        Ok(pb::Kind::Named) => Kind::Named,
+        Ok(pb::Kind::Unnamed | pb::Kind::Unspecified) => Kind::Unnamed,
+        Err(_) => return Err(unknown("kind", from.kind)),
+    };
+    to.durability = match pb::Durability::try_from(from.durability) {
+        Ok(pb::Durability::Durable | pb::Durability::Unspecified) => Durability::Durable,
+        Ok(pb::Durability::Snapshot) => Durability::Snapshot,
+        Ok(pb::Durability::Volatile) => Durability::Volatile,
+        Err(_) => return Err(unknown("durability", from.durability)),
+    };
+    for action in from.actions {
+        let name = action.name.clone();
+        let action = Action {
+            input_type: action.input_type,
+            output_type: action.output_type,
+            read_only: action.read_only,
+            speculation_off: action.speculation_off,
+        };
+        if to.actions.insert(name.clone(), action).is_some() {
+            let message = format!("type {}: action {name} is listed twice", from.name);
+            return Err(CallError::new(ErrorKind::InvalidArgument, message));
+        }
+    }
+    let or = |given: u64, default: u64| if given == 0 { default } else { given };
+    to.idle_timeout_ms = or(from.idle_timeout_ms, to.idle_timeout_ms);
+    to.snapshot_interval_ms = or(from.snapshot_interval_ms, to.snapshot_interval_ms);
+    to.turn_timeout_ms = or(from.turn_timeout_ms, to.turn_timeout_ms);
+    if from.mailbox_limit > 0 {
+        to.mailbox_limit = from.mailbox_limit;
+    }
+    to.shards = match (to.kind, from.shards) {
+        (Kind::Named, _) => 1,
+        (Kind::Unnamed, 0) => limits::SHARDS_DEFAULT,
+        (Kind::Unnamed, given) => given,
+    };
+    to.state_type = from.state_type;
+    to.service = from.service;
+    to.speculation_off = from.speculation_off;
+    Ok(to)
+}

@@ -1,0 +1,427 @@
+//! `callboard.gateway.v1`: how callers reach actors.
+//!
+//! The request path of a call, in order: shape → name → argument → limits → worker. Everything that depends on the actor
+//! itself is decided by the worker that owns it.
+
+mod stream;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use callboard_proto::{
+    gateway::v1::{
+        GetStateRequest, GetStateResponse, InvokeMode, InvokeRequest, InvokeResponse,
+        InvokeStreamRequest, SpawnRequest, SpawnResponse, SpawnResult,
+        gateway_service_server::GatewayService, invoke_request::Argument, invoke_response,
+    },
+    types::v1 as pb,
+};
+use callboard_statestore::{ActorRecord, StateStore};
+use callboard_transport::status::to_status;
+use callboard_types::{CallError, Durability, ErrorKind, Millis, Tick, limits};
+use tokio::sync::oneshot;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::convert;
+use crate::{
+    call::{Call, Outcome, Payload, Reply, ReplyTo},
+    catalog::{Catalog, TypeRuntime},
+    router::{Route, Router},
+    transcode,
+    worker::{Message, RoutedCall},
+};
+
+pub use stream::Replies;
+
+/// The gateway of one node. Cheap to clone.
+#[derive(Clone)]
+pub struct Gateway {
+    router: Router,
+    store: Arc<dyn StateStore>,
+    sinks: Arc<AtomicU64>,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// A gateway over the router. The store is for reads of actors that are not in memory.
+    #[must_use]
+    pub fn new(router: Router, store: Arc<dyn StateStore>) -> Self {
+        Self {
+            router,
+            store,
+            sinks: Arc::new(AtomicU64::new(1)),
+        }
+    }
+
+    fn check(
+        &self,
+        catalog: &Catalog,
+        request: InvokeRequest,
+        (tick, wall): (Tick, Millis),
+    ) -> Result<(usize, RoutedCall, Option<Arc<TypeRuntime>>), CallError> {
+        let Some(actor) = request.actor else {
+            return Err(CallError::new(
+                ErrorKind::InvalidArgument,
+                "the call names no actor",
+            ));
+        };
+        let system = convert::system_or_default(&actor.system);
+        let key = if actor.key.is_empty() {
+            catalog.require(system, &actor.r#type)?;
+            key_of_named(catalog, system, &actor.r#type)?
+        } else {
+            actor.key
+        };
+        let route = self.router.route(catalog, system, &actor.r#type, &key)?;
+        let mut json_for = None;
+        let argument = match request.argument {
+            None => Payload::default(),
+            Some(Argument::Payload(payload)) => {
+                let payload = convert::payload_from_proto(Some(payload));
+                transcode::check(&route.actor_type, &request.action, &payload)?;
+                payload
+            }
+            Some(Argument::Json(value)) => {
+                json_for = Some(Arc::clone(&route.actor_type));
+                transcode::argument(&route.actor_type, &request.action, value)?
+            }
+        };
+        convert::check_size(argument.data.len())?;
+        convert::check_metadata(&request.metadata)?;
+        let mode = InvokeMode::try_from(request.mode).unwrap_or(InvokeMode::Unspecified);
+        let call = Call {
+            action: request.action,
+            argument,
+            request_id: request_id(request.request_id)?,
+            created_at: if request.created_at_ms == 0 {
+                wall
+            } else {
+                Millis(request.created_at_ms)
+            },
+            deadline: tick.plus_millis(timeout_ms(request.timeout_ms)),
+            metadata: request.metadata,
+            lineage: None,
+            asynchronous: mode == InvokeMode::Async,
+            activates_only: false,
+            reply_to: ReplyTo::Nobody,
+        };
+        Ok((route.worker, route.carry(key, call), json_for))
+    }
+
+    async fn invoke_once(&self, request: InvokeRequest) -> Result<InvokeResponse, CallError> {
+        let (to, outcome) = oneshot::channel();
+        let now = (Tick::now(), Millis::now());
+        let catalog = self.router.catalog();
+        let (worker, mut routed, json_for) = self.check(&catalog, request, now)?;
+        drop(catalog);
+        routed.call.reply_to = ReplyTo::Unary(to);
+        let request_id = routed.call.request_id.clone();
+        let guard = CallGuard {
+            router: &self.router,
+            worker,
+            waiting: true,
+        };
+        self.router
+            .workers()
+            .send(worker, Message::Calls(vec![routed]))
+            .await;
+        let outcome = outcome.await;
+        guard.answered();
+        let reply = outcome.map_err(|_| stopped())??;
+        respond(reply, request_id, json_for.as_deref())
+    }
+}
+
+/// Tells the worker when a unary caller goes away before it is answered.
+struct CallGuard<'a> {
+    router: &'a Router,
+    worker: usize,
+    waiting: bool,
+}
+
+impl CallGuard<'_> {
+    fn answered(mut self) {
+        self.waiting = false;
+    }
+}
+
+impl Drop for CallGuard<'_> {
+    fn drop(&mut self) {
+        if self.waiting {
+            // If the inbox is full the worker looks for callers that have gone a little later.
+            let _ = self
+                .router
+                .workers()
+                .try_send(self.worker, Message::CallersGone);
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl GatewayService for Gateway {
+    type InvokeStreamStream = Replies;
+
+    async fn invoke(
+        &self,
+        request: Request<InvokeRequest>,
+    ) -> Result<Response<InvokeResponse>, Status> {
+        let header = grpc_timeout(request.metadata());
+        let mut request = request.into_inner();
+        if let Some(header) = header {
+            let header = u32::try_from(header.as_millis()).unwrap_or(u32::MAX).max(1);
+            let asked = request.timeout_ms;
+            request.timeout_ms = if asked == 0 {
+                header
+            } else {
+                asked.min(header)
+            };
+        }
+        let response = self.invoke_once(request).await;
+        response
+            .map(Response::new)
+            .map_err(|error| to_status(&error))
+    }
+
+    async fn invoke_stream(
+        &self,
+        request: Request<Streaming<InvokeStreamRequest>>,
+    ) -> Result<Response<Replies>, Status> {
+        let id = self.sinks.fetch_add(1, Ordering::Relaxed);
+        Ok(Response::new(stream::open(
+            self.clone(),
+            id,
+            request.into_inner(),
+        )))
+    }
+
+    async fn spawn(
+        &self,
+        request: Request<SpawnRequest>,
+    ) -> Result<Response<SpawnResponse>, Status> {
+        let actors = request.into_inner().actors;
+        if actors.len() > limits::SPAWN_ACTORS_MAX {
+            let error = CallError::new(ErrorKind::InvalidArgument, "too many actors in one Spawn");
+            return Err(to_status(&error.with("limit", limits::SPAWN_ACTORS_MAX)));
+        }
+        let mut waiting = Vec::with_capacity(actors.len());
+        for actor in actors {
+            waiting.push((actor.clone(), self.activate(actor).await));
+        }
+        let mut results = Vec::with_capacity(waiting.len());
+        for (actor, outcome) in waiting {
+            let outcome = match outcome {
+                Ok(outcome) => outcome.await.unwrap_or_else(|_| Err(stopped())),
+                Err(error) => Err(error),
+            };
+            let (error, revision) = match outcome {
+                Ok(reply) => (None, reply.revision.0),
+                Err(error) => (Some(convert::error_to_proto(&error)), 0),
+            };
+            results.push(SpawnResult {
+                actor: Some(actor),
+                error,
+                revision,
+            });
+        }
+        Ok(Response::new(SpawnResponse { results }))
+    }
+
+    async fn get_state(
+        &self,
+        request: Request<GetStateRequest>,
+    ) -> Result<Response<GetStateResponse>, Status> {
+        let request = request.into_inner();
+        let state = self.read_state(request).await;
+        state.map(Response::new).map_err(|error| to_status(&error))
+    }
+}
+
+impl Gateway {
+    async fn activate(&self, actor: pb::ActorId) -> Result<oneshot::Receiver<Outcome>, CallError> {
+        let (to, outcome) = oneshot::channel();
+        let catalog = self.router.catalog();
+        let system = convert::system_or_default(&actor.system);
+        let key = if actor.key.is_empty() {
+            key_of_named(&catalog, system, &actor.r#type)?
+        } else {
+            actor.key
+        };
+        let route = self.router.route(&catalog, system, &actor.r#type, &key)?;
+        drop(catalog);
+        let worker = route.worker;
+        let routed = route.carry(key, Call::activation(ReplyTo::Unary(to), Tick::now()));
+        self.router
+            .workers()
+            .send(worker, Message::Calls(vec![routed]))
+            .await;
+        Ok(outcome)
+    }
+
+    async fn read_state(&self, request: GetStateRequest) -> Result<GetStateResponse, CallError> {
+        let actor = request.actor.unwrap_or_default();
+        let catalog = self.router.catalog();
+        let system = convert::system_or_default(&actor.system);
+        let key = if actor.key.is_empty() {
+            key_of_named(&catalog, system, &actor.r#type)?
+        } else {
+            actor.key
+        };
+        let route = self.router.route(&catalog, system, &actor.r#type, &key)?;
+        drop(catalog);
+        if route.actor_type.definition.durability == Durability::Volatile {
+            return self.read_volatile(route, key, request.as_json).await;
+        }
+        let rows = self
+            .store
+            .load(&[route.actor_id(&key)])
+            .await
+            .map_err(|error| {
+                CallError::new(
+                    ErrorKind::StoreUnavailable,
+                    format!("{error}. Retry the read"),
+                )
+            })?;
+        let Some(record) = rows.into_iter().next().flatten() else {
+            return Ok(GetStateResponse::default());
+        };
+        show_state(&route, record, request.as_json)
+    }
+
+    /// The state of an actor that is only in memory.
+    async fn read_volatile(
+        &self,
+        route: Route,
+        key: String,
+        as_json: bool,
+    ) -> Result<GetStateResponse, CallError> {
+        let (to, stats) = oneshot::channel();
+        let type_id = route.actor_type.view.id;
+        let question = Message::Inspect { type_id, key, to };
+        self.router.workers().send(route.worker, question).await;
+        let stats = stats.await.map_err(|_| stopped())?;
+        if !stats.active {
+            return Ok(GetStateResponse::default());
+        }
+        let record = ActorRecord {
+            revision: stats.revision,
+            state: stats.state,
+            tags: stats.tags,
+            ..ActorRecord::default()
+        };
+        show_state(&route, record, as_json)
+    }
+}
+
+fn show_state(
+    route: &Route,
+    record: ActorRecord,
+    as_json: bool,
+) -> Result<GetStateResponse, CallError> {
+    let state = record.state.map(|state| Payload {
+        content_type: state.content_type,
+        type_url: state.type_url,
+        data: state.data,
+    });
+    let json = match &state {
+        Some(state) if as_json => transcode::value(&route.actor_type, state)?,
+        _ => None,
+    };
+    Ok(GetStateResponse {
+        exists: true,
+        state: state.and_then(convert::payload_to_proto),
+        json,
+        revision: record.revision.0,
+        tags: convert::tags_to_proto(&record.tags),
+    })
+}
+
+/// The key that an empty one stands for: the type's name, for NAMED types.
+fn key_of_named(catalog: &Catalog, system: &str, actor_type: &str) -> Result<String, CallError> {
+    let found = catalog.require(system, actor_type)?;
+    if found.definition.kind == callboard_types::Kind::Named {
+        return Ok(found.view.name.to_string());
+    }
+    Err(CallError::new(
+        ErrorKind::InvalidActorKey,
+        format!("type {actor_type} has an actor per key; the call names none"),
+    ))
+}
+
+fn request_id(given: String) -> Result<String, CallError> {
+    if given.is_empty() {
+        return Ok(uuid::Uuid::now_v7().to_string());
+    }
+    if given.len() > limits::REQUEST_ID_BYTES_MAX || given.bytes().any(|b| b == 0) {
+        let error = CallError::new(
+            ErrorKind::InvalidArgument,
+            "a request id has 1 to 128 bytes and no NUL; the call was not run",
+        );
+        return Err(error.with("limit", limits::REQUEST_ID_BYTES_MAX));
+    }
+    Ok(given)
+}
+
+fn timeout_ms(asked: u32) -> u64 {
+    match asked {
+        0 => limits::CALL_TIMEOUT_DEFAULT_MS,
+        millis => u64::from(millis).min(limits::CALL_TIMEOUT_MAX_MS),
+    }
+}
+
+fn respond(
+    reply: Reply,
+    request_id: String,
+    json_for: Option<&TypeRuntime>,
+) -> Result<InvokeResponse, CallError> {
+    let json = match json_for {
+        Some(actor_type) => transcode::value(actor_type, &reply.payload)?,
+        None => None,
+    };
+    let payload = convert::payload_to_proto(reply.payload);
+    Ok(InvokeResponse {
+        reply: match json {
+            Some(value) => Some(invoke_response::Reply::Json(value)),
+            None => payload.map(invoke_response::Reply::Payload),
+        },
+        request_id,
+        revision: reply.revision.0,
+        durable: reply.durable,
+    })
+}
+
+fn stopped() -> CallError {
+    CallError::new(
+        ErrorKind::OutcomeUnknown,
+        "the node stopped before it answered; the call may have been applied. Retry it with the same \
+         request id",
+    )
+}
+
+/// The caller's deadline as gRPC writes it: up to eight digits and a unit. Anything else counts as none.
+fn grpc_timeout(metadata: &tonic::metadata::MetadataMap) -> Option<Duration> {
+    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 {
+        return None;
+    }
+    let count: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(count.saturating_mul(3_600)),
+        "M" => Duration::from_secs(count.saturating_mul(60)),
+        "S" => Duration::from_secs(count),
+        "m" => Duration::from_millis(count),
+        "u" => Duration::from_micros(count),
+        "n" => Duration::from_nanos(count),
+        _ => return None,
+    })
+}

@@ -1,0 +1,240 @@
+//! `InvokeStream`: many calls over one stream, in batches both ways.
+//!
+//! One task reads calls and hands them to the workers; the response stream takes whatever replies wait into one message.
+//! Calls in flight are bounded, and every batch of replies ends at least one of them, so that the queue of replies
+//! cannot overflow however slowly the caller reads.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use callboard_proto::gateway::v1::{
+    InvokeStreamRequest, InvokeStreamResponse, StreamReply, stream_reply,
+};
+use callboard_types::{CallError, ErrorKind, Millis, Tick, limits};
+use futures::Stream;
+use tokio::sync::mpsc;
+use tonic::{Status, Streaming};
+
+use super::{Gateway, respond};
+use crate::{
+    call::{ReplyTo, StreamAnswer, StreamSink},
+    grpc::convert,
+    worker::{Message, RoutedCall},
+};
+
+/// Replies of one message, in bytes, before the next one is begun.
+const MESSAGE_SOFT_BYTES: usize = 256 * 1024;
+/// Batches that one message takes at most.
+const MESSAGE_BATCHES: usize = 64;
+
+/// What the reading and the writing half of a stream share.
+#[derive(Debug, Default)]
+struct Shared {
+    in_flight: AtomicUsize,
+}
+
+/// The replies of a stream.
+#[derive(Debug)]
+pub struct Replies {
+    batches: mpsc::Receiver<Vec<StreamAnswer>>,
+    shared: Arc<Shared>,
+    taken: Vec<Vec<StreamAnswer>>,
+    /// Replies that did not fit into the last message.
+    rest: Vec<StreamAnswer>,
+    /// Ends the reading task when the caller is gone.
+    _reader: tokio_util::task::AbortOnDropHandle<()>,
+}
+
+/// Starts reading a stream's calls.
+pub(super) fn open(gateway: Gateway, id: u64, calls: Streaming<InvokeStreamRequest>) -> Replies {
+    let (sender, batches) = mpsc::channel(limits::STREAM_IN_FLIGHT_MAX);
+    let shared = Arc::new(Shared::default());
+    let sink = Arc::new(StreamSink {
+        id,
+        batches: sender,
+    });
+    let reader = Reader {
+        gateway,
+        sink,
+        shared: Arc::clone(&shared),
+    };
+    let task = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(reader.run(calls)));
+    Replies {
+        batches,
+        shared,
+        taken: Vec::new(),
+        rest: Vec::new(),
+        _reader: task,
+    }
+}
+
+struct Reader {
+    gateway: Gateway,
+    sink: Arc<StreamSink>,
+    shared: Arc<Shared>,
+}
+
+impl Reader {
+    async fn run(self, mut calls: Streaming<InvokeStreamRequest>) {
+        let workers = self.gateway.router.workers().clone();
+        let mut per_worker: Vec<Vec<RoutedCall>> = Vec::new();
+        per_worker.resize_with(workers.count(), Vec::new);
+        let gone = GoneGuard {
+            gateway: self.gateway.clone(),
+        };
+        while let Ok(Some(request)) = calls.message().await {
+            if !request.cancels.is_empty() {
+                let cancels = || {
+                    request
+                        .cancels
+                        .iter()
+                        .map(|id| (self.sink.id, *id))
+                        .collect()
+                };
+                workers.send_all(|| Message::Cancelled(cancels())).await;
+            }
+            if !self.take(request, &mut per_worker) {
+                return;
+            }
+            for (worker, calls) in per_worker.iter_mut().enumerate() {
+                if !calls.is_empty() {
+                    let calls = std::mem::take(calls);
+                    workers.send(worker, Message::Calls(calls)).await;
+                }
+            }
+        }
+        // The caller closed its half and still reads replies; only a broken stream drops the guard early.
+        gone.disarm();
+    }
+
+    fn take(&self, request: InvokeStreamRequest, per_worker: &mut [Vec<RoutedCall>]) -> bool {
+        let now = (Tick::now(), Millis::now());
+        let catalog = self.gateway.router.catalog();
+        let count = request.calls.len();
+        let before = self.shared.in_flight.fetch_add(count, Ordering::AcqRel);
+        let room = limits::STREAM_IN_FLIGHT_MAX.saturating_sub(before);
+        let mut refused = Vec::new();
+        for (at, call) in request.calls.into_iter().enumerate() {
+            let stream_id = call.stream_id;
+            if at >= room {
+                refused.push(refusal(stream_id, too_many()));
+                continue;
+            }
+            let request = call.call.unwrap_or_default();
+            match self.gateway.check(&catalog, request, now) {
+                Ok((worker, mut routed, json_for)) => {
+                    let sink = Arc::clone(&self.sink);
+                    routed.call.reply_to = ReplyTo::Stream {
+                        sink,
+                        stream_id,
+                        json_for,
+                    };
+                    per_worker[worker].push(routed);
+                }
+                Err(error) => refused.push(refusal(stream_id, error)),
+            }
+        }
+        // A caller that goes on far beyond its limit without reading loses the stream.
+        refused.is_empty() || self.sink.batches.try_send(refused).is_ok()
+    }
+}
+
+/// Makes workers look for callers that have gone when a stream breaks.
+struct GoneGuard {
+    gateway: Gateway,
+}
+
+impl GoneGuard {
+    fn disarm(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for GoneGuard {
+    fn drop(&mut self) {
+        let workers = self.gateway.router.workers();
+        for worker in 0..workers.count() {
+            let _ = workers.try_send(worker, Message::CallersGone);
+        }
+    }
+}
+
+fn refusal(stream_id: u64, error: CallError) -> StreamAnswer {
+    StreamAnswer {
+        stream_id,
+        outcome: Err(error),
+        json_for: None,
+    }
+}
+
+fn too_many() -> CallError {
+    CallError::new(
+        ErrorKind::MailboxFull,
+        "as many calls are in flight on the stream as one stream may have; this one was not run. \
+         Retry it when others have ended",
+    )
+    .with("limit", limits::STREAM_IN_FLIGHT_MAX)
+    .retry_after(20)
+}
+
+impl Replies {
+    fn message(&mut self) -> InvokeStreamResponse {
+        let mut replies = Vec::with_capacity(self.taken.iter().map(Vec::len).sum());
+        let mut bytes = 0;
+        let rest = std::mem::take(&mut self.rest);
+        let mut waiting = rest.into_iter().chain(self.taken.drain(..).flatten());
+        for StreamAnswer {
+            stream_id,
+            outcome,
+            json_for,
+        } in waiting.by_ref()
+        {
+            bytes += 64
+                + match &outcome {
+                    Ok(reply) => reply.payload.data.len(),
+                    Err(error) => error.size(),
+                };
+            let outcome =
+                outcome.and_then(|reply| respond(reply, String::new(), json_for.as_deref()));
+            replies.push(StreamReply {
+                stream_id,
+                outcome: Some(match outcome {
+                    Ok(response) => stream_reply::Outcome::Response(response),
+                    Err(error) => stream_reply::Outcome::Error(convert::error_to_proto(&error)),
+                }),
+            });
+            if bytes >= MESSAGE_SOFT_BYTES {
+                break;
+            }
+        }
+        self.rest = waiting.collect();
+        self.shared
+            .in_flight
+            .fetch_sub(replies.len(), Ordering::AcqRel);
+        InvokeStreamResponse { replies }
+    }
+}
+
+impl Stream for Replies {
+    type Item = Result<InvokeStreamResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if this.rest.is_empty() {
+            let count = ready!(
+                this.batches
+                    .poll_recv_many(cx, &mut this.taken, MESSAGE_BATCHES)
+            );
+            if count == 0 {
+                return Poll::Ready(None);
+            }
+        }
+        Poll::Ready(Some(Ok(this.message())))
+    }
+}

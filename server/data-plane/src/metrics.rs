@@ -1,0 +1,123 @@
+//! What this plane counts. Names have base units; labels are few and never hold an actor's key.
+
+use callboard_types::ErrorKind;
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+
+use crate::call::Outcome;
+
+/// Calls that were answered, by outcome: `ok`, `actor_error`, or the reason of a refusal.
+pub const CALLS_TOTAL: &str = "callboard_calls_total";
+/// Turns that were handed to hosts.
+pub const TURNS_TOTAL: &str = "callboard_turns_total";
+/// How long a call waited in its mailbox before a host got it.
+pub const MAILBOX_WAIT_SECONDS: &str = "callboard_mailbox_wait_seconds";
+/// How long one commit transaction took.
+pub const COMMIT_SECONDS: &str = "callboard_commit_seconds";
+/// How many actors one commit transaction wrote.
+pub const COMMIT_ACTORS: &str = "callboard_commit_actors";
+/// Commit transactions that failed and were repeated.
+pub const COMMIT_FAILURES_TOTAL: &str = "callboard_commit_failures_total";
+/// Actors in memory.
+pub const ACTORS_ACTIVE: &str = "callboard_actors_active";
+/// Calls that wait, run or wait for their commit.
+pub const CALLS_HELD: &str = "callboard_calls_held";
+/// Answers of hosts that were dropped because the turn was no longer theirs.
+pub const STALE_RESULTS_TOTAL: &str = "callboard_stale_results_total";
+/// Host sessions.
+pub const HOST_SESSIONS: &str = "callboard_host_sessions";
+
+/// Counters that a worker adds up by itself and passes on once per tick.
+#[derive(Debug)]
+pub struct WorkerMetrics {
+    ok: u64,
+    actor_errors: u64,
+    turns: u64,
+    active: i64,
+    calls_ok: Counter,
+    calls_actor_error: Counter,
+    turns_total: Counter,
+    actors_active: Gauge,
+    calls_held: Gauge,
+    mailbox_wait: Histogram,
+}
+
+impl WorkerMetrics {
+    /// The metrics of a worker.
+    #[must_use]
+    pub fn new(worker: usize) -> Self {
+        let worker = worker.to_string();
+        Self {
+            ok: 0,
+            actor_errors: 0,
+            turns: 0,
+            active: 0,
+            calls_ok: counter!(CALLS_TOTAL, "outcome" => "ok"),
+            calls_actor_error: counter!(CALLS_TOTAL, "outcome" => "actor_error"),
+            turns_total: counter!(TURNS_TOTAL),
+            actors_active: gauge!(ACTORS_ACTIVE, "worker" => worker.clone()),
+            calls_held: gauge!(CALLS_HELD, "worker" => worker),
+            mailbox_wait: histogram!(MAILBOX_WAIT_SECONDS),
+        }
+    }
+
+    /// A call was answered.
+    pub fn answered(&mut self, outcome: &Outcome) {
+        match outcome {
+            Ok(_) => self.ok += 1,
+            Err(error) if error.from_actor.is_some() => self.actor_errors += 1,
+            Err(error) => self.refused(error.kind),
+        }
+    }
+
+    /// A call was refused.
+    pub fn refused(&self, kind: ErrorKind) {
+        counter!(CALLS_TOTAL, "outcome" => kind.reason()).increment(1);
+    }
+
+    /// A run was handed to a host.
+    pub fn dispatched(&mut self, turns: usize, waited_micros: u64) {
+        self.turns += turns as u64;
+        self.mailbox_wait.record(waited_micros as f64 / 1e6);
+    }
+
+    /// An answer came too late.
+    pub fn stale_result(&self) {
+        counter!(STALE_RESULTS_TOTAL).increment(1);
+    }
+
+    /// An actor came into memory.
+    pub fn activated(&mut self) {
+        self.active += 1;
+    }
+
+    /// An actor left memory.
+    pub fn deactivated(&mut self) {
+        self.active -= 1;
+    }
+
+    /// Passes everything on.
+    pub fn flush(&mut self, held: usize) {
+        self.calls_ok.increment(std::mem::take(&mut self.ok));
+        self.calls_actor_error
+            .increment(std::mem::take(&mut self.actor_errors));
+        self.turns_total.increment(std::mem::take(&mut self.turns));
+        self.actors_active.set(self.active as f64);
+        self.calls_held.set(held as f64);
+    }
+}
+
+/// A commit transaction ended well.
+pub fn commit(micros: u64, actors: usize) {
+    histogram!(COMMIT_SECONDS).record(micros as f64 / 1e6);
+    histogram!(COMMIT_ACTORS).record(actors as f64);
+}
+
+/// A commit transaction failed and is repeated.
+pub fn commit_failed() {
+    counter!(COMMIT_FAILURES_TOTAL).increment(1);
+}
+
+/// A host session began or ended.
+pub fn host_sessions(change: f64) {
+    gauge!(HOST_SESSIONS).increment(change);
+}

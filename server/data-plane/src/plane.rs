@@ -1,0 +1,172 @@
+//! Puts the data plane of one node together.
+
+use std::{sync::Arc, time::Duration};
+
+use callboard_statestore::StateStore;
+use callboard_types::{ClusterView, NodeId, limits};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    catalog,
+    grpc::{
+        control::Actors,
+        gateway::Gateway,
+        host::{Hosts, Sessions},
+    },
+    ports::Directory,
+    router::Router,
+    store::{Reader, Writer},
+    worker::{Message, Worker, WorkerParts, Workers},
+};
+
+/// Settings of the data plane.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Shard workers, 1 to 256. Each has a thread of its own that also serves connections.
+    pub workers: usize,
+    /// How often a host is asked for a sign of life; it is cut off after two that stay unanswered.
+    pub host_ping: Duration,
+    /// What the node calls itself to hosts.
+    pub version: &'static str,
+}
+
+/// The parts of a data plane that somebody has to run.
+pub struct DataPlane {
+    /// Run each on a thread of its own, together with the connections of that thread.
+    pub workers: Vec<Worker>,
+    /// Run on any runtime: commit writer, readers, and what follows the view.
+    pub background: Vec<(&'static str, futures::future::BoxFuture<'static, ()>)>,
+    /// The services and the way to stop.
+    pub handle: Handle,
+}
+
+impl std::fmt::Debug for DataPlane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DataPlane")
+            .field("workers", &self.workers.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The services of a running data plane. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    /// `callboard.gateway.v1`.
+    pub gateway: Gateway,
+    /// `callboard.host.v1`.
+    pub hosts: Hosts,
+    /// `ActorsService` and `HostsService` of `callboard.control.v1`.
+    pub actors: Actors,
+    sessions: Sessions,
+    router: Router,
+    fatal: watch::Receiver<Option<String>>,
+}
+
+impl DataPlane {
+    /// Builds the plane over a store and what the cluster agreed on.
+    #[must_use]
+    pub fn new(
+        options: &Options,
+        node: NodeId,
+        store: Arc<dyn StateStore>,
+        directory: Arc<dyn Directory>,
+    ) -> Self {
+        let count = options.workers.clamp(1, 256);
+        let (fatal, fatal_seen) = watch::channel(None);
+        let (writer, writes) = Writer::new(
+            Arc::clone(&store),
+            node,
+            limits::COMMIT_QUEUE_MAX,
+            fatal.clone(),
+        );
+        let (reader, reads) = Reader::new(Arc::clone(&store), limits::WORKER_INBOX_BATCHES, fatal);
+        let (senders, inboxes): (Vec<_>, Vec<_>) = (0..count)
+            .map(|_| mpsc::channel(limits::WORKER_INBOX_BATCHES))
+            .unzip();
+        let workers = Workers::new(senders);
+        let parts = inboxes
+            .into_iter()
+            .enumerate()
+            .map(|(number, inbox)| WorkerParts {
+                number,
+                node,
+                inbox,
+                workers: workers.clone(),
+                writes: writes.clone(),
+                reads: reads.clone(),
+            });
+        let built = parts.map(Worker::new).collect();
+        let views: watch::Receiver<Arc<ClusterView>> = directory.view();
+        let (catalog, follow) = catalog::follow(views, workers.clone());
+        let router = Router::new(catalog, workers.clone());
+        let sessions = Sessions::default();
+        let hosts = Hosts::new(
+            router.clone(),
+            directory,
+            sessions.clone(),
+            options.host_ping,
+            options.version,
+        );
+        Self {
+            workers: built,
+            background: vec![
+                ("commit writer", Box::pin(writer(workers.clone()).run())),
+                ("store reader", Box::pin(reader(workers).run())),
+                ("catalog", Box::pin(follow)),
+            ],
+            handle: Handle {
+                gateway: Gateway::new(router.clone(), Arc::clone(&store)),
+                hosts,
+                actors: Actors::new(router.clone(), store, sessions.clone()),
+                sessions,
+                router,
+                fatal: fatal_seen,
+            },
+        }
+    }
+}
+
+impl Handle {
+    /// Waits until the state store has failed for good, and says why.
+    pub async fn fatal(&mut self) -> String {
+        match self.fatal.wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or_default(),
+            // The writer has ended: the node is stopping.
+            Err(_) => futures::future::pending().await,
+        }
+    }
+
+    /// How many sessions offer a type on this node.
+    #[must_use]
+    pub fn hosts_of(&self, system: &str, actor_type: &str) -> u32 {
+        self.sessions.hosts_of(system, actor_type)
+    }
+
+    /// Activations of a type on this node.
+    #[must_use]
+    pub fn active_of(&self, system: &str, actor_type: &str) -> u64 {
+        self.router
+            .catalog()
+            .type_of(system, actor_type)
+            .map_or(0, |found| found.active())
+    }
+
+    /// Takes no new calls, tells hosts, and waits until what is there has ended and is saved, or `patience` is over.
+    /// True if it all ended.
+    pub async fn drain(&self, patience: Duration) -> bool {
+        self.sessions.announce_draining(patience);
+        let workers = self.router.workers();
+        let mut done = Vec::new();
+        for worker in 0..workers.count() {
+            let (to, drained) = oneshot::channel();
+            workers.send(worker, Message::Drain(to)).await;
+            done.push(drained);
+        }
+        let all = async {
+            for drained in done {
+                let _ = drained.await;
+            }
+        };
+        tokio::time::timeout(patience, all).await.is_ok()
+    }
+}

@@ -1,0 +1,255 @@
+//! Reads for workers, in groups: rows of activations, spilled outcomes, claims with their inboxes, and the low-water
+//! time with the clearing away that it allows.
+
+use std::{sync::Arc, time::Duration};
+
+use callboard_statestore::{ActorRecord, Claimed, Error, ShardClaim, StateStore};
+use callboard_types::{ActorId, Millis, limits};
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    activation::outcome::{self, StoredOutcome},
+    worker::{ClaimedShard, Message, Slot, Workers},
+};
+
+/// Pause before a failed read is repeated, in milliseconds.
+const RETRY_MS: u64 = 100;
+/// Inbox rows that one read takes.
+const INBOX_PAGE: usize = 500;
+
+/// Something to be read.
+#[derive(Debug)]
+pub enum ReadJob {
+    /// The row of an activation.
+    Load {
+        /// The activation.
+        slot: Slot,
+        /// Its actor.
+        id: ActorId,
+    },
+    /// An outcome that is no longer in memory.
+    LookUp {
+        /// The activation.
+        slot: Slot,
+        /// Its actor.
+        id: ActorId,
+        /// The call's request id.
+        request_id: String,
+        /// The call's creation time.
+        created_at: Millis,
+    },
+    /// Claim shards of a type and read their inboxes.
+    Claim {
+        /// The type.
+        type_id: u32,
+        /// The shards.
+        claims: Vec<ShardClaim>,
+    },
+    /// Raise the low-water time of shards, then clear away what lies below.
+    RaiseLowWater {
+        /// The shards.
+        claims: Vec<ShardClaim>,
+        /// The time.
+        to: Millis,
+    },
+}
+
+/// A worker's way to the readers.
+#[derive(Clone, Debug)]
+pub struct ReadQueue(mpsc::Sender<(usize, Vec<ReadJob>)>);
+
+impl ReadQueue {
+    /// Hands over jobs if there is room; they stay with the worker otherwise, for its next round.
+    pub fn send(&self, worker: usize, jobs: &mut Vec<ReadJob>) {
+        if let Ok(permit) = self.0.try_reserve() {
+            permit.send((worker, std::mem::take(jobs)));
+        }
+    }
+}
+
+/// The readers' task.
+pub struct Reader {
+    store: Arc<dyn StateStore>,
+    workers: Workers,
+    jobs: mpsc::Receiver<(usize, Vec<ReadJob>)>,
+    fatal: watch::Sender<Option<String>>,
+}
+
+#[derive(Default)]
+struct Sorted {
+    loads: Vec<(usize, Slot, ActorId)>,
+    look_ups: Vec<(usize, Slot, ActorId, String, Millis)>,
+    claims: Vec<(usize, u32, Vec<ShardClaim>)>,
+    low_water: Vec<(Vec<ShardClaim>, Millis)>,
+}
+
+impl Reader {
+    /// A reader and the queue that leads to it.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn StateStore>,
+        queue_batches: usize,
+        fatal: watch::Sender<Option<String>>,
+    ) -> (impl FnOnce(Workers) -> Self, ReadQueue) {
+        let (sender, jobs) = mpsc::channel(queue_batches);
+        let build = move |workers| Self {
+            store,
+            workers,
+            jobs,
+            fatal,
+        };
+        (build, ReadQueue(sender))
+    }
+
+    /// Runs until every queue is gone, or the store failed for good.
+    pub async fn run(mut self) {
+        let mut taken = Vec::new();
+        while self.jobs.recv_many(&mut taken, 64).await > 0 {
+            let mut sorted = Sorted::default();
+            for (worker, jobs) in taken.drain(..) {
+                jobs.into_iter().for_each(|job| sorted.add(worker, job));
+            }
+            if self.serve(sorted).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn serve(&self, sorted: Sorted) -> Option<()> {
+        for (worker, type_id, claims) in sorted.claims {
+            let shards = self.claim(&claims).await?;
+            self.workers
+                .send(worker, Message::Claimed { type_id, shards })
+                .await;
+        }
+        for loads in sorted.loads.chunks(limits::LOAD_ACTORS_MAX) {
+            self.load(loads).await?;
+        }
+        if !sorted.look_ups.is_empty() {
+            self.look_up(sorted.look_ups).await?;
+        }
+        for (claims, to) in sorted.low_water {
+            self.until_done(|| self.store.raise_low_water(&claims, to))
+                .await?;
+            while self.until_done(|| self.store.expire()).await? {
+                tokio::task::yield_now().await;
+            }
+        }
+        Some(())
+    }
+
+    async fn claim(&self, claims: &[ShardClaim]) -> Option<Vec<ClaimedShard>> {
+        let answers = self.until_done(|| self.store.claim(claims)).await?;
+        let mut shards = Vec::with_capacity(claims.len());
+        for (claim, claimed) in claims.iter().zip(answers) {
+            let mut inbox = Vec::new();
+            if matches!(claimed, Claimed::Held { .. }) {
+                loop {
+                    let after = inbox
+                        .last()
+                        .map_or(0, |row: &callboard_statestore::InboxRow| row.sequence);
+                    let page = self
+                        .until_done(|| self.store.inbox(&claim.shard, after, INBOX_PAGE))
+                        .await?;
+                    let last = page.len() < INBOX_PAGE;
+                    inbox.extend(page);
+                    if last {
+                        break;
+                    }
+                }
+            }
+            shards.push(ClaimedShard {
+                shard: claim.shard.number,
+                claimed,
+                inbox,
+            });
+        }
+        Some(shards)
+    }
+
+    async fn load(&self, loads: &[(usize, Slot, ActorId)]) -> Option<()> {
+        let ids: Vec<ActorId> = loads.iter().map(|(_, _, id)| id.clone()).collect();
+        let rows = self.until_done(|| self.store.load(&ids)).await?;
+        let mut per_worker: Vec<Vec<(Slot, Option<ActorRecord>)>> = Vec::new();
+        per_worker.resize_with(self.workers.count(), Vec::new);
+        for ((worker, slot, _), row) in loads.iter().zip(rows) {
+            per_worker[*worker].push((*slot, row));
+        }
+        for (worker, rows) in per_worker.into_iter().enumerate() {
+            if !rows.is_empty() {
+                self.workers.send(worker, Message::Loaded(rows)).await;
+            }
+        }
+        Some(())
+    }
+
+    async fn look_up(&self, look_ups: Vec<(usize, Slot, ActorId, String, Millis)>) -> Option<()> {
+        let queries: Vec<(ActorId, Millis)> = look_ups
+            .iter()
+            .map(|(_, _, id, _, at)| (id.clone(), *at))
+            .collect();
+        let packs = self.until_done(|| self.store.spilled(&queries)).await?;
+        for ((worker, slot, id, request_id, _), packs) in look_ups.into_iter().zip(packs) {
+            match find(&packs, &request_id) {
+                Ok(found) => {
+                    let answer = vec![(slot, request_id, found)];
+                    self.workers.send(worker, Message::LookedUp(answer)).await;
+                }
+                // Left unanswered: the call ends by its deadline, which says that it may have been applied.
+                Err(error) => tracing::error!(actor = %id, %error, "unreadable outcomes"),
+            }
+        }
+        Some(())
+    }
+
+    /// Repeats a read until the store answers; `None` if it failed for good.
+    async fn until_done<T, F>(&self, mut read: impl FnMut() -> F) -> Option<T>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        loop {
+            match read().await {
+                Ok(value) => return Some(value),
+                Err(error @ (Error::Fatal(_) | Error::Refused(_))) => {
+                    tracing::error!(%error, "the state store failed");
+                    self.fatal.send_replace(Some(error.to_string()));
+                    return None;
+                }
+                Err(error) => tracing::warn!(%error, "a read failed and is repeated"),
+            }
+            tokio::time::sleep(Duration::from_millis(RETRY_MS)).await;
+        }
+    }
+}
+
+fn find(packs: &[bytes::Bytes], request_id: &str) -> Result<Option<StoredOutcome>, String> {
+    for pack in packs {
+        let outcomes = outcome::decode(pack)?;
+        let found = outcomes
+            .into_iter()
+            .find(|known| known.request_id == request_id);
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+impl Sorted {
+    fn add(&mut self, worker: usize, job: ReadJob) {
+        match job {
+            ReadJob::Load { slot, id } => self.loads.push((worker, slot, id)),
+            ReadJob::LookUp {
+                slot,
+                id,
+                request_id,
+                created_at,
+            } => {
+                self.look_ups
+                    .push((worker, slot, id, request_id, created_at));
+            }
+            ReadJob::Claim { type_id, claims } => self.claims.push((worker, type_id, claims)),
+            ReadJob::RaiseLowWater { claims, to } => self.low_water.push((claims, to)),
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! The commit writer: takes whatever waits into one transaction, and tells the workers what became of it.
+//!
+//! A batch that could not be written is repeated until it is: its turns are not lost, and nothing overtakes it. After a
+//! commit whose outcome is unknown, the shards are claimed again, which waits out or excludes the old transaction, and
+//! the touched actors start over from their rows.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use callboard_statestore::{
+    ActorCommit, CommitBatch, Error, InboxInsert, ShardClaim, StateStore, Verdict,
+};
+use callboard_types::{ActorId, NodeId, ShardId, Tick, limits};
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    metrics,
+    worker::{Message, Slot, Workers, WriteVerdict, Written},
+};
+
+/// First and longest pause before a failed batch is repeated, in milliseconds.
+const RETRY_MS: (u64, u64) = (10, 500);
+/// Failures in a row after which new calls are refused instead of made to wait.
+const FAILURES_UNTIL_DOWN: u32 = 3;
+
+#[derive(Debug)]
+enum Payload {
+    Actor(Box<ActorCommit>),
+    Inbox(Box<InboxInsert>),
+}
+
+/// Something to be committed for one activation.
+#[derive(Debug)]
+pub struct WriteJob {
+    slot: Slot,
+    what: Written,
+    payload: Payload,
+}
+
+impl WriteJob {
+    /// Turns of an actor.
+    #[must_use]
+    pub fn turns(slot: Slot, up_to: u64, commit: ActorCommit) -> Self {
+        Self {
+            slot,
+            what: Written::Turns(up_to),
+            payload: Payload::Actor(Box::new(commit)),
+        }
+    }
+
+    /// The state of a snapshot actor.
+    #[must_use]
+    pub fn snapshot(slot: Slot, commit: ActorCommit) -> Self {
+        Self {
+            slot,
+            what: Written::Snapshot,
+            payload: Payload::Actor(Box::new(commit)),
+        }
+    }
+
+    /// An accepted call.
+    #[must_use]
+    pub fn accept(slot: Slot, row: InboxInsert) -> Self {
+        let what = Written::Accepted(row.sequence);
+        Self {
+            slot,
+            what,
+            payload: Payload::Inbox(Box::new(row)),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match &self.payload {
+            Payload::Actor(commit) => {
+                let record = &commit.record;
+                record.state.as_ref().map_or(0, |state| state.data.len()) + record.outcomes.len()
+            }
+            Payload::Inbox(row) => row.call.len(),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    waiting: AtomicUsize,
+    down: AtomicBool,
+    starved: AtomicBool,
+}
+
+/// A worker's way to the writer.
+#[derive(Clone, Debug)]
+pub struct WriteQueue {
+    jobs: mpsc::Sender<(usize, Vec<WriteJob>)>,
+    shared: Arc<Shared>,
+}
+
+impl WriteQueue {
+    /// Hands over jobs, oldest first, as far as there is room. The worker is told when there is room again.
+    pub fn send(&self, worker: usize, jobs: &mut VecDeque<WriteJob>) {
+        if jobs.is_empty() {
+            return;
+        }
+        match self.jobs.try_reserve() {
+            Ok(permit) => {
+                self.shared.waiting.fetch_add(jobs.len(), Ordering::AcqRel);
+                permit.send((worker, std::mem::take(jobs).into()));
+            }
+            Err(_) => self.shared.starved.store(true, Ordering::Release),
+        }
+    }
+
+    /// True if the writer has as many commits waiting as it may, `unsent` included.
+    #[must_use]
+    pub fn is_full(&self, unsent: usize) -> bool {
+        let waiting = self.shared.waiting.load(Ordering::Relaxed) + unsent;
+        let full = waiting >= limits::COMMIT_QUEUE_MAX;
+        if full {
+            self.shared.starved.store(true, Ordering::Release);
+        }
+        full
+    }
+
+    /// True while commits fail.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.shared.down.load(Ordering::Relaxed)
+    }
+}
+
+/// The writer's task.
+pub struct Writer {
+    store: Arc<dyn StateStore>,
+    node: NodeId,
+    workers: Workers,
+    jobs: mpsc::Receiver<(usize, Vec<WriteJob>)>,
+    shared: Arc<Shared>,
+    waiting: VecDeque<(usize, WriteJob)>,
+    fatal: watch::Sender<Option<String>>,
+}
+
+/// One transaction and who is told about it.
+#[derive(Debug, Default)]
+struct Group {
+    batch: CommitBatch,
+    /// Per actor of the batch: everything that its row stands for.
+    of_actor: Vec<Vec<(usize, Slot, Written)>>,
+    of_inbox: Vec<(usize, Slot, Written)>,
+}
+
+impl Writer {
+    /// A writer and the queue that leads to it. `fatal` is set when the store can no longer be trusted; the node stops
+    /// then.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn StateStore>,
+        node: NodeId,
+        queue_batches: usize,
+        fatal: watch::Sender<Option<String>>,
+    ) -> (impl FnOnce(Workers) -> Self, WriteQueue) {
+        let (sender, jobs) = mpsc::channel(queue_batches);
+        let shared = Arc::new(Shared::default());
+        let queue = WriteQueue {
+            jobs: sender,
+            shared: Arc::clone(&shared),
+        };
+        let build = move |workers| Self {
+            store,
+            node,
+            workers,
+            jobs,
+            shared,
+            waiting: VecDeque::new(),
+            fatal,
+        };
+        (build, queue)
+    }
+
+    /// Runs until every queue is gone, or the store failed for good.
+    pub async fn run(mut self) {
+        let mut taken = Vec::new();
+        loop {
+            if self.waiting.is_empty() && self.jobs.recv_many(&mut taken, 64).await == 0 {
+                return;
+            }
+            while let Ok(more) = self.jobs.try_recv() {
+                taken.push(more);
+            }
+            for (worker, jobs) in taken.drain(..) {
+                self.waiting
+                    .extend(jobs.into_iter().map(|job| (worker, job)));
+            }
+            let group = self.next_group();
+            if !self.commit(group).await {
+                return;
+            }
+        }
+    }
+
+    /// Takes jobs from the front into one transaction. Consecutive commits of an actor become one row.
+    fn next_group(&mut self) -> Group {
+        let mut group = Group::default();
+        let mut at_actor: HashMap<ActorId, usize> = HashMap::new();
+        let mut bytes = 0;
+        while group.batch.actors.len() + group.batch.inbox.len() < limits::COMMIT_ACTORS_MAX {
+            let Some((worker, job)) = self.waiting.pop_front() else {
+                break;
+            };
+            self.shared.waiting.fetch_sub(1, Ordering::AcqRel);
+            bytes += job.bytes();
+            let told = (worker, job.slot, job.what);
+            match job.payload {
+                Payload::Inbox(row) => {
+                    group.batch.inbox.push(*row);
+                    group.of_inbox.push(told);
+                }
+                Payload::Actor(commit) => match at_actor.get(&commit.id) {
+                    Some(at) => {
+                        merge(&mut group.batch.actors[*at], *commit);
+                        group.of_actor[*at].push(told);
+                    }
+                    None => {
+                        at_actor.insert(commit.id.clone(), group.batch.actors.len());
+                        group.batch.actors.push(*commit);
+                        group.of_actor.push(vec![told]);
+                    }
+                },
+            }
+            if bytes >= limits::COMMIT_BYTES_MAX {
+                break;
+            }
+        }
+        group
+    }
+
+    async fn commit(&mut self, group: Group) -> bool {
+        let started = Tick::now();
+        let Some(verdicts) = self.commit_until_known(&group.batch).await else {
+            return false;
+        };
+        metrics::commit(Tick::now().micros_since(started), group.batch.actors.len());
+        self.tell(group, &verdicts).await;
+        if self.shared.starved.swap(false, Ordering::AcqRel) {
+            self.workers.send_all(|| Message::WriterReady).await;
+        }
+        true
+    }
+
+    /// Repeats a batch until the store took it. `None` verdicts mean that nobody knows; `None` as a whole that the
+    /// store failed for good.
+    async fn commit_until_known(&self, batch: &CommitBatch) -> Option<Vec<Option<Verdict>>> {
+        let mut failures = 0;
+        let mut pause = RETRY_MS.0;
+        loop {
+            match self.store.commit(batch.clone()).await {
+                Ok(verdicts) => {
+                    self.shared.down.store(false, Ordering::Relaxed);
+                    return Some(verdicts.into_iter().map(Some).collect());
+                }
+                Err(Error::Unavailable(why)) => {
+                    failures += 1;
+                    tracing::warn!(%why, failures, "a commit failed and is repeated");
+                }
+                Err(Error::OutcomeUnknown(why)) => {
+                    tracing::warn!(%why, "the outcome of a commit is unknown; its actors start over");
+                    self.claim_again(batch).await?;
+                    let items = batch.actors.len() + batch.inbox.len();
+                    return Some(vec![None; items]);
+                }
+                Err(error @ (Error::Fatal(_) | Error::Refused(_))) => {
+                    self.give_up(&error);
+                    return None;
+                }
+            }
+            if failures >= FAILURES_UNTIL_DOWN {
+                self.shared.down.store(true, Ordering::Relaxed);
+            }
+            metrics::commit_failed();
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            pause = (pause * 2).min(RETRY_MS.1);
+        }
+    }
+
+    async fn claim_again(&self, batch: &CommitBatch) -> Option<()> {
+        let of = |id: &ActorId, shard: u32| ShardId {
+            system: Arc::clone(&id.system),
+            actor_type: Arc::clone(&id.actor_type),
+            number: shard,
+        };
+        let actors = batch
+            .actors
+            .iter()
+            .map(|item| (of(&item.id, item.shard), item.epoch));
+        let inbox = batch
+            .inbox
+            .iter()
+            .map(|item| (of(&item.id, item.shard), item.epoch));
+        let shards: HashSet<_> = actors.chain(inbox).collect();
+        let claims: Vec<ShardClaim> = shards
+            .into_iter()
+            .map(|(shard, epoch)| ShardClaim {
+                shard,
+                epoch,
+                node: self.node,
+            })
+            .collect();
+        loop {
+            match self.store.claim(&claims).await {
+                Ok(_) => return Some(()),
+                Err(error @ (Error::Fatal(_) | Error::Refused(_))) => {
+                    self.give_up(&error);
+                    return None;
+                }
+                Err(error) => tracing::warn!(%error, "claiming shards again after a lost commit"),
+            }
+            tokio::time::sleep(Duration::from_millis(RETRY_MS.1)).await;
+        }
+    }
+
+    fn give_up(&self, error: &Error) {
+        tracing::error!(%error, "the state store failed");
+        self.shared.down.store(true, Ordering::Relaxed);
+        self.fatal.send_replace(Some(error.to_string()));
+    }
+
+    async fn tell(&self, group: Group, verdicts: &[Option<Verdict>]) {
+        let mut per_worker: Vec<Vec<WriteVerdict>> = Vec::new();
+        per_worker.resize_with(self.workers.count(), Vec::new);
+        let (actors, inbox) = verdicts.split_at(group.of_actor.len());
+        for (told, verdict) in group.of_actor.iter().zip(actors) {
+            for (worker, slot, what) in told {
+                let (slot, what, verdict) = (*slot, *what, *verdict);
+                per_worker[*worker].push(WriteVerdict {
+                    slot,
+                    what,
+                    verdict,
+                });
+            }
+        }
+        for ((worker, slot, what), verdict) in group.of_inbox.iter().zip(inbox) {
+            let (slot, what, verdict) = (*slot, *what, *verdict);
+            per_worker[*worker].push(WriteVerdict {
+                slot,
+                what,
+                verdict,
+            });
+        }
+        for (worker, verdicts) in per_worker.into_iter().enumerate() {
+            if !verdicts.is_empty() {
+                self.workers.send(worker, Message::Written(verdicts)).await;
+            }
+        }
+    }
+}
+
+/// Puts a later commit of an actor on top of an earlier one: one row, and everything else of both.
+fn merge(earlier: &mut ActorCommit, later: ActorCommit) {
+    earlier.record = later.record;
+    earlier.inbox_done.extend(later.inbox_done);
+    earlier.spill.extend(later.spill);
+}

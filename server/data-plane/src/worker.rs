@@ -1,0 +1,464 @@
+//! A shard worker: the only owner of its shards' activations, so that the path of a call needs no locks.
+//!
+//! It drains its inbox in batches, feeds the activation machines, and carries out their effects. What it sends leaves
+//! once per batch: many turns share a frame, many commits a transaction, many replies a message. It never waits for
+//! anything but its inbox and the clock.
+
+mod claims;
+mod dispatch;
+mod effects;
+mod inbox;
+mod outbox;
+mod table;
+mod types;
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashSet},
+    sync::Arc,
+};
+
+use callboard_types::{CallError, Durability, Epoch, ErrorKind, Millis, NodeId, Tick, limits};
+use tokio::sync::{mpsc, oneshot};
+
+pub use inbox::{
+    ActorStats, ClaimedShard, Message, RoutedCall, SessionCall, Workers, WriteVerdict, Written,
+};
+pub use table::Slot;
+
+use crate::{
+    activation::machine::{Activation, Admission, Effect, Env, Timer},
+    call::{Call, ReplyTo},
+    catalog::Catalog,
+    metrics::WorkerMetrics,
+    store::{ReadQueue, WriteQueue},
+};
+use outbox::Outbox;
+use table::Table;
+use types::{ShardState, TypeSlot};
+
+/// Messages that one round of the loop takes at most.
+const ROUND_MESSAGES_MAX: usize = 256;
+/// How often a worker looks after things that nothing wakes it for, in milliseconds.
+const TICK_MS: u64 = 100;
+/// Wake-ups are rounded up to this many microseconds, so that near ones share a round.
+const TIMER_GRAIN_US: u64 = 2_000;
+
+/// What a worker is built from.
+#[derive(Debug)]
+pub struct WorkerParts {
+    /// Its number, below 256; it stands in the lowest byte of its turn ids.
+    pub number: usize,
+    /// This node.
+    pub node: NodeId,
+    /// Its inbox.
+    pub inbox: mpsc::Receiver<Message>,
+    /// All workers, for calls that turns make to each other's actors.
+    pub workers: Workers,
+    /// The commit writer.
+    pub writes: WriteQueue,
+    /// The store's readers.
+    pub reads: ReadQueue,
+}
+
+/// One shard worker.
+#[derive(Debug)]
+pub struct Worker {
+    number: usize,
+    node: NodeId,
+    inbox: mpsc::Receiver<Message>,
+    workers: Workers,
+    catalog: Arc<Catalog>,
+    types: Vec<Option<TypeSlot>>,
+    table: Table,
+    timers: BinaryHeap<Reverse<(Tick, Slot)>>,
+    outbox: Outbox,
+    effects: Vec<Effect>,
+    touched: Vec<Slot>,
+    busy: Vec<Slot>,
+    local_calls: Vec<RoutedCall>,
+    cancelled: HashSet<(u64, u64)>,
+    callers_gone: bool,
+    turn_count: u32,
+    held: usize,
+    now: Tick,
+    wall: Millis,
+    next_tick: Tick,
+    draining: Option<oneshot::Sender<()>>,
+    refusing: bool,
+    metrics: WorkerMetrics,
+}
+
+impl Worker {
+    /// A worker without types; the catalog brings them.
+    #[must_use]
+    pub fn new(parts: WorkerParts) -> Self {
+        Self {
+            number: parts.number,
+            node: parts.node,
+            inbox: parts.inbox,
+            workers: parts.workers,
+            catalog: Arc::default(),
+            types: Vec::new(),
+            table: Table::default(),
+            timers: BinaryHeap::new(),
+            outbox: Outbox::new(parts.number, parts.writes, parts.reads),
+            effects: Vec::new(),
+            touched: Vec::new(),
+            busy: Vec::new(),
+            local_calls: Vec::new(),
+            cancelled: HashSet::new(),
+            callers_gone: false,
+            turn_count: 0,
+            held: 0,
+            now: Tick::now(),
+            wall: Millis::now(),
+            next_tick: Tick::now(),
+            draining: None,
+            refusing: false,
+            metrics: WorkerMetrics::new(parts.number),
+        }
+    }
+
+    /// Runs until every sender of the inbox is gone.
+    pub async fn run(mut self) {
+        let mut round = Vec::with_capacity(ROUND_MESSAGES_MAX);
+        loop {
+            let wake = self.wake_at();
+            let sleep = tokio::time::sleep(wake.duration_after(Tick::now()));
+            tokio::select! {
+                biased;
+                taken = self.inbox.recv_many(&mut round, ROUND_MESSAGES_MAX) => {
+                    if taken == 0 {
+                        return;
+                    }
+                }
+                () = sleep => {}
+            }
+            self.now = Tick::now();
+            self.wall = Millis::now();
+            for message in round.drain(..) {
+                self.on_message(message);
+            }
+            self.run_timers();
+            self.end_round();
+        }
+    }
+
+    fn wake_at(&self) -> Tick {
+        let timer = self
+            .timers
+            .peek()
+            .map_or(Tick::NEVER, |Reverse((at, _))| *at);
+        let grain = Tick(
+            timer
+                .0
+                .div_ceil(TIMER_GRAIN_US)
+                .saturating_mul(TIMER_GRAIN_US),
+        );
+        grain.min(self.next_tick)
+    }
+
+    fn on_message(&mut self, message: Message) {
+        match message {
+            Message::Calls(calls) => calls.into_iter().for_each(|call| self.on_call(call)),
+            Message::Results { session, results } => self.on_results(&session, results),
+            Message::Written(verdicts) => self.on_written(verdicts),
+            Message::WriterReady => self.outbox.retry_writes(),
+            Message::Loaded(rows) => self.on_loaded(rows),
+            Message::LookedUp(answers) => {
+                for (slot, request_id, found) in answers {
+                    self.step(slot, |activation, env, fx| {
+                        activation.on_looked_up(env, &request_id, found.as_ref(), fx);
+                    });
+                }
+            }
+            Message::SessionCalls { session, calls } => {
+                calls
+                    .into_iter()
+                    .for_each(|call| self.on_session_call(&session, call));
+            }
+            Message::Cancelled(calls) => {
+                self.cancelled.extend(calls);
+                self.callers_gone = true;
+            }
+            Message::CallersGone => self.callers_gone = true,
+            Message::Offered { session, types } => self.on_offered(&session, &types),
+            Message::CreditsChanged => self.types.iter_mut().flatten().for_each(TypeSlot::retry),
+            Message::SessionClosed(session) => self.on_session_closed(session),
+            Message::Catalog(catalog) => self.on_catalog(catalog),
+            Message::Claimed { type_id, shards } => self.on_claimed(type_id, shards),
+            Message::Passed(to) => drop(to.send(())),
+            Message::Inspect { type_id, key, to } => drop(to.send(self.inspect(type_id, &key))),
+            Message::Drain(to) => {
+                self.refusing = true;
+                self.draining = Some(to);
+            }
+        }
+    }
+
+    // === calls ===
+
+    fn on_call(&mut self, routed: RoutedCall) {
+        if let Some(error) = self.refusal(&routed) {
+            self.metrics.refused(error.kind);
+            return self.outbox.answer(routed.call.reply_to, Err(error));
+        }
+        let type_id = routed.actor_type.view.id;
+        let durability = routed.actor_type.definition.durability;
+        if durability != Durability::Volatile && !self.shard_is_held(&routed) {
+            return self.wait_for_claim(routed);
+        }
+        let slot = self.activate(type_id, routed.shard, &routed.key, routed.key_hash);
+        self.admit(slot, routed.call);
+    }
+
+    fn refusal(&self, routed: &RoutedCall) -> Option<CallError> {
+        if self.refusing {
+            return Some(CallError::new(
+                ErrorKind::ShuttingDown,
+                "the node is about to stop and takes no new calls; this one was not run. Retry it",
+            ));
+        }
+        if self.held >= limits::WORKER_IN_FLIGHT_MAX {
+            let error = CallError::new(
+                ErrorKind::MailboxFull,
+                "the node holds as many calls as it may; this one was not run. Retry it later",
+            );
+            return Some(
+                error
+                    .with("limit", limits::WORKER_IN_FLIGHT_MAX)
+                    .retry_after(100),
+            );
+        }
+        let definition = &routed.actor_type.definition;
+        if definition.durability == Durability::Durable && self.outbox.store_is_down() {
+            return Some(CallError::new(
+                ErrorKind::StoreUnavailable,
+                "the state store cannot be written at the moment; the call was not run. Retry it with \
+                 the same request id",
+            ));
+        }
+        let owner = routed.actor_type.view.shards.get(routed.shard as usize);
+        if owner.is_none_or(|owner| owner.node != self.node) {
+            return Some(CallError::new(
+                ErrorKind::NotOwner,
+                "no node owns the actor's shard at the moment; the call was not run. Retry it",
+            ));
+        }
+        None
+    }
+
+    /// Finds the actor's activation, or begins one.
+    fn activate(&mut self, type_id: u32, shard: u32, key: &str, key_hash: u64) -> Slot {
+        if let Some(slot) = self.table.find(type_id, key, key_hash) {
+            return slot;
+        }
+        let slot_type = self.types[type_id as usize]
+            .as_ref()
+            .expect("the catalog named the type");
+        let env = slot_type.env(self.now, self.wall, shard);
+        let activation = Activation::new(env);
+        let loading = activation.is_loading();
+        let slot = self
+            .table
+            .insert((type_id, shard), key, key_hash, activation);
+        slot_type.runtime.activated();
+        self.metrics.activated();
+        if loading {
+            self.load(slot);
+        }
+        slot
+    }
+
+    fn admit(&mut self, slot: Slot, call: Call) {
+        let sequence = if call.asynchronous {
+            self.next_sequence(slot)
+        } else {
+            0
+        };
+        let admission = self.step(slot, |activation, env, fx| {
+            activation.on_call(env, call, sequence, false, fx)
+        });
+        if admission == Some(Admission::Refused) {
+            self.metrics.refused(ErrorKind::InvalidArgument);
+        }
+    }
+
+    // === machines ===
+
+    /// Lets one activation take a step, and carries out its effects.
+    fn step<R>(
+        &mut self,
+        slot: Slot,
+        step: impl FnOnce(&mut Activation, Env<'_>, &mut Vec<Effect>) -> R,
+    ) -> Option<R> {
+        let entry = self.table.get_mut(slot)?;
+        let slot_type = self.types[entry.type_id as usize].as_ref()?;
+        let env = slot_type.env(self.now, self.wall, entry.shard);
+        let before = entry.activation.held();
+        let mut effects = std::mem::take(&mut self.effects);
+        let result = step(&mut entry.activation, env, &mut effects);
+        self.held = (self.held + entry.activation.held()).saturating_sub(before);
+        if !entry.touched {
+            entry.touched = true;
+            self.touched.push(slot);
+        }
+        if !entry.listed && entry.activation.is_busy() {
+            entry.listed = true;
+            self.busy.push(slot);
+        }
+        for effect in effects.drain(..) {
+            self.carry_out(slot, effect);
+        }
+        // Carrying out never makes new effects, so the buffer goes back as it came.
+        self.effects = effects;
+        Some(result)
+    }
+
+    fn run_timers(&mut self) {
+        while let Some(Reverse((at, slot))) = self.timers.peek().copied() {
+            if at > self.now {
+                break;
+            }
+            self.timers.pop();
+            let timer = self.step(slot, |activation, env, fx| activation.on_timer(env, fx));
+            if timer == Some(Timer::Evict) {
+                self.evict(slot);
+            }
+        }
+        if self.now >= self.next_tick {
+            self.next_tick = self.now.plus_millis(TICK_MS);
+            self.on_tick();
+        }
+    }
+
+    fn on_tick(&mut self) {
+        self.expire_claims();
+        self.raise_low_water();
+        self.metrics.flush(self.held);
+        self.finish_draining();
+    }
+
+    fn evict(&mut self, slot: Slot) {
+        let Some(entry) = self.table.remove(slot) else {
+            return;
+        };
+        if let Some(slot_type) = &self.types[entry.type_id as usize] {
+            slot_type.runtime.deactivated();
+        }
+        self.metrics.deactivated();
+    }
+
+    /// Gives each touched activation its commit and its turns, then sends everything.
+    fn end_round(&mut self) {
+        while let Some(routed) = self.local_calls.pop() {
+            self.on_call(routed);
+        }
+        if self.callers_gone {
+            self.drop_unwanted();
+        }
+        let touched = std::mem::take(&mut self.touched);
+        for slot in &touched {
+            if let Some(entry) = self.table.get_mut(*slot) {
+                entry.touched = false;
+            }
+            self.commit(*slot);
+            self.dispatch(*slot);
+        }
+        self.dispatch_waiting();
+        // Handing turns out can touch again, for example when a read was answered on the way.
+        if self.touched.is_empty() {
+            let mut touched = touched;
+            touched.clear();
+            self.touched = touched;
+        }
+        self.outbox.flush();
+    }
+
+    /// Forgets calls whose callers have gone.
+    fn drop_unwanted(&mut self) {
+        self.callers_gone = false;
+        let cancelled = std::mem::take(&mut self.cancelled);
+        let gone = |to: &ReplyTo| match to {
+            ReplyTo::Stream {
+                sink, stream_id, ..
+            } => sink.batches.is_closed() || cancelled.contains(&(sink.id, *stream_id)),
+            ReplyTo::Unary(waiter) => waiter.is_closed(),
+            ReplyTo::Turn { session, .. } => session.is_closed(),
+            ReplyTo::Nobody => false,
+        };
+        for slot in self.busy_slots() {
+            self.step(slot, |activation, _, fx| {
+                activation.on_callers_gone(gone, fx)
+            });
+        }
+    }
+
+    /// The slots that hold calls. Also forgets those that no longer do.
+    fn busy_slots(&mut self) -> Vec<Slot> {
+        let table = &mut self.table;
+        self.busy.retain(|slot| {
+            let Some(entry) = table.get_mut(*slot) else {
+                return false;
+            };
+            entry.listed = entry.activation.is_busy();
+            entry.listed
+        });
+        self.busy.clone()
+    }
+
+    // === questions ===
+
+    fn inspect(&self, type_id: u32, key: &str) -> ActorStats {
+        let slot = self
+            .table
+            .find(type_id, key, callboard_types::shard::key_hash(key));
+        let entry = slot.and_then(|slot| self.table.get(slot));
+        entry.map_or_else(ActorStats::default, |entry| {
+            let (state, tags) = entry.activation.state();
+            ActorStats {
+                active: !entry.activation.is_loading(),
+                depth: entry.activation.depth(),
+                revision: entry.activation.revision(),
+                state: state.cloned(),
+                tags: tags.clone(),
+            }
+        })
+    }
+
+    // === the end ===
+
+    /// While draining: saves what must be saved, and says so when nothing is left to do.
+    fn finish_draining(&mut self) {
+        if self.draining.is_none() {
+            return;
+        }
+        let slots: Vec<Slot> = self.table.slots().collect();
+        let mut busy = !self.outbox.is_idle();
+        for slot in slots {
+            self.snapshot(slot, true);
+            let entry = self.table.get(slot).expect("nothing was removed");
+            busy |= entry.activation.is_busy() || entry.activation.is_dirty();
+        }
+        if !busy && let Some(done) = self.draining.take() {
+            let _ = done.send(());
+        }
+    }
+
+    fn epoch_of(&self, type_id: u32, shard: u32) -> Epoch {
+        self.types[type_id as usize]
+            .as_ref()
+            .map_or(Epoch::ZERO, |slot| slot.epoch(shard))
+    }
+
+    fn shard_is_held(&self, routed: &RoutedCall) -> bool {
+        let slot = self.types[routed.actor_type.view.id as usize].as_ref();
+        slot.is_some_and(|slot| {
+            matches!(
+                slot.shards[routed.shard as usize].state,
+                ShardState::Held { .. }
+            )
+        })
+    }
+}

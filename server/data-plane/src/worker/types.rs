@@ -1,0 +1,116 @@
+//! What a worker knows about each type: its shards and the sessions that run it.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use callboard_types::{Epoch, Millis, SessionId, Tick, TypeDefinition};
+
+use super::{RoutedCall, Slot};
+use crate::{activation::machine::Env, catalog::TypeRuntime, session::SessionLink};
+
+/// A type at a worker.
+#[derive(Debug)]
+pub(super) struct TypeSlot {
+    pub(super) runtime: Arc<TypeRuntime>,
+    pub(super) shards: Vec<ShardSlot>,
+    pub(super) offers: Vec<Offer>,
+    /// Activations with turns that no session had credit for.
+    pub(super) waiting: VecDeque<Slot>,
+    /// True if the waiting ones should be tried again at the end of the round.
+    pub(super) retry: bool,
+}
+
+/// A session that runs a type.
+#[derive(Debug)]
+pub(super) struct Offer {
+    pub(super) link: Arc<SessionLink>,
+    /// The definition that its host has, if it is not the registered one.
+    pub(super) differs: Option<Arc<TypeDefinition>>,
+}
+
+/// A shard at a worker.
+#[derive(Debug, Default)]
+pub(super) struct ShardSlot {
+    /// The epoch in which this node owns the shard; zero if it does not.
+    pub(super) epoch: Epoch,
+    pub(super) state: ShardState,
+    /// Calls that wait for the claim.
+    pub(super) waiting: Vec<RoutedCall>,
+}
+
+/// How far this node is with a shard that it owns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum ShardState {
+    /// Nothing of it has been used in this epoch.
+    #[default]
+    Unused,
+    /// The fence row is being written.
+    Claiming,
+    /// It is served.
+    Held {
+        low_water: Millis,
+        next_sequence: u64,
+    },
+    /// Its fence row holds a later epoch than this node's.
+    Lost,
+}
+
+impl TypeSlot {
+    pub(super) fn new(runtime: Arc<TypeRuntime>) -> Self {
+        let shards = (0..runtime.view.shards.len())
+            .map(|_| ShardSlot::default())
+            .collect();
+        Self {
+            runtime,
+            shards,
+            offers: Vec::new(),
+            waiting: VecDeque::new(),
+            retry: false,
+        }
+    }
+
+    /// What the machine of an actor in a shard needs to know.
+    pub(super) fn env(&self, now: Tick, wall: Millis, shard: u32) -> Env<'_> {
+        let slot = &self.shards[shard as usize];
+        let low_water = match slot.state {
+            ShardState::Held { low_water, .. } => low_water,
+            _ => Millis::default(),
+        };
+        Env {
+            now,
+            wall,
+            definition: &self.runtime.definition,
+            epoch: slot.epoch,
+            low_water,
+            hosted: !self.offers.is_empty(),
+        }
+    }
+
+    pub(super) fn epoch(&self, shard: u32) -> Epoch {
+        self.shards[shard as usize].epoch
+    }
+
+    /// A session got free: try the waiting activations again.
+    pub(super) fn retry(&mut self) {
+        self.retry = !self.waiting.is_empty();
+    }
+
+    /// Takes credits of the session with the fewest turns in flight that can run the action.
+    pub(super) fn reserve(&self, action: &str, wanted: u32) -> Option<(Arc<SessionLink>, u32)> {
+        let able = self.offers.iter().filter(|offer| {
+            let differs = offer.differs.as_ref();
+            differs.is_none_or(|definition| definition.actions.contains_key(action))
+        });
+        let mut links: Vec<&Arc<SessionLink>> = able.map(|offer| &offer.link).collect();
+        if links.len() > 1 {
+            links.sort_by_key(|link| link.in_flight());
+        }
+        links.into_iter().find_map(|link| {
+            let got = link.reserve(wanted);
+            (got > 0).then(|| (Arc::clone(link), got))
+        })
+    }
+
+    pub(super) fn offers_of(&self, session: SessionId) -> bool {
+        self.offers.iter().any(|offer| offer.link.id == session)
+    }
+}

@@ -1,0 +1,40 @@
+//! What the data plane needs, said in the control plane's words.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use callboard_control_plane::Handle;
+use callboard_data_plane::ports::Directory;
+use callboard_types::{CallError, ClusterView, TypeDefinition};
+use tokio::sync::watch;
+
+/// The control plane as the data plane's directory.
+#[derive(Debug)]
+pub(crate) struct ControlDirectory(pub(crate) Handle);
+
+#[async_trait]
+impl Directory for ControlDirectory {
+    fn view(&self) -> watch::Receiver<Arc<ClusterView>> {
+        self.0.view()
+    }
+
+    async fn register_types(
+        &self,
+        system: &str,
+        types: Vec<TypeDefinition>,
+        descriptor_set: Bytes,
+    ) -> Result<u64, CallError> {
+        if !self.0.view().borrow().has_system(system) {
+            self.0.create_system(system).await?;
+        }
+        self.0.register_types(system, types, descriptor_set).await
+    }
+
+    async fn set_hosted(&self, types: Vec<(String, String)>, hosted: bool) {
+        let types = types
+            .into_iter()
+            .map(|(system, name)| (system.into(), name.into()));
+        self.0.set_hosted(types.collect(), hosted).await;
+    }
+}

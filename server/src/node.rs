@@ -1,0 +1,305 @@
+//! The composition root: builds the parts of a node in the order of their dependencies, and stops them in reverse.
+
+use std::{net::SocketAddr, path::Path, sync::Arc, thread::JoinHandle, time::Duration};
+
+use callboard_control_plane::{
+    ControlPlane, Handle as ControlHandle, Options as ControlOptions,
+    grpc::{
+        actor_types::{Activity, ActorTypes},
+        cluster::Cluster,
+        systems::Systems,
+    },
+};
+use callboard_data_plane::plane::{DataPlane, Handle as DataHandle, Options as DataOptions};
+use callboard_proto::{
+    FILE_DESCRIPTOR_SET,
+    control::v1::{
+        actor_types_service_server::ActorTypesServiceServer,
+        actors_service_server::ActorsServiceServer, cluster_service_server::ClusterServiceServer,
+        hosts_service_server::HostsServiceServer, systems_service_server::SystemsServiceServer,
+    },
+    gateway::v1::gateway_service_server::GatewayServiceServer,
+    host::v1::host_service_server::HostServiceServer,
+};
+use callboard_statestore::StateStore;
+use callboard_statestore_sql::{SqlStore, SqliteOptions};
+use callboard_transport::{accept, server::configure};
+use callboard_types::limits;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tonic::{service::Routes, transport::Server};
+use tonic_health::{ServingStatus, server::HealthReporter};
+
+use crate::{Config, VERSION, adapters::ControlDirectory, admin, telemetry, threads};
+
+/// Why a node did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The state store.
+    #[error("{0}")]
+    Store(#[from] callboard_statestore::Error),
+    /// The control plane.
+    #[error("{0}")]
+    Control(#[from] callboard_control_plane::Error),
+    /// An address cannot be bound.
+    #[error(
+        "{address} cannot be listened on: {error}. Is another node running there? Name another port"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A thread cannot be made.
+    #[error("a thread cannot be started: {0}")]
+    Thread(std::io::Error),
+    /// A part failed while the node ran.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node {
+    gateway_address: SocketAddr,
+    admin_address: SocketAddr,
+    control: ControlPlane,
+    control_handle: ControlHandle,
+    data: DataHandle,
+    store: Arc<SqlStore>,
+    threads: Vec<JoinHandle<()>>,
+    background: Vec<tokio::task::JoinHandle<()>>,
+    health: HealthReporter,
+    ready: watch::Sender<bool>,
+    /// Stops taking connections and answering probes.
+    stop: CancellationToken,
+    failed: watch::Receiver<Option<String>>,
+    drain: Duration,
+}
+
+impl Node {
+    /// Builds and starts a node. When it returns, the node serves: its ports are open, and everything that was ever
+    /// committed is there.
+    ///
+    /// # Errors
+    /// What keeps it from starting. Nothing is left running then.
+    pub async fn start(config: &Config) -> Result<Self, Error> {
+        let _ = telemetry::metrics();
+        // The folder's lock comes first: whatever follows may rely on being alone in it.
+        let store = Arc::new(SqlStore::open_sqlite(store_options(config)?).await?);
+
+        // Listening comes before the control plane, which tells others the real port; nothing is accepted yet.
+        let lanes = config.worker_count();
+        let limits = accept::Options {
+            connections_max: config.listen.connections_max,
+            connections_per_ip_max: config.listen.connections_per_ip_max,
+            ..accept::Options::default()
+        };
+        let listen = |address, error| Error::Listen { address, error };
+        let (acceptor, incoming) = accept::listen(config.listen.gateway, limits, lanes)
+            .map_err(|error| listen(config.listen.gateway, error))?;
+        let gateway_address = acceptor.local_address();
+        let admin_listener =
+            admin::bind(config.listen.admin).map_err(|error| listen(config.listen.admin, error))?;
+        let admin_address = admin_listener
+            .local_addr()
+            .map_err(|error| listen(config.listen.admin, error))?;
+
+        let advertised = match config.listen.advertise.as_str() {
+            "" => gateway_address.to_string(),
+            given => given.to_owned(),
+        };
+        let (control, control_handle) =
+            ControlPlane::start(ControlOptions::new(&config.node.data, advertised)).await?;
+
+        let data_options = DataOptions {
+            workers: lanes,
+            host_ping: Duration::from_millis(config.node.host_ping_ms),
+            version: VERSION,
+        };
+        let directory = Arc::new(ControlDirectory(control_handle.clone()));
+        let shared: Arc<dyn StateStore> = Arc::clone(&store) as _;
+        let plane = DataPlane::new(&data_options, control_handle.node(), shared, directory);
+        let data = plane.handle;
+
+        let (failed_sender, failed) = watch::channel(None);
+        let mut background = Vec::new();
+        for (_, task) in plane.background {
+            background.push(tokio::spawn(task));
+        }
+        let (health, routes) = routes(&data, &control_handle).await;
+        let stop = CancellationToken::new();
+        let mut worker_threads = Vec::new();
+        for (number, (worker, incoming)) in plane.workers.into_iter().zip(incoming).enumerate() {
+            let (routes, stop) = (routes.clone(), stop.clone());
+            let alarm = Alarm(failed_sender.clone());
+            let name = format!("worker-{number}");
+            let thread = threads::spawn(name, move || async move {
+                let server = configure(Server::builder()).add_routes(routes);
+                let serve = server.serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
+                tokio::task::spawn_local(serve);
+                worker.run().await;
+                alarm.disarm();
+            });
+            worker_threads.push(thread.map_err(Error::Thread)?);
+        }
+        background.push(tokio::spawn({
+            let stop = stop.clone();
+            async move {
+                if let Err(error) = acceptor.run(stop).await {
+                    failed_sender.send_replace(Some(format!("the listener failed: {error}")));
+                }
+            }
+        }));
+
+        let (ready, ready_seen) = watch::channel(true);
+        health
+            .set_service_status("readiness", ServingStatus::Serving)
+            .await;
+        health.set_service_status("", ServingStatus::Serving).await;
+        background.push(tokio::spawn({
+            let stop = stop.clone();
+            async move {
+                if let Err(error) =
+                    admin::serve(admin_listener, admin::Readiness(ready_seen), stop).await
+                {
+                    tracing::error!(%error, "the admin listener failed");
+                }
+            }
+        }));
+        Ok(Self {
+            gateway_address,
+            admin_address,
+            control,
+            control_handle,
+            data,
+            store,
+            threads: worker_threads,
+            background,
+            health,
+            ready,
+            stop,
+            failed,
+            drain: Duration::from_millis(config.node.drain_ms),
+        })
+    }
+
+    /// Where callers and hosts connect.
+    #[must_use]
+    pub fn gateway_address(&self) -> SocketAddr {
+        self.gateway_address
+    }
+
+    /// Where health and metrics are.
+    #[must_use]
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// Waits until a part failed that the node cannot go on without. The process must exit then, without draining: what
+    /// is in memory can no longer be made durable.
+    pub async fn failed(&mut self) -> Error {
+        let mut data = self.data.clone();
+        let why = tokio::select! {
+            fatal = self.control_handle.fatal() => fatal.to_string(),
+            why = data.fatal() => why,
+            failed = self.failed.wait_for(Option::is_some) => match failed {
+                Ok(why) => why.clone().unwrap_or_default(),
+                Err(_) => "the workers have ended".to_owned(),
+            },
+        };
+        Error::Failed(why)
+    }
+
+    /// Stops in order: no new calls, running ones end, everything saved, then the parts. True if every call ended in
+    /// time.
+    pub async fn stop(self) -> bool {
+        self.ready.send_replace(false);
+        self.health
+            .set_service_status("readiness", ServingStatus::NotServing)
+            .await;
+        self.health
+            .set_service_status("", ServingStatus::NotServing)
+            .await;
+        let drained = self.data.drain(self.drain).await;
+        self.stop.cancel();
+        drop(self.data);
+        self.control.shutdown().await;
+        self.store.close().await;
+        for task in self.background {
+            task.abort();
+        }
+        drop(self.threads);
+        drained
+    }
+}
+
+/// Tells the node that a worker's thread ended without being asked.
+struct Alarm(watch::Sender<Option<String>>);
+
+impl Alarm {
+    fn disarm(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.0
+            .send_replace(Some("a shard worker failed; see the log".to_owned()));
+    }
+}
+
+fn store_options(config: &Config) -> Result<SqliteOptions, Error> {
+    let data: &Path = &config.node.data;
+    Ok(match config.store.url.as_str() {
+        "" => SqliteOptions::new(data),
+        url => SqliteOptions::from_url(url)?,
+    })
+}
+
+/// Every service of the gateway's port.
+async fn routes(data: &DataHandle, control: &ControlHandle) -> (HealthReporter, Routes) {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter
+        .set_service_status("liveness", ServingStatus::Serving)
+        .await;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .include_reflection_service(true)
+    };
+    let v1 = reflection()
+        .build_v1()
+        .expect("the protocol's own descriptors are sound");
+    let v1alpha = reflection()
+        .build_v1alpha()
+        .expect("the protocol's own descriptors are sound");
+    let view = control.view();
+    let activity = {
+        let data = data.clone();
+        move |system: &str, name: &str| Activity {
+            hosts: data.hosts_of(system, name),
+            active: data.active_of(system, name),
+        }
+    };
+    let most = limits::MESSAGE_BYTES_MAX;
+    let routes = Routes::new(health)
+        .add_service(v1)
+        .add_service(v1alpha)
+        .add_service(
+            GatewayServiceServer::new(data.gateway.clone()).max_decoding_message_size(most),
+        )
+        .add_service(HostServiceServer::new(data.hosts.clone()).max_decoding_message_size(most))
+        .add_service(ActorsServiceServer::new(data.actors.clone()))
+        .add_service(HostsServiceServer::new(data.actors.clone()))
+        .add_service(SystemsServiceServer::new(Systems::new(view.clone())))
+        .add_service(ActorTypesServiceServer::new(ActorTypes::new(
+            view.clone(),
+            Arc::new(activity),
+        )))
+        .add_service(ClusterServiceServer::new(Cluster::new(view)));
+    (reporter, routes)
+}
