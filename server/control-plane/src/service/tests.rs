@@ -1,4 +1,7 @@
 //! Goal: one node is ready at once, keeps everything over restarts, and nothing assumes that it is alone. Method: real
-//! files, real sockets, one process.
+//! files, real sockets, one process; a node of a cluster has a runtime of its own, so that it can be killed.
 
+mod cluster;
+mod fixture;
 mod one_node;
+mod peer;
