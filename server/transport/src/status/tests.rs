@@ -40,6 +40,12 @@ const TABLE: &[(ErrorKind, Code, &str, Retry)] = &[
         Retry::Never,
     ),
     (
+        ErrorKind::UnknownActor,
+        Code::NotFound,
+        "UNKNOWN_ACTOR",
+        Retry::Never,
+    ),
+    (
         ErrorKind::InvalidActorKey,
         Code::InvalidArgument,
         "INVALID_ACTOR_KEY",
