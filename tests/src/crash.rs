@@ -72,6 +72,8 @@ pub struct Options {
     pub ledgers: u32,
     /// Of a hundred adds, how many do not wait for their end.
     pub async_percent: u32,
+    /// True to register the ledgers as volatile: their adds are then lost with the node, and the checker must say so.
+    pub volatile: bool,
 }
 
 /// The monotonic clock, as histories are stamped.

@@ -3,6 +3,7 @@
 
 use std::{fmt::Display, io::Write, path::PathBuf, process::ExitCode};
 
+use callboard_proto::types::v1::Durability;
 use callboard_tests::crash::{Error, Options, host, run};
 use callboard_types::Millis;
 use clap::{Parser, Subcommand};
@@ -40,6 +41,9 @@ struct Args {
     /// Of a hundred adds, how many do not wait for their end.
     #[arg(long, default_value_t = 5)]
     async_percent: u32,
+    /// Test the test: make the ledgers volatile, and fail unless adds are found to be lost.
+    #[arg(long)]
+    sabotage: bool,
     /// Where data, logs and the history of a failed run go. By default a new temporary folder, kept if the run fails.
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
@@ -52,6 +56,9 @@ enum Command {
         /// The node's address.
         #[arg(long, env = "CALLBOARD_SERVER")]
         server: String,
+        /// Register the ledgers as volatile.
+        #[arg(long)]
+        volatile: bool,
     },
 }
 
@@ -59,8 +66,19 @@ enum Command {
 async fn main() -> ExitCode {
     let args = Args::parse();
     let outcome = match &args.command {
-        Some(Command::Host { server }) => host::run(server).await.map(|()| true),
-        None => test(&args).await,
+        Some(Command::Host { server, volatile }) => {
+            let durability = if *volatile {
+                Durability::Volatile
+            } else {
+                Durability::Durable
+            };
+            host::run(server, durability).await.map(|()| true)
+        }
+        None => tokio::select! {
+            outcome = test(&args) => outcome,
+            // Processes and mounts go with the future that is dropped here.
+            _ = tokio::signal::ctrl_c() => Err(Error::failed("interrupted")),
+        },
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -106,11 +124,15 @@ async fn test(args: &Args) -> Result<bool, Error> {
         rate: args.rate,
         ledgers: args.ledgers,
         async_percent: args.async_percent,
+        volatile: args.sabotage,
     };
     say(format_args!("seed {seed}"));
     let mut good = true;
     if args.kills > 0 || args.host_kills > 0 {
         let outcome = run::with_kills(&options).await;
+        if args.sabotage {
+            return Ok(found_sabotage(&outcome?));
+        }
         good &= tell("kills", &outcome, args, seed)?;
     }
     if args.power_cuts > 0 {
@@ -132,6 +154,15 @@ async fn test(args: &Args) -> Result<bool, Error> {
         ));
     }
     Ok(good)
+}
+
+/// True if the loss of volatile ledgers was noticed.
+fn found_sabotage(summary: &run::Summary) -> bool {
+    say(format_args!(
+        "sabotage: {} acknowledged adds were found to be lost",
+        summary.lost
+    ));
+    summary.lost > 0
 }
 
 /// Prints what came of a part, and how to repeat it if it failed.

@@ -43,6 +43,7 @@ pub struct Shared {
     pub stopping: AtomicBool,
     ledgers: u32,
     async_percent: u32,
+    volatile: bool,
     pause: Duration,
 }
 
@@ -76,6 +77,7 @@ impl Shared {
             stopping: AtomicBool::new(false),
             ledgers: options.ledgers.max(1),
             async_percent: options.async_percent,
+            volatile: options.volatile,
             pause: Duration::from_secs(1) * clients / options.rate.max(1),
         }
     }
@@ -238,7 +240,7 @@ impl Client {
     }
 
     fn outcome(&mut self, call: &InvokeRequest, response: InvokeResponse) -> Outcome {
-        if !response.durable {
+        if !response.durable && !self.shared.volatile {
             let what = format!(
                 "the answer to {} does not say that it is durable",
                 call.request_id

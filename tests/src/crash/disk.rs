@@ -26,7 +26,7 @@ const NO_LOG_FLUSH: u32 = 2;
 /// Attempts to unmount: the kernel may need a moment to let go of a killed process' files.
 const UNMOUNT_ATTEMPTS: u32 = 50;
 
-/// A mounted disk. Dropping it unmounts it.
+/// A mounted disk. Dropping it unmounts it; its image stays in the run's folder.
 pub struct Disk {
     image: PathBuf,
     mount_point: PathBuf,
@@ -134,7 +134,6 @@ impl Drop for Disk {
             // There is nothing left to do about a failure here; the mount shows in `mount`.
             let _ = unmounted;
         }
-        let _ = std::fs::remove_file(&self.image);
     }
 }
 

@@ -26,8 +26,9 @@ const OUTBOX_MESSAGES: usize = 64;
 /// So short that ledgers are put away and woken again all the time.
 const IDLE_TIMEOUT_MS: u64 = 200;
 
-/// Runs ledgers for whichever node listens at the address, until the process ends.
-pub async fn run(server: &str) -> Result<(), Error> {
+/// Runs ledgers for whichever node listens at the address, until the process ends. Ledgers of the given durability:
+/// anything but durable is for showing that the crash test notices.
+pub async fn run(server: &str, durability: Durability) -> Result<(), Error> {
     let endpoint = Endpoint::from_shared(format!("http://{server}"))
         .map_err(|error| Error::failed(format!("{server}: {error}")))?
         .tcp_nodelay(true)
@@ -35,7 +36,7 @@ pub async fn run(server: &str) -> Result<(), Error> {
         .keep_alive_timeout(Duration::from_secs(2));
     loop {
         if let Some(mut session) = Session::open(&endpoint).await {
-            session.run().await;
+            session.run(durability).await;
         }
         // The node is down or going down; clients wait for it as long as for this host.
         let pause = rand::rng().random_range(10..60);
@@ -71,13 +72,13 @@ impl Session {
     }
 
     /// Answers the node until the session breaks.
-    async fn run(&mut self) {
+    async fn run(&mut self, durability: Durability) {
         while let Ok(Some(message)) = self.inbox.message().await {
             let mut answers = Vec::new();
             for frame in message.frames {
                 match frame.frame {
                     Some(node_frame::Frame::Welcome(_)) => {
-                        answers.push(Frame::Register(register()));
+                        answers.push(Frame::Register(register(durability)));
                     }
                     Some(node_frame::Frame::Run(run)) => {
                         answers.extend(run_turns(run).into_iter().map(Frame::Result));
@@ -104,7 +105,7 @@ fn request(frames: Vec<Frame>) -> ConnectRequest {
     }
 }
 
-fn register() -> Register {
+fn register(durability: Durability) -> Register {
     let action = |name: &str, read_only| ActionDefinition {
         name: name.into(),
         read_only,
@@ -115,7 +116,7 @@ fn register() -> Register {
         types: vec![ActorTypeDefinition {
             name: ledger::TYPE.into(),
             kind: Kind::Unnamed as i32,
-            durability: Durability::Durable as i32,
+            durability: durability as i32,
             actions: vec![action(ledger::ADD, false), action(ledger::READ, true)],
             idle_timeout_ms: IDLE_TIMEOUT_MS,
             ..ActorTypeDefinition::default()

@@ -98,6 +98,7 @@ impl Node {
 pub struct Host {
     bin: PathBuf,
     server: String,
+    volatile: bool,
     log: PathBuf,
     child: Option<Child>,
 }
@@ -105,10 +106,11 @@ pub struct Host {
 impl Host {
     /// A host that is not yet started.
     #[must_use]
-    pub fn new(bin: &Path, server: &str, log: &Path) -> Self {
+    pub fn new(bin: &Path, server: &str, volatile: bool, log: &Path) -> Self {
         Self {
             bin: bin.into(),
             server: server.into(),
+            volatile,
             log: log.into(),
             child: None,
         }
@@ -118,6 +120,9 @@ impl Host {
     pub fn start(&mut self) -> Result<(), Error> {
         let mut command = Command::new(&self.bin);
         command.args(["host", "--server", &self.server]);
+        if self.volatile {
+            command.arg("--volatile");
+        }
         self.child = Some(spawn(command, &self.log)?);
         Ok(())
     }

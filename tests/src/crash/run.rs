@@ -22,7 +22,7 @@ use super::{
     nemesis::{self, Recoveries},
     process::{Host, Node},
 };
-use crate::check::{self, History, Ledger, Outcome};
+use crate::check::{self, History, Ledger, Outcome, Violation};
 
 /// Of a hundred attempts, how many must be answered: a run in which hardly anything worked shows nothing.
 const ANSWERED_PERCENT_MIN: u64 = 20;
@@ -46,6 +46,8 @@ pub struct Summary {
     recovery_median: Duration,
     recovery_worst: Duration,
     took: Duration,
+    /// Acknowledged adds that are gone.
+    pub lost: usize,
     /// What must not be, in words. Empty if every promise was kept.
     pub findings: Vec<String>,
 }
@@ -137,7 +139,7 @@ impl Cast {
         let mut hosts = Vec::new();
         for number in 0..HOSTS {
             let log = options.folder.join(format!("host-{number}.log"));
-            let mut host = Host::new(&options.host_bin, &node.address(), &log);
+            let mut host = Host::new(&options.host_bin, &node.address(), options.volatile, &log);
             host.start()?;
             hosts.push(host);
         }
@@ -225,6 +227,10 @@ impl Load {
             .map(|ledger| ledger.entries.len())
             .sum();
         let violations = check::check(&history);
+        let lost = violations
+            .iter()
+            .filter(|one| matches!(one, Violation::Lost { .. }));
+        summary.lost = lost.count();
         summary
             .findings
             .extend(violations.iter().map(ToString::to_string));
