@@ -1,0 +1,123 @@
+/**
+ * One logical call: attempts, retries and the deadline over all of them. The request id and the time of creation stay the
+ * same on every attempt, which is what makes retries safe.
+ */
+import { CallboardError, Code } from "../errors.js";
+import type { InvokeRequest, InvokeResponse } from "../gen/callboard/gateway/v1/gateway_pb.js";
+import { Backoff } from "../wire/backoff.js";
+import type { AttemptEnd, Transport } from "./transport.js";
+
+/** Delays between attempts, in milliseconds. */
+const RETRY_BASE_MS = 50;
+const RETRY_MAX_MS = 5_000;
+/** No retry after this time: half of the window in which the server remembers outcomes. */
+const RETRY_HORIZON_MS = 5 * 60_000;
+
+/** What a call waits for. */
+export interface CallLimits {
+  readonly timeoutMs: number;
+  readonly retry: boolean;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Makes a call and waits for its end. */
+export function runCall(transport: Transport, request: InvokeRequest, limits: CallLimits): Promise<InvokeResponse> {
+  return new Promise((resolve, reject) => {
+    new LogicalCall(transport, request, limits, resolve, reject).start();
+  });
+}
+
+class LogicalCall {
+  readonly #transport: Transport;
+  readonly #request: InvokeRequest;
+  readonly #limits: CallLimits;
+  readonly #resolve: (response: InvokeResponse) => void;
+  readonly #reject: (error: unknown) => void;
+  readonly #deadline: number;
+  readonly #giveUp: number;
+  #backoff: Backoff | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #retryTimer: NodeJS.Timeout | undefined;
+  #cancel: (() => void) | undefined;
+  #lastError: CallboardError | undefined;
+
+  constructor(
+    transport: Transport,
+    request: InvokeRequest,
+    limits: CallLimits,
+    resolve: (response: InvokeResponse) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#transport = transport;
+    this.#request = request;
+    this.#limits = limits;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    const created = Number(request.createdAtMs);
+    this.#deadline = created + limits.timeoutMs;
+    this.#giveUp = Math.min(this.#deadline, created + RETRY_HORIZON_MS);
+  }
+
+  start(): void {
+    const { signal, timeoutMs } = this.#limits;
+    if (signal?.aborted === true) {
+      this.#reject(signal.reason);
+      return;
+    }
+    signal?.addEventListener("abort", this.#onAbort, { once: true });
+    this.#timer = setTimeout(() => this.#onDeadline(), timeoutMs);
+    this.#attempt();
+  }
+
+  readonly #onAbort = (): void => {
+    this.#cancel?.();
+    this.#finish();
+    this.#reject(this.#limits.signal?.reason);
+  };
+
+  #attempt(): void {
+    this.#request.timeoutMs = Math.max(1, this.#deadline - Date.now());
+    this.#cancel = this.#transport.attempt(this.#request, (end) => this.#onEnd(end));
+  }
+
+  #onEnd(end: AttemptEnd): void {
+    this.#cancel = undefined;
+    if (end.case === "response") {
+      this.#finish();
+      this.#resolve(end.value);
+      return;
+    }
+    const error = end.value;
+    const retryable = this.#limits.retry && error.retry !== "never";
+    this.#backoff ??= new Backoff(RETRY_BASE_MS, RETRY_MAX_MS);
+    const delay = error.retryAfterMs + this.#backoff.next();
+    if (!retryable || Date.now() + delay >= this.#giveUp) {
+      this.#finish();
+      this.#reject(error);
+      return;
+    }
+    this.#lastError = error;
+    this.#retryTimer = setTimeout(() => this.#attempt(), delay);
+  }
+
+  #onDeadline(): void {
+    this.#cancel?.();
+    this.#finish();
+    const last = this.#lastError;
+    this.#reject(
+      new CallboardError(
+        Code.DEADLINE_EXCEEDED,
+        "DEADLINE_EXCEEDED",
+        `No reply within ${this.#limits.timeoutMs} ms. The action may have run; send it again only with the same id.` +
+          (last === undefined ? "" : ` The last attempt failed with ${last.reason}: ${last.message}`),
+        { cause: last, metadata: { request_id: this.#request.requestId } },
+      ),
+    );
+  }
+
+  #finish(): void {
+    clearTimeout(this.#timer);
+    clearTimeout(this.#retryTimer);
+    this.#limits.signal?.removeEventListener("abort", this.#onAbort);
+  }
+}

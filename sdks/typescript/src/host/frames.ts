@@ -1,0 +1,165 @@
+/**
+ * Builds the host's frames and reads the node's turns: the border between protocol messages and turns.
+ */
+import { create, toBinary } from "@bufbuild/protobuf";
+
+import type { ActorTypeDefinition, Payload } from "../gen/callboard/type/v1/type_pb.js";
+import type { HostFrame, Limits, Turn, TurnResult, TurnRun } from "../gen/callboard/host/v1/host_pb.js";
+import { ConnectRequestSchema, HostFrameSchema, TurnCallSchema } from "../gen/callboard/host/v1/host_pb.js";
+import { addressToId, idToAddress } from "../address.js";
+import { payload } from "../codec.js";
+import { CallboardError, Code, errorToWire } from "../errors.js";
+import type { ActorAddress } from "../invoker.js";
+import type { CallRequest } from "../turn/calls.js";
+import type { TurnEnd, TurnSpec } from "../turn/execution.js";
+import { PROTOCOL, SDK_NAME, SDK_VERSION } from "../version.js";
+
+type Frame = HostFrame["frame"];
+
+/** How the host introduces itself. */
+export interface Introduction {
+  readonly instanceId: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly credits: number;
+}
+
+/** Encodes one frame as a message that can be joined with others. */
+export function encodeFrame(frame: Frame): Uint8Array {
+  return toBinary(ConnectRequestSchema, {
+    $typeName: "callboard.host.v1.ConnectRequest",
+    frames: [{ $typeName: "callboard.host.v1.HostFrame", frame }],
+  });
+}
+
+/** The first frame of a session. */
+export function hello(who: Introduction): Uint8Array {
+  const { frame } = create(HostFrameSchema, {
+    frame: {
+      case: "hello",
+      value: {
+        protocolMajor: PROTOCOL.major,
+        protocolMinor: PROTOCOL.minor,
+        sdkName: SDK_NAME,
+        sdkVersion: SDK_VERSION,
+        runtime: `Node.js ${process.versions.node}`,
+        instanceId: who.instanceId,
+        labels: { ...who.labels },
+        credits: who.credits,
+      },
+    },
+  });
+  return encodeFrame(frame);
+}
+
+/** Offers actor types. */
+export function register(
+  registerId: bigint,
+  system: string,
+  types: readonly ActorTypeDefinition[],
+  descriptorSet: Uint8Array,
+): Uint8Array {
+  const { frame } = create(HostFrameSchema, {
+    frame: { case: "register", value: { registerId, system, types: [...types], descriptorSet } },
+  });
+  return encodeFrame(frame);
+}
+
+/** Announces that the host leaves. */
+export function drain(permanent: boolean): Uint8Array {
+  return encodeFrame({ case: "drain", value: { $typeName: "callboard.host.v1.Drain", permanent } });
+}
+
+/** Answers a Ping. */
+export function pong(nonce: bigint): Uint8Array {
+  return encodeFrame({ case: "pong", value: { $typeName: "callboard.host.v1.Pong", nonce } });
+}
+
+/** The end of a turn. */
+export function result(turnId: bigint, end: TurnEnd): Uint8Array {
+  const value: TurnResult = {
+    $typeName: "callboard.host.v1.TurnResult",
+    turnId,
+    outcome: outcomeOf(end),
+  };
+  if (end.state !== undefined) {
+    value.state = end.state;
+  }
+  if (end.tags !== undefined) {
+    value.tags = { $typeName: "callboard.host.v1.Tags", values: { ...end.tags } };
+  }
+  return encodeFrame({ case: "result", value });
+}
+
+/** A call made inside a turn. */
+export function turnCall(turnId: bigint, call: CallRequest): Uint8Array {
+  const value = create(TurnCallSchema, {
+    turnId,
+    callIndex: call.index,
+    target: addressToId(call.target),
+    action: call.action.name,
+    ...(call.payload === undefined ? {} : { payload: call.payload }),
+    timeoutMs: call.timeoutMs,
+    metadata: { ...call.metadata },
+  });
+  return encodeFrame({ case: "call", value });
+}
+
+/** What a turn is asked to do. */
+export function specOf(run: TurnRun, actor: ActorAddress, turn: Turn): TurnSpec {
+  return {
+    actor,
+    action: turn.action,
+    argument: turn.payload,
+    requestId: turn.requestId,
+    createdAtMs: Number(turn.createdAtMs),
+    attempt: turn.attempt,
+    timeoutMs: turn.timeoutMs,
+    caller: turn.caller === undefined ? undefined : idToAddress(turn.caller),
+    metadata: turn.metadata,
+    epoch: run.epoch,
+    revision: turn.revision,
+    readOnly: turn.readOnly,
+  };
+}
+
+/** Makes an end that is over the node's limits an error, as the node would. */
+export function withinLimits(end: TurnEnd, limits: Limits | undefined): TurnEnd {
+  if (limits === undefined) {
+    return end;
+  }
+  const reply = end.outcome.case === "reply" ? (end.outcome.value?.data.length ?? 0) : 0;
+  if (limits.payloadBytesMax > 0 && reply > limits.payloadBytesMax) {
+    return tooLarge("PAYLOAD_TOO_LARGE", "reply", reply, limits.payloadBytesMax);
+  }
+  const state = end.state?.data.length ?? 0;
+  if (limits.stateBytesMax > 0 && state > limits.stateBytesMax) {
+    return tooLarge("STATE_TOO_LARGE", "state", state, limits.stateBytesMax);
+  }
+  return end;
+}
+
+function tooLarge(reason: string, what: string, bytes: number, limit: number): TurnEnd {
+  const error = new CallboardError(
+    Code.RESOURCE_EXHAUSTED,
+    reason,
+    `The ${what} has ${bytes} bytes, the limit is ${limit}. State and tags are as they were.`,
+    { metadata: { limit: String(limit), bytes: String(bytes) } },
+  );
+  return { outcome: { case: "error", value: errorToWire(error, false) } };
+}
+
+function outcomeOf(end: TurnEnd): TurnResult["outcome"] {
+  const { outcome } = end;
+  switch (outcome.case) {
+    case "reply":
+      return { case: "reply", value: outcome.value ?? nothing() };
+    case "error":
+      return { case: "error", value: outcome.value };
+    case "cancelled":
+      return { case: "cancelled", value: { $typeName: "callboard.host.v1.Cancelled" } };
+  }
+}
+
+function nothing(): Payload {
+  return payload("", "", new Uint8Array());
+}

@@ -1,0 +1,141 @@
+/**
+ * Calls that an action makes inside its turn. They are numbered in the order in which the action makes them, so that a
+ * turn that is run again makes the same calls under the same ids.
+ */
+import type { AnyAction } from "../definition.js";
+import { toMillis } from "../duration.js";
+import { CallboardError, Code, errorFromWire } from "../errors.js";
+import type { CallError, Payload } from "../gen/callboard/type/v1/type_pb.js";
+import type { ActorAddress, CallOptions } from "../invoker.js";
+import type { Execution } from "./execution.js";
+import { turnEnded } from "./execution.js";
+
+/** A call on its way out of a turn. */
+export interface CallRequest {
+  /** Counts the calls of the turn from 0. */
+  readonly index: number;
+  readonly target: ActorAddress;
+  readonly action: AnyAction;
+  /** The argument as the action gave it. */
+  readonly argument: unknown;
+  readonly payload: Payload | undefined;
+  /** 0 means as long as the turn may take. */
+  readonly timeoutMs: number;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** The end of a call. */
+export type CallOutcome =
+  | { readonly case: "reply"; readonly value: Payload | undefined }
+  | { readonly case: "error"; readonly value: CallError };
+
+interface Pending {
+  readonly action: AnyAction;
+  readonly resolve: (reply: unknown) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+const TRACE_KEYS = ["traceparent", "tracestate"] as const;
+
+/** The calls of one turn. */
+export class TurnCalls {
+  readonly #execution: Execution;
+  #pending: Map<number, Pending> | undefined;
+  #next = 0;
+
+  constructor(execution: Execution) {
+    this.#execution = execution;
+  }
+
+  /** Makes a call and waits for its reply. */
+  make(target: ActorAddress, action: AnyAction, argument: unknown, options: CallOptions = {}): Promise<unknown> {
+    const execution = this.#execution;
+    if (execution.ended || execution.aborted !== undefined) {
+      return Promise.reject(turnEnded());
+    }
+    if (options.idempotencyKey !== undefined) {
+      return Promise.reject(
+        new CallboardError(
+          Code.INVALID_ARGUMENT,
+          "INVALID_ARGUMENT",
+          "A call inside a turn takes no idempotencyKey: its id follows from the turn's. Leave it out.",
+        ),
+      );
+    }
+    if (options.signal?.aborted === true) {
+      return Promise.reject(options.signal.reason as Error);
+    }
+    const request: CallRequest = {
+      index: this.#next,
+      target,
+      action,
+      argument,
+      payload: action.input.encode(argument) as Payload | undefined,
+      timeoutMs: options.timeout === undefined ? 0 : Math.max(1, toMillis(options.timeout)),
+      metadata: withTrace(options.metadata, execution.spec.metadata),
+    };
+    this.#next += 1;
+    const reply = new Promise<unknown>((resolve, reject) => {
+      (this.#pending ??= new Map()).set(request.index, { action, resolve, reject });
+    });
+    // An action may return without waiting for its call; that must not end the process.
+    reply.catch(() => undefined);
+    options.signal?.addEventListener("abort", () => this.#take(request.index)?.reject(options.signal?.reason), {
+      once: true,
+    });
+    execution.world.call(execution, request);
+    return reply;
+  }
+
+  /** Reports the end of a call. Late and unknown ones are ignored. */
+  settle(index: number, outcome: CallOutcome): void {
+    const pending = this.#take(index);
+    if (pending === undefined) {
+      return;
+    }
+    if (outcome.case === "error") {
+      pending.reject(errorFromWire(outcome.value));
+      return;
+    }
+    try {
+      pending.resolve(pending.action.output.decode(outcome.value));
+    } catch (error) {
+      pending.reject(
+        new CallboardError(
+          Code.INTERNAL,
+          "INVALID_REPLY_PAYLOAD",
+          `The reply of "${pending.action.name}" cannot be read: ${String(error)}. The action did run.`,
+          { cause: error },
+        ),
+      );
+    }
+  }
+
+  /** Ends all open calls with an error. */
+  failAll(error: CallboardError): void {
+    const pending = this.#pending;
+    this.#pending = undefined;
+    pending?.forEach(({ reject }) => reject(error));
+  }
+
+  #take(index: number): Pending | undefined {
+    const pending = this.#pending?.get(index);
+    this.#pending?.delete(index);
+    return pending;
+  }
+}
+
+/** Adds the turn's trace context, so that one trace follows a call from actor to actor. */
+function withTrace(
+  own: Readonly<Record<string, string>> | undefined,
+  turn: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const metadata: Record<string, string> = { ...own };
+  for (const key of TRACE_KEYS) {
+    const value = turn[key];
+    if (value !== undefined && metadata[key] === undefined) {
+      metadata[key] = value;
+    }
+  }
+  return metadata;
+}

@@ -1,0 +1,47 @@
+/**
+ * gRPC channels as this SDK opens them: plaintext by default, kept alive without calls, without a cache between two
+ * connection attempts, and with the protocol's own limits instead of gRPC's defaults.
+ */
+import type { ChannelCredentials } from "@grpc/grpc-js";
+import { Client, credentials } from "@grpc/grpc-js";
+
+/** Where a server is if nobody says otherwise. */
+export const DEFAULT_SERVER = "127.0.0.1:7070";
+
+/** How to reach a server. */
+export interface ServerOptions {
+  /** host:port. Default: the environment variable CALLBOARD_SERVER, else 127.0.0.1:7070. */
+  readonly server?: string;
+  /** Default: plaintext. */
+  readonly credentials?: ChannelCredentials;
+}
+
+const WINDOW_BYTES = 16 * 1024 * 1024;
+
+const CHANNEL_OPTIONS = {
+  "grpc.keepalive_time_ms": 20_000,
+  "grpc.keepalive_timeout_ms": 10_000,
+  "grpc.keepalive_permit_without_calls": 1,
+  "grpc.use_local_subchannel_pool": 1,
+  "grpc.initial_reconnect_backoff_ms": 50,
+  "grpc.max_reconnect_backoff_ms": 1_000,
+  "grpc.enable_retries": 0,
+  "grpc.max_receive_message_length": -1,
+  "grpc.max_send_message_length": -1,
+  "grpc-node.flow_control_window": WINDOW_BYTES,
+};
+
+/** The address that the options, or else the environment, name. */
+export function serverAddress(options: ServerOptions): string {
+  const server = options.server ?? process.env["CALLBOARD_SERVER"] ?? DEFAULT_SERVER;
+  return server.replace(/^https?:\/\//, "");
+}
+
+/** Opens a channel; the connection is made by its first call. */
+export function openChannel(options: ServerOptions): Client {
+  return new Client(
+    serverAddress(options),
+    options.credentials ?? credentials.createInsecure(),
+    CHANNEL_OPTIONS,
+  );
+}
