@@ -1,6 +1,6 @@
 /**
- * Makes the SDK usable where it is linked from by path: installs its dependencies and compiles it, each only if needed.
- * Examples run it after their own installation, because npm installs nothing inside a linked package.
+ * Makes the SDK usable where it is linked from by path: installs its dependencies and compiles it, each only if needed;
+ * with the argument "conformance" the conformance program too. Examples run it after their own installation, because npm installs nothing inside a linked package.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, statSync } from "node:fs";
@@ -22,7 +22,16 @@ function newest(folder) {
 if (!existsSync(join(root, "node_modules", "@grpc", "grpc-js"))) {
   run("ci", "--ignore-scripts");
 }
-const built = join(root, "dist", "index.js");
-if (!existsSync(built) || statSync(built).mtimeMs < newest(join(root, "src"))) {
-  run("run", "--silent", "build");
+/** Compiles unless the output is younger than everything in the folders. */
+function compile(script, output, ...sources) {
+  const built = join(root, output);
+  const latest = Math.max(...sources.map((folder) => newest(join(root, folder))));
+  if (!existsSync(built) || statSync(built).mtimeMs < latest) {
+    run("run", "--silent", script);
+  }
+}
+
+compile("build", "dist/index.js", "src");
+if (process.argv[2] === "conformance") {
+  compile("build:conformance", "build/conformance/main.js", "conformance", "src");
 }

@@ -151,6 +151,16 @@ export function isCallboardError(value: unknown): value is CallboardError {
   );
 }
 
+/** The caller's own signal ended the call. @internal */
+export function callerGaveUp(signal: AbortSignal | undefined): CallboardError {
+  return new CallboardError(
+    Code.CANCELLED,
+    "CANCELLED",
+    "The caller gave up waiting. The action may have run; send it again only with the same id.",
+    { cause: signal?.reason },
+  );
+}
+
 /** The refusal of an argument that cannot be decoded. @internal */
 export function badArgument(action: string, why: string, cause?: unknown): CallboardError {
   return new CallboardError(

@@ -45,7 +45,7 @@ export interface JsonActorSpec<State, Actions, Reads> extends ActorSettings {
 
 /** A JSON actor: give it to `serve`, to `TestKit.of`, and to `ref` for typed calls. */
 export interface JsonActor<State = unknown, Actions = unknown, Reads = unknown>
-  extends ActorDef<JsonActions<Actions, Reads> & Readonly<Record<string, Action<Handler<never>>>>> {
+  extends ActorDef<JsonActions<Actions, Reads>> {
   /** The state of an actor that has none yet. */
   readonly initial: () => State;
   /** The functions, by wire name. */

@@ -2,9 +2,10 @@
  * One logical call: attempts, retries and the deadline over all of them. The request id and the time of creation stay the
  * same on every attempt, which is what makes retries safe.
  */
-import { CallboardError, Code } from "../errors.js";
+import { callerGaveUp, CallboardError, Code } from "../errors.js";
 import type { InvokeRequest, InvokeResponse } from "../gen/callboard/gateway/v1/gateway_pb.js";
 import { Backoff } from "../wire/backoff.js";
+import { CONNECTION_LOST } from "./status.js";
 import type { AttemptEnd, Transport } from "./transport.js";
 
 /** Delays between attempts, in milliseconds. */
@@ -61,7 +62,7 @@ class LogicalCall {
   start(): void {
     const { signal, timeoutMs } = this.#limits;
     if (signal?.aborted === true) {
-      this.#reject(signal.reason);
+      this.#reject(callerGaveUp(signal));
       return;
     }
     signal?.addEventListener("abort", this.#onAbort, { once: true });
@@ -72,7 +73,7 @@ class LogicalCall {
   readonly #onAbort = (): void => {
     this.#cancel?.();
     this.#finish();
-    this.#reject(this.#limits.signal?.reason);
+    this.#reject(callerGaveUp(this.#limits.signal));
   };
 
   #attempt(): void {
@@ -91,7 +92,13 @@ class LogicalCall {
     const retryable = this.#limits.retry && error.retry !== "never";
     this.#backoff ??= new Backoff(RETRY_BASE_MS, RETRY_MAX_MS);
     const delay = error.retryAfterMs + this.#backoff.next();
-    if (!retryable || Date.now() + delay >= this.#giveUp) {
+    const inTime = Date.now() + delay < this.#giveUp;
+    if (retryable && !inTime && error.reason === CONNECTION_LOST) {
+      // Nothing was heard from the server: what the call ends with is its deadline, not this.
+      this.#lastError = error;
+      return;
+    }
+    if (!retryable || !inTime) {
       this.#finish();
       this.#reject(error);
       return;

@@ -10,6 +10,9 @@ import type { RetryAdvice } from "../errors.js";
 import { ActorError, CallboardError, Code } from "../errors.js";
 import { ErrorInfoSchema, RetryInfoSchema, StatusSchema } from "../gen/google/rpc/status_pb.js";
 
+/** The reason of errors that a lost connection brings about. */
+export const CONNECTION_LOST = "CONNECTION_LOST";
+
 const DETAILS_KEY = "grpc-status-details-bin";
 const DOMAIN = "callboard.io";
 
@@ -52,7 +55,7 @@ export function connectionLost(server: string, cause?: Error): CallboardError {
   const why = cause === undefined ? "" : ` (${cause.message})`;
   return new CallboardError(
     Code.UNAVAILABLE,
-    "CONNECTION_LOST",
+    CONNECTION_LOST,
     `There is no connection to ${server}${why}. The call may have run; send it again only with the same id.`,
     { retry: "same-id", cause },
   );

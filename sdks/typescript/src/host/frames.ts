@@ -74,6 +74,11 @@ export function pong(nonce: bigint): Uint8Array {
   return encodeFrame({ case: "pong", value: { $typeName: "callboard.host.v1.Pong", nonce } });
 }
 
+/** Asks for a run again, with its state in full. */
+export function stateMissing(turnId: bigint): Uint8Array {
+  return encodeFrame({ case: "stateMissing", value: { $typeName: "callboard.host.v1.StateMissing", turnId } });
+}
+
 /** The end of a turn. */
 export function result(turnId: bigint, end: TurnEnd): Uint8Array {
   const value: TurnResult = {

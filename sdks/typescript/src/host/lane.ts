@@ -22,15 +22,15 @@ export interface LaneEvents {
 
 /** The turns of one activation, in order. */
 export class Lane {
-  /** The activation (TurnRun.activation_id). */
-  readonly id: bigint;
+  /** The actor and its activation, as one text. */
+  readonly id: string;
   readonly #events: LaneEvents;
   readonly #runs: Run[] = [];
   #image: ActorImage | undefined;
   #position = 0;
   #busy = false;
 
-  constructor(id: bigint, events: LaneEvents) {
+  constructor(id: string, events: LaneEvents) {
     this.id = id;
     this.#events = events;
   }

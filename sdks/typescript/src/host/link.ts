@@ -2,9 +2,11 @@
  * The link to the server: opens sessions one after the other, for as long as the host lives. A session that breaks is
  * followed by the next one after a growing, random delay; turns of the broken one are run again by the server.
  */
-import type { Client } from "@grpc/grpc-js";
+import type { ServiceError } from "@grpc/grpc-js";
 
+import { errorFromStatus } from "../client/status.js";
 import type { CallboardError } from "../errors.js";
+import { isCallboardError } from "../errors.js";
 import { HostService } from "../gen/callboard/host/v1/host_pb.js";
 import { Backoff } from "../wire/backoff.js";
 import type { ServerOptions } from "../wire/channel.js";
@@ -15,6 +17,14 @@ import { Session } from "./session.js";
 /** Delays between sessions, in milliseconds. */
 const RECONNECT_BASE_MS = 50;
 const RECONNECT_MAX_MS = 5_000;
+
+/** Reasons for which the server ends a session and would end every other one too. */
+const REFUSALS: ReadonlySet<string> = new Set([
+  "PROTOCOL_VERSION",
+  "INCOMPATIBLE_TYPE",
+  "INVALID_ARGUMENT",
+  "UNKNOWN_SYSTEM",
+]);
 
 const CONNECT_PATH = `/${HostService.typeName}/${HostService.method.connect.name}`;
 
@@ -28,7 +38,6 @@ export class Link {
   readonly #config: SessionConfig;
   readonly #server: ServerOptions;
   readonly #backoff = new Backoff(RECONNECT_BASE_MS, RECONNECT_MAX_MS);
-  #channel: Client | undefined;
   #session: Session | undefined;
   #timer: NodeJS.Timeout | undefined;
   #registered = false;
@@ -78,17 +87,22 @@ export class Link {
   }
 
   #open(): void {
-    this.#channel = openChannel(this.#server);
-    const stream = this.#channel.makeBidiStreamRequest(
+    const channel = openChannel(this.#server);
+    const stream = channel.makeBidiStreamRequest(
       CONNECT_PATH,
       (message: Buffer) => message,
       (message: Buffer) => message,
     );
-    this.#session = new Session(stream, this.#config, {
+    const session = new Session(stream, this.#config, {
       registered: () => this.#onRegistered(),
       refused: (error) => this.#onRefused(error),
-      closed: (error) => this.#onClosed(error),
+      left: () => this.#onClosed(session, undefined),
+      closed: (error) => {
+        channel.close();
+        this.#onClosed(session, error);
+      },
     });
+    this.#session = session;
   }
 
   #onRegistered(): void {
@@ -119,11 +133,18 @@ export class Link {
     session?.abort(undefined);
   }
 
-  #onClosed(error: Error | undefined): void {
+  #onClosed(session: Session, closed: Error | undefined): void {
+    if (session !== this.#session) {
+      return;
+    }
     this.#registered = false;
     this.#session = undefined;
-    this.#channel?.close();
     clearTimeout(this.#timer);
+    const error = closed && this.#explain(closed);
+    if (error !== undefined && this.#isRefusal(error) && !this.#everRegistered) {
+      this.#stopping = true;
+      this.#failReady(error);
+    }
     if (this.#stopping) {
       this.#finish();
       return;
@@ -135,6 +156,16 @@ export class Link {
       retryInMs: Math.round(delay),
     });
     this.#timer = setTimeout(() => this.#open(), delay);
+  }
+
+  /** What the server said, in place of gRPC's words for it. */
+  #explain(error: Error): Error {
+    return "metadata" in error ? errorFromStatus(error as ServiceError, serverAddress(this.#server)) : error;
+  }
+
+  /** True if the server itself said that another attempt cannot help. */
+  #isRefusal(error: Error): boolean {
+    return isCallboardError(error) && error.retry === "never" && REFUSALS.has(error.reason);
   }
 
   #finish(): void {

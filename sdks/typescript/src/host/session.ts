@@ -40,6 +40,8 @@ export interface SessionEvents {
   registered(): void;
   /** The node refused the types. */
   refused(error: CallboardError): void;
+  /** The node is leaving and everything that it sent is answered: time for another session. */
+  left(): void;
   /** The stream is over, with an error unless both sides agreed. */
   closed(error: Error | undefined): void;
 }
@@ -56,17 +58,20 @@ export class Session implements LaneEvents {
   readonly #events: SessionEvents;
   readonly #writer: BatchWriter;
   readonly #world: TurnWorld;
-  readonly #lanes = new Map<bigint, Lane>();
+  readonly #lanes = new Map<string, Lane>();
   readonly #turns = new Map<bigint, Execution>();
   readonly #ids = new Map<Execution, bigint>();
   readonly #timers = new Map<Execution, NodeJS.Timeout>();
   readonly #seen = new RecentIds();
   #unwatched: Execution[] = [];
   #limits: Limits | undefined;
-  #registers = 0n;
+  #registerId = 0n;
+  #welcomed = false;
   #timeout: NodeJS.Timeout | undefined;
   #closing = false;
   #drained = false;
+  #nodeLeaves = false;
+  #halfClosed = false;
   #over = false;
 
   constructor(stream: SessionStream, config: SessionConfig, events: SessionEvents) {
@@ -92,16 +97,20 @@ export class Session implements LaneEvents {
   /** Offers the types; answered by `registered` or `refused`. */
   register(): void {
     const defs = [...this.#config.bindings.values()].map(({ def }) => def);
-    this.#registers += 1n;
+    this.#registerId += 1n;
     this.#writer.push(
-      frames.register(this.#registers, this.#config.system, defs.map(definitionOf), descriptorSetOf(defs)),
+      frames.register(this.#registerId, this.#config.system, defs.map(definitionOf), descriptorSetOf(defs)),
     );
   }
 
   /** Asks the node to send no more turns; the stream is closed when the last one is answered. */
   drain(permanent: boolean): void {
     this.#closing = true;
-    this.#writer.push(frames.drain(permanent));
+    if (this.#nodeLeaves) {
+      this.#closeIfDone();
+    } else {
+      this.#writer.push(frames.drain(permanent));
+    }
   }
 
   /** Ends the session at once: results of running turns are dropped. */
@@ -145,7 +154,10 @@ export class Session implements LaneEvents {
       case "welcome":
         return this.#welcome(frame.value);
       case "registered":
-        return this.#registered(frame.value.error && errorFromWire(frame.value.error));
+        if (frame.value.registerId === this.#registerId) {
+          this.#registered(frame.value.error && errorFromWire(frame.value.error));
+        }
+        return;
       case "cancel":
         return this.#turns.get(frame.value.turnId)?.abort("cancelled");
       case "callResult":
@@ -153,11 +165,11 @@ export class Session implements LaneEvents {
       case "ping":
         return this.#writer.push(frames.pong(frame.value.nonce));
       case "drained":
-        this.#drained = true;
+        this.#drained = this.#closing;
         return this.#closeIfDone();
       case "draining":
         this.#config.logger.log("info", "the node is leaving; finishing turns, then reconnecting", {});
-        this.#closing = true;
+        this.#nodeLeaves = true;
         this.#drained = true;
         return this.#closeIfDone();
       default:
@@ -167,6 +179,10 @@ export class Session implements LaneEvents {
   }
 
   #welcome(welcome: Welcome): void {
+    if (this.#welcomed) {
+      return;
+    }
+    this.#welcomed = true;
     clearTimeout(this.#timeout);
     this.#limits = welcome.limits;
     if (welcome.limits !== undefined && welcome.limits.messageBytesMax > 0) {
@@ -198,6 +214,12 @@ export class Session implements LaneEvents {
   #accept(run: TurnRun): Lane | undefined {
     const actor = idToAddress(run.actor);
     const binding = this.#config.bindings.get(actor.type);
+    const first = run.turns[0];
+    if (run.state.case === "stateToken" && first !== undefined) {
+      // Hello promised no cache of states, so no token can be known here.
+      this.#writer.push(frames.stateMissing(first.turnId));
+      return undefined;
+    }
     const turns: Execution[] = [];
     for (const turn of run.turns) {
       if (!this.#seen.add(turn.turnId)) {
@@ -215,10 +237,11 @@ export class Session implements LaneEvents {
     if (turns.length === 0) {
       return undefined;
     }
-    let lane = this.#lanes.get(run.activationId);
+    const id = `${run.activationId}/${actor.type}/${actor.key}`;
+    let lane = this.#lanes.get(id);
     if (lane === undefined) {
-      lane = new Lane(run.activationId, this);
-      this.#lanes.set(run.activationId, lane);
+      lane = new Lane(id, this);
+      this.#lanes.set(id, lane);
     }
     const state = run.state.case === "stateFull" ? run.state.value : undefined;
     lane.add({ image: { state, tags: run.tags }, turns });
@@ -251,7 +274,7 @@ export class Session implements LaneEvents {
   /** @internal */
   idle(lane: Lane): void {
     this.#lanes.delete(lane.id);
-    if (this.#closing) {
+    if (this.#drained) {
       this.#closeIfDone();
     }
   }
@@ -278,11 +301,15 @@ export class Session implements LaneEvents {
   // === the end ===
 
   #closeIfDone(): void {
-    if (this.#drained && this.#turns.size === 0 && !this.#over) {
+    if (this.#drained && this.#turns.size === 0 && !this.#over && !this.#halfClosed) {
+      this.#halfClosed = true;
       this.#writer.flushAll();
       this.#stream.end();
       clearTimeout(this.#timeout);
       this.#timeout = setTimeout(() => this.abort(undefined), CLOSE_TIMEOUT_MS);
+      if (this.#nodeLeaves && !this.#closing) {
+        this.#events.left();
+      }
     }
   }
 

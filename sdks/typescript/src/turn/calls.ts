@@ -4,7 +4,7 @@
  */
 import type { AnyAction } from "../definition.js";
 import { toMillis } from "../duration.js";
-import { CallboardError, Code, errorFromWire } from "../errors.js";
+import { callerGaveUp, CallboardError, Code, errorFromWire } from "../errors.js";
 import type { CallError, Payload } from "../gen/callboard/type/v1/type_pb.js";
 import type { ActorAddress, CallOptions } from "../invoker.js";
 import type { Execution } from "./execution.js";
@@ -63,7 +63,7 @@ export class TurnCalls {
       );
     }
     if (options.signal?.aborted === true) {
-      return Promise.reject(options.signal.reason as Error);
+      return Promise.reject(callerGaveUp(options.signal));
     }
     const request: CallRequest = {
       index: this.#next,
@@ -80,9 +80,8 @@ export class TurnCalls {
     });
     // An action may return without waiting for its call; that must not end the process.
     reply.catch(() => undefined);
-    options.signal?.addEventListener("abort", () => this.#take(request.index)?.reject(options.signal?.reason), {
-      once: true,
-    });
+    const abandon = (): void => this.#take(request.index)?.reject(callerGaveUp(options.signal));
+    options.signal?.addEventListener("abort", abandon, { once: true });
     execution.world.call(execution, request);
     return reply;
   }

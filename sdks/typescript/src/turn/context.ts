@@ -162,13 +162,14 @@ export class TurnContext implements Ctx<unknown> {
     try {
       return binding.state.decode(this.#image.state);
     } catch (error) {
-      throw new CallboardError(
+      this.#execution.stateError = new CallboardError(
         Code.INTERNAL,
         "STATE_UNREADABLE",
         `The state of ${spec.actor.type}/${spec.actor.key} cannot be read: ${String(error)}. ` +
           "It is kept as it is; run a host whose state type matches it.",
         { cause: error },
       );
+      throw this.#execution.stateError;
     }
   }
 

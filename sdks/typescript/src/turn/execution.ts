@@ -81,6 +81,8 @@ export class Execution {
   aborted: AbortCause | undefined;
   /** True once nothing of the turn counts any longer. */
   ended = false;
+  /** Set if the stored state could not be read; not the action's fault, whatever it makes of it. */
+  stateError: CallboardError | undefined;
 
   #controller: AbortController | undefined;
   #onEnd: ((end: TurnEnd) => void) | undefined;
@@ -191,6 +193,9 @@ export class Execution {
   #failure(error: unknown): TurnEnd {
     if (this.aborted === "cancelled") {
       return CANCELLED;
+    }
+    if (this.stateError !== undefined) {
+      return refused(this.stateError);
     }
     if (!isCallboardError(error)) {
       const { actor, action, requestId } = this.spec;
