@@ -152,3 +152,6 @@ fn quoted(text: &str) -> String {
     literal.push('"');
     literal
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,8 +41,8 @@ pub(super) fn print(model: &Model, modules: &Modules, file: &File) -> OutputFile
     for item in file.all_enums() {
         writer.enumeration(item);
     }
-    for service in &file.services {
-        writer.service(service);
+    for (index, service) in file.services.iter().enumerate() {
+        writer.service(service, index);
     }
     assemble(file, "_pb", &writer.imports, &writer.out)
 }
@@ -123,7 +123,7 @@ impl Writer<'_> {
             &schema,
             &format!("{gen_type}<{name}>"),
             &call,
-            &message.index,
+            &runtime_index(self.file, &message.outer, &message.name),
             &format!(
                 "Describes the message {}. Use `create({schema})` to make one.",
                 message.full_name
@@ -277,12 +277,12 @@ impl Writer<'_> {
             &schema,
             &format!("{gen_type}<{name}>"),
             &call,
-            &item.index,
+            &runtime_index(self.file, &item.outer, &item.name),
             &format!("Describes the enum {}.", item.full_name),
         );
     }
 
-    fn service(&mut self, service: &Service) {
+    fn service(&mut self, service: &Service, index: usize) {
         let name = self.names.services[&service.full_name].clone();
         let (gen_type, call) = (self.runtime_type("GenService"), self.runtime("serviceDesc"));
         let methods: Vec<[String; 4]> = service
@@ -322,7 +322,7 @@ impl Writer<'_> {
                 }
             })
             .line("}> = /*@__PURE__*/")
-            .line(format!("  {call}({}, {});", self.names.file, service.index));
+            .line(format!("  {call}({}, {index});", self.names.file));
     }
 
     fn schema_reference(&mut self, full_name: &str) -> String {
@@ -372,6 +372,21 @@ fn scalar_type(scalar: Scalar) -> &'static str {
         | Scalar::Fixed32
         | Scalar::Sfixed32 => "number",
     }
+}
+
+/// Where the runtime finds a message or enum: like its place in the descriptor, but map entries do not count.
+fn runtime_index(file: &File, outer: &[String], name: &str) -> Vec<usize> {
+    let (mut messages, mut enums) = (&file.messages, &file.enums);
+    let mut index = Vec::new();
+    for scope in outer {
+        if let Some(place) = messages.iter().position(|message| message.name == *scope) {
+            index.push(place);
+            (enums, messages) = (&messages[place].enums, &messages[place].messages);
+        }
+    }
+    let message = messages.iter().position(|message| message.name == name);
+    index.extend(message.or_else(|| enums.iter().position(|item| item.name == name)));
+    index
 }
 
 /// protobuf-es shows single wrapper messages as the value that they wrap.

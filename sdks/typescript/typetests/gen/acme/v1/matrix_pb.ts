@@ -127,7 +127,7 @@ export type Everything_Nested = Message<"acme.v1.Everything.Nested"> & {
 
 /** Describes the message acme.v1.Everything.Nested. Use `create(Everything_NestedSchema)` to make one. */
 export const Everything_NestedSchema: GenMessage<Everything_Nested> = /*@__PURE__*/
-  messageDesc(file_acme_v1_matrix, 0, 3);
+  messageDesc(file_acme_v1_matrix, 0, 0);
 
 /** The same simple name as in acme.common. */
 export type Part = Message<"acme.v1.Part"> & {
@@ -227,7 +227,7 @@ export type Everything_Nested_Mode = (typeof Everything_Nested_Mode)[keyof typeo
 
 /** Describes the enum acme.v1.Everything.Nested.Mode. */
 export const Everything_Nested_ModeSchema: GenEnum<Everything_Nested_Mode> = /*@__PURE__*/
-  enumDesc(file_acme_v1_matrix, 0, 3, 0);
+  enumDesc(file_acme_v1_matrix, 0, 0, 0);
 
 /** A shop with settings of every kind. */
 export const Shop: GenService<{

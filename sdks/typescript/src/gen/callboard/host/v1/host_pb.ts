@@ -590,4 +590,4 @@ export const HostService: GenService<{
     output: typeof ConnectResponseSchema;
   };
 }> = /*@__PURE__*/
-  serviceDesc(file_callboard_host_v1_host, 1);
+  serviceDesc(file_callboard_host_v1_host, 0);

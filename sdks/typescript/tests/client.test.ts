@@ -1,0 +1,85 @@
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+
+import { create } from "@bufbuild/protobuf";
+
+import type { Client } from "@callboard/sdk";
+import { connect, jsonAction } from "@callboard/sdk";
+import type { InvokeStreamRequest, InvokeStreamResponse } from "#sdk/gen/callboard/gateway/v1/gateway_pb";
+import { InvokeMode, InvokeStreamResponseSchema } from "#sdk/gen/callboard/gateway/v1/gateway_pb";
+import { FakeNode } from "./support/fake-node.js";
+
+const echo = { type: "Echo", actions: { say: jsonAction<string, string>("say") } };
+const nodes: FakeNode[] = [];
+const clients: Client[] = [];
+
+after(() => {
+  clients.forEach((client) => client.close());
+  nodes.forEach((node) => node.stop());
+});
+
+/** A gateway that answers every call with its own argument, and a client for it. */
+async function start(seen: InvokeStreamRequest[] = []): Promise<Client> {
+  const node = await FakeNode.start((batch) => {
+    seen.push(batch);
+    return answer(batch);
+  });
+  nodes.push(node);
+  const client = connect({ server: node.address, metadata: { tenant: "t" } });
+  clients.push(client);
+  return client;
+}
+
+function answer(batch: InvokeStreamRequest): InvokeStreamResponse {
+  const replies = batch.calls.map(({ streamId, call }) => ({
+    streamId,
+    outcome: {
+      case: "response" as const,
+      value: {
+        requestId: call?.requestId ?? "",
+        revision: 3n,
+        durable: true,
+        ...(call?.mode === InvokeMode.ASYNC || call?.argument.case !== "payload"
+          ? {}
+          : { reply: { case: "payload" as const, value: call.argument.value } }),
+      },
+    },
+  }));
+  return create(InvokeStreamResponseSchema, { replies });
+}
+
+test("an invocation tells what the reply stands on", async () => {
+  const client = await start();
+  const target = { system: "default", type: "Echo", key: "k" };
+  const invoked = await client.invoke(target, echo.actions.say, "hello", { idempotencyKey: "id-1" });
+  assert.deepEqual(invoked, { reply: "hello", requestId: "id-1", revision: 3n, durable: true });
+});
+
+test("an asynchronous call is accepted without a reply", async () => {
+  const seen: InvokeStreamRequest[] = [];
+  const client = await start(seen);
+  const accepted = await client.send(client.ref(echo, "k"), echo.actions.say, "later");
+  assert.equal(accepted.durable, true);
+  assert.equal(seen[0]?.calls[0]?.call?.mode, InvokeMode.ASYNC);
+  assert.equal(seen[0]?.calls[0]?.call?.requestId, accepted.requestId);
+});
+
+test("calls of one moment share a message, in order, with the client's metadata", async () => {
+  const seen: InvokeStreamRequest[] = [];
+  const client = await start(seen);
+  const ref = client.ref(echo, "k");
+  const texts = Array.from({ length: 100 }, (_, index) => `call ${index}`);
+  assert.deepEqual(await Promise.all(texts.map((text) => ref.say(text))), texts);
+  assert.equal(seen.length, 1);
+  assert.equal(seen[0]?.calls[7]?.call?.metadata["tenant"], "t");
+});
+
+test("a closed client refuses calls, those under way included", async () => {
+  const node = await FakeNode.start();
+  nodes.push(node);
+  const client = connect(node.address);
+  const waiting = assert.rejects(client.ref(echo, "k").say("x"), { reason: "CLIENT_CLOSED" });
+  client.close();
+  await waiting;
+  await assert.rejects(client.ref(echo, "k").say("x"), { reason: "CLIENT_CLOSED" });
+});
