@@ -358,6 +358,7 @@ fn list(after_is_excluded: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lane::{Columns, Parameters};
 
     #[test]
     fn any_number_of_rows_is_split_without_rest() {
@@ -381,5 +382,54 @@ mod tests {
         );
         assert!(text.contains(r#""prev_revision" = 0"#), "{text}");
         assert_eq!(text.matches('?').count(), 2 * ACTOR_COLUMNS.len());
+    }
+
+    /// The steps that SQLite takes for a statement, in a fresh database.
+    async fn plan(shape: Shape) -> Vec<String> {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let options = crate::SqliteOptions::new(folder.path());
+        let folder = crate::folder::Folder::hold(folder.path()).expect("hold");
+        let pool = crate::connect::open(&folder, &options).await.expect("open");
+        let mut lane = crate::connect::lane(&pool).await.expect("connect");
+        let text = format!("EXPLAIN QUERY PLAN {}", build(shape));
+        let rows = lane
+            .rows(text.into(), Parameters::default())
+            .await
+            .expect("plan");
+        rows.iter()
+            .map(|row| row.text(3).expect("a step").to_owned())
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn no_statement_reads_a_whole_table_or_sorts() {
+        for shape in [
+            Shape::UpdateOne,
+            Shape::Load { keys: 32 },
+            Shape::Revisions { keys: 32 },
+            Shape::Answered { sequences: 8 },
+            Shape::Inbox,
+            Shape::Spilled {
+                slot: 3,
+                queries: 2,
+            },
+            Shape::List {
+                after_is_excluded: true,
+            },
+            Shape::List {
+                after_is_excluded: false,
+            },
+        ] {
+            let plan = plan(shape).await;
+            let whole = |step: &String| step.starts_with("SCAN") || step.contains("TEMP B-TREE");
+            assert!(!plan.iter().any(whole), "{shape:?}: {plan:#?}");
+        }
+        let spilled = plan(Shape::Spilled {
+            slot: 3,
+            queries: 1,
+        })
+        .await;
+        let by_time = |step: &&String| step.contains("wide=? AND until_ms");
+        assert_eq!(spilled.iter().filter(by_time).count(), 2, "{spilled:#?}");
     }
 }

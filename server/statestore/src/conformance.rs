@@ -59,6 +59,7 @@ macro_rules! state_store_conformance {
             commits_at_the_same_time_all_take_effect
             accepted_calls_come_back_in_sequence
             an_answered_call_leaves_the_inbox_with_its_outcome
+            a_sequence_used_twice_loses_no_call
             spilled_outcomes_are_found_by_creation_time
             spilled_outcomes_survive_long_after_the_ring_wrapped
             one_low_shard_keeps_every_outcome

@@ -60,6 +60,10 @@ pub enum Claimed {
 /// * A batch holds at most one [`ActorCommit`] per actor.
 /// * A shard is claimed before anything of it is loaded or committed, in its own committed transaction.
 /// * An error of kind [`Error::Unavailable`] means that nothing of the batch was changed.
+/// * A call accepted in a batch can be answered in the same batch. A shard never uses a sequence twice while the first
+///   row is there; that is a defect of the caller and ends in [`Error::Fatal`], since the alternative is a lost call.
+/// * After [`Error::Fatal`] the store is not to be used any more; it may answer everything with the same error.
+/// * Dropping the future of any method cancels waiting, never work: a commit that was handed over happens as a whole.
 #[async_trait]
 pub trait StateStore: Send + Sync + 'static {
     /// Raises the fence rows of shards to the given epochs. One answer per claim, in order. Claiming the epoch that is
@@ -72,7 +76,9 @@ pub trait StateStore: Send + Sync + 'static {
     /// Reads actors. One answer per id, in order; `None` if the actor has no row.
     async fn load(&self, ids: &[ActorId]) -> Result<Vec<Option<ActorRecord>>, Error>;
 
-    /// Reads the spilled packs that may hold an outcome of a call created at the given time, per query in order.
+    /// Reads the spilled packs that may hold an outcome of a call created at the given time (`from` to `until`, both
+    /// included), per query in order; packs of one query in no particular order. A lookup is cheap if an actor's packs
+    /// cover short spans of time, which they do if the oldest outcomes are spilled first.
     async fn spilled(&self, queries: &[(ActorId, Millis)])
     -> Result<Vec<Vec<bytes::Bytes>>, Error>;
 
@@ -84,11 +90,13 @@ pub trait StateStore: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<InboxRow>, Error>;
 
-    /// Raises the low-water time of shards, fenced like a commit. It never goes down.
+    /// Raises the low-water time of shards. It never goes down. A claim whose epoch is not the stored one changes
+    /// nothing and is no error: the shard's owner raises it.
     async fn raise_low_water(&self, claims: &[ShardClaim], to: Millis) -> Result<(), Error>;
 
-    /// Drops outcomes that lie below every shard's low-water time, a bounded piece at a time. True if there may be
-    /// more to drop.
+    /// Drops spilled outcomes that lie below the low-water times of all shards that were ever claimed, a bounded piece
+    /// at a time. True if there may be more to drop. A shard whose time is not raised any more keeps everybody's
+    /// outcomes. The caller spaces the pieces: commits wait while one is dropped.
     async fn expire(&self) -> Result<bool, Error>;
 
     /// Lists actors of a type by key, from above `after`, with the prefix, at most `limit`.

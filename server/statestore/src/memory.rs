@@ -82,6 +82,12 @@ impl Tables {
         Verdict::Committed
     }
 
+    fn is_taken(&self, insert: &InboxInsert) -> bool {
+        let shard = shard_id(&insert.id, insert.shard);
+        self.fence(&shard, insert.epoch).is_ok()
+            && self.inbox.contains_key(&(shard, insert.sequence))
+    }
+
     fn accept(&mut self, insert: InboxInsert) -> Verdict {
         let shard = shard_id(&insert.id, insert.shard);
         if let Err(lost) = self.fence(&shard, insert.epoch) {
@@ -112,6 +118,10 @@ impl StateStore for MemoryStore {
 
     async fn commit(&self, batch: CommitBatch) -> Result<Vec<Verdict>, Error> {
         let mut tables = self.tables.lock();
+        if let Some(taken) = batch.inbox.iter().find(|insert| tables.is_taken(insert)) {
+            let sequence = taken.sequence;
+            return Err(Error::Fatal(format!("sequence {sequence} is used twice")));
+        }
         // Calls are accepted first, so that a turn of the same batch can answer one; verdicts list actors first.
         let inbox: Vec<Verdict> = (batch.inbox.into_iter())
             .map(|insert| tables.accept(insert))

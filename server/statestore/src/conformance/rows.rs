@@ -6,7 +6,7 @@ use bytes::Bytes;
 use callboard_types::{Millis, Revision};
 
 use super::{Fixture, accepted, claimed, commit, id, load, pack, record, shard, turn};
-use crate::{ActorCommit, ActorRecord, CommitBatch, StateBlob, StateStore, Verdict};
+use crate::{ActorCommit, ActorRecord, CommitBatch, Error, StateBlob, StateStore, Verdict};
 
 fn mismatch(stored: u64) -> Verdict {
     Verdict::RevisionMismatch {
@@ -364,4 +364,22 @@ pub async fn an_answered_call_leaves_the_inbox_with_its_outcome(fixture: &mut im
         [2, 4]
     );
     assert!(load(&store, "a").await.is_some());
+}
+
+/// A caller that gives a second call the sequence of a waiting one is stopped before it overwrites the first.
+pub async fn a_sequence_used_twice_loses_no_call(fixture: &mut impl Fixture) {
+    let store = claimed(fixture).await;
+    let accept = |key| CommitBatch {
+        actors: vec![turn(key, 0, b"1")],
+        inbox: vec![accepted(key, 7)],
+    };
+    store.commit(accept("first")).await.expect("first");
+    let second = store.commit(accept("second")).await;
+    assert!(matches!(second, Err(Error::Fatal(_))), "{second:?}");
+    drop(store);
+    let store = fixture.reopened().await;
+    let rows = store.inbox(&shard(0), 0, 10).await.expect("inbox");
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].id, id("first"));
+    assert_eq!(load(&store, "second").await, None);
 }

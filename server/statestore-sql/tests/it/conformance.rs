@@ -1,4 +1,4 @@
-//! SQLite keeps every rule.
+//! SQLite keeps every rule of the contract.
 
 use std::sync::Arc;
 
