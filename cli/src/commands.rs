@@ -80,11 +80,13 @@ fn client(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Fail
         .build()?;
     runtime.block_on(async {
         tokio::select! {
-            result = command => result,
+            // First, so that the signal is caught before the command does anything.
+            biased;
             interrupted = tokio::signal::ctrl_c() => {
                 interrupted?;
                 Err(Failure::new(Exit::Interrupted, "INTERRUPTED", "interrupted"))
             }
+            result = command => result,
         }
     })
 }

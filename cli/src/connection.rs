@@ -11,7 +11,7 @@ use callboard_proto::{
     gateway::v1::gateway_service_client::GatewayServiceClient,
 };
 use tonic::{
-    Request, Response, Status,
+    Response, Status,
     transport::{Channel, Endpoint},
 };
 use tonic_health::pb::health_client::HealthClient;
@@ -21,8 +21,8 @@ use crate::failure::{Exit, Failure, Retry};
 /// How long the connection itself may take; the server is usually next door.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How much longer this side waits than it asks the server to, so that the server's own, better explained answer to a
-/// missed deadline arrives first.
+/// How much longer this side waits than an invocation may take, so that the server's own, better explained answer to a
+/// missed deadline arrives first. For the same reason no grpc-timeout is sent: tonic's client enforces it as well.
 const ANSWER_GRACE: Duration = Duration::from_millis(500);
 
 /// Replies may carry a descriptor set, which gRPC's default of 4 MiB need not hold.
@@ -102,14 +102,7 @@ impl Connection {
         HealthClient::new(self.channel.clone())
     }
 
-    /// Wraps a message with the deadline that the server is told.
-    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        request.set_timeout(self.timeout);
-        request
-    }
-
-    /// Waits for the answer to a call, at most a little longer than the server was told.
+    /// Waits for the answer to a call, at most a little longer than the chosen timeout.
     pub(crate) async fn answer<T>(
         &self,
         call: impl Future<Output = Result<Response<T>, Status>>,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, io, time::Duration};
 
 use serde::Serialize;
 use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
+use tonic_types::{ErrorDetail, StatusExt as _};
 
 use crate::output::{self, API_VERSION, Document, Format};
 
@@ -202,26 +202,37 @@ struct Report<'a> {
 
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
-        let details = status.get_error_details();
-        let info = details
-            .error_info()
-            .filter(|info| info.domain == ERROR_DOMAIN);
-        let retry_after = details.retry_info().and_then(|info| info.retry_delay);
+        let details = status.get_error_details_vec();
+        // The actor's own code may attach an ErrorInfo too, so the domain decides.
+        let info = details.iter().find_map(|detail| match detail {
+            ErrorDetail::ErrorInfo(info) if info.domain == ERROR_DOMAIN => Some(info),
+            _ => None,
+        });
+        let retry_after = details.iter().find_map(|detail| match detail {
+            ErrorDetail::RetryInfo(info) => info.retry_delay.filter(|delay| !delay.is_zero()),
+            _ => None,
+        });
         let fact = |name: &str| {
             info.and_then(|info| info.metadata.get(name))
                 .map(String::as_str)
         };
         let from_actor = fact("from_actor") == Some("true");
-        let retry = match fact("retry").map(str::to_ascii_lowercase).as_deref() {
-            Some("safe" | "retry_safe") => Retry::Safe,
-            Some("same_id" | "retry_same_id") => Retry::SameId,
+        let retry = match fact("retry") {
+            Some("RETRY_SAFE") => Retry::Safe,
+            Some("RETRY_SAME_ID") => Retry::SameId,
             Some(_) => Retry::Never,
             // Not Callboard's own answer: a proxy's or the transport's, so nobody knows whether the call ran.
             None if status.code() == Code::Unavailable => Retry::SameId,
             None => Retry::Never,
         };
         let reason = info.map(|info| info.reason.clone()).unwrap_or_default();
-        let metadata = info.map(|info| info.metadata.clone()).unwrap_or_default();
+        let mut metadata: BTreeMap<_, _> = info
+            .into_iter()
+            .flat_map(|info| info.metadata.clone())
+            .collect();
+        // These two are said in fields of their own.
+        metadata.remove("retry");
+        metadata.remove("from_actor");
         Self {
             exit: exit_of(status.code(), from_actor),
             code: code_name(status.code()).into(),
@@ -230,7 +241,7 @@ impl From<Status> for Failure {
             message: status.message().to_owned(),
             retry,
             retry_after,
-            metadata: metadata.into_iter().collect(),
+            metadata,
             closed_pipe: false,
         }
     }
@@ -356,7 +367,7 @@ mod tests {
 
     #[test]
     fn people_read_what_happened_whether_to_retry_and_what_to_do() {
-        let failure = refused(Code::Unavailable, "NO_HOST", &[("retry", "safe")]);
+        let failure = refused(Code::Unavailable, "NO_HOST", &[("retry", "RETRY_SAFE")]);
         insta::assert_snapshot!(failure.text(false), @"
         error: no host of type Counter is connected [UNAVAILABLE NO_HOST]
           retry: safe, the call was not run (wait 200ms)
@@ -366,9 +377,13 @@ mod tests {
 
     #[test]
     fn scripts_read_the_same_facts_as_one_json_line() {
-        let failure = refused(Code::Unknown, "OUTCOME_UNKNOWN", &[("retry", "same_id")]);
+        let failure = refused(
+            Code::Unknown,
+            "OUTCOME_UNKNOWN",
+            &[("retry", "RETRY_SAME_ID"), ("limit", "8")],
+        );
         insta::assert_snapshot!(failure.json(), @r#"
-        {"apiVersion":"callboard.io/cli/v1","kind":"Error","exitCode":1,"code":"UNKNOWN","reason":"OUTCOME_UNKNOWN","message":"no host of type Counter is connected","retry":"same_id","retryAfterMs":200,"fromActor":false,"whatToDo":null,"metadata":{"retry":"same_id"}}
+        {"apiVersion":"callboard.io/cli/v1","kind":"Error","exitCode":1,"code":"UNKNOWN","reason":"OUTCOME_UNKNOWN","message":"no host of type Counter is connected","retry":"same_id","retryAfterMs":200,"fromActor":false,"whatToDo":null,"metadata":{"limit":"8"}}
         "#);
     }
 

@@ -55,9 +55,9 @@ impl HealthArgs {
     /// Prints the status; anything but SERVING is exit code 4.
     pub(super) async fn run(self, global: &Global) -> Result<(), Failure> {
         let connection = global.connect().await?;
-        let request = connection.request(HealthCheckRequest {
+        let request = HealthCheckRequest {
             service: self.service.clone(),
-        });
+        };
         let answer = connection
             .answer(connection.health().check(request))
             .await?;

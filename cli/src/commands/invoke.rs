@@ -126,9 +126,8 @@ impl InvokeArgs {
             .detail(&format!("request id {}", request.request_id));
         let actor = request.actor.clone().unwrap_or_default();
         let request_id = request.request_id.clone();
-        let call = connection.request(request);
         let answer = connection
-            .answer(connection.gateway().invoke(call))
+            .answer(connection.gateway().invoke(request))
             .await
             .map_err(|failure| retry_with_same_id(failure, &request_id))?;
         self.comment(global, &answer);

@@ -40,7 +40,6 @@ pub(super) async fn descriptor_set(
         system: system.to_owned(),
         r#type: actor_type.to_owned(),
     };
-    let request = connection.request(request);
     let answer = connection
         .answer(connection.types().get_actor_type(request))
         .await?;

@@ -27,7 +27,6 @@ impl GetArgs {
         let request = GetActorRequest {
             actor: Some(self.actor.in_system(&global.system)),
         };
-        let request = connection.request(request);
         let answer = connection
             .answer(connection.actors().get_actor(request))
             .await?;

@@ -77,13 +77,13 @@ impl ListArgs {
             };
             // One more than fits tells whether there is more.
             let wanted = u32::try_from(room.saturating_add(1)).unwrap_or(PAGE_SIZE_MAX);
-            let request = connection.request(ListActorsRequest {
+            let request = ListActorsRequest {
                 system: system.to_owned(),
                 r#type: actor_type.to_owned(),
                 key_prefix: self.prefix.clone(),
                 page_size: wanted.min(PAGE_SIZE_MAX),
                 page_token,
-            });
+            };
             let page = connection
                 .answer(connection.actors().list_actors(request))
                 .await?;
@@ -101,9 +101,9 @@ impl ListArgs {
 }
 
 async fn type_names(connection: &Connection, system: &str) -> Result<Vec<String>, Failure> {
-    let request = connection.request(ListActorTypesRequest {
+    let request = ListActorTypesRequest {
         system: system.to_owned(),
-    });
+    };
     let answer = connection
         .answer(connection.types().list_actor_types(request))
         .await?;

@@ -75,7 +75,7 @@ impl Noun for Host {
 /// Lists the host sessions.
 pub(super) async fn run(global: &Global) -> Result<(), Failure> {
     let connection = global.connect().await?;
-    let request = connection.request(ListHostsRequest {});
+    let request = ListHostsRequest {};
     let answer = connection
         .answer(connection.hosts().list_hosts(request))
         .await?;

@@ -71,7 +71,6 @@ impl GetArgs {
             actor: Some(actor.clone()),
             as_json: true,
         };
-        let request = connection.request(request);
         let answer = connection
             .answer(connection.gateway().get_state(request))
             .await?;

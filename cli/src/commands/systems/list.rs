@@ -37,7 +37,7 @@ impl Noun for System {
 /// Lists the systems.
 pub(super) async fn run(global: &Global) -> Result<(), Failure> {
     let connection = global.connect().await?;
-    let request = connection.request(ListSystemsRequest {});
+    let request = ListSystemsRequest {};
     let answer = connection
         .answer(connection.systems().list_systems(request))
         .await?;

@@ -116,10 +116,10 @@ impl DescribeArgs {
     /// Shows the type.
     pub(super) async fn run(self, global: &Global) -> Result<(), Failure> {
         let connection = global.connect().await?;
-        let request = connection.request(GetActorTypeRequest {
+        let request = GetActorTypeRequest {
             system: global.system.clone(),
             r#type: self.actor_type.clone(),
-        });
+        };
         let answer = connection
             .answer(connection.types().get_actor_type(request))
             .await?;

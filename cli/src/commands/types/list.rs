@@ -24,7 +24,7 @@ impl ListArgs {
         } else {
             global.system.clone()
         };
-        let request = connection.request(ListActorTypesRequest { system });
+        let request = ListActorTypesRequest { system };
         let answer = connection
             .answer(connection.types().list_actor_types(request))
             .await?;

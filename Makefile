@@ -1,0 +1,27 @@
+# What there is to do with this repository. CI calls the same targets; `verify` never writes to a tracked file.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test verify fix gen bench
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+demo: ## Three languages add to the same durable actors; everything is killed; nothing is lost
+	@tests/scripts/demo.sh
+
+test: ## Run every test of every language; a list with times at the end
+	@tests/scripts/tiers.sh test $(TIER)
+
+verify: ## Check format, lints, docs, protocol, generated code and house style; changes nothing
+	@tests/scripts/tiers.sh verify $(TIER)
+
+fix: ## Repair what can be repaired by program: format, lints, generated code
+	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	cargo fmt --all
+	tests/scripts/gen.sh
+
+gen: ## Write all generated code anew
+	tests/scripts/gen.sh
+
+bench: ## Measure throughput, latency and memory in a release build
+	cargo run --release --locked -p callboard-bench
