@@ -1,3 +1,5 @@
 //! Tests of the whole: each module tells the stories of one surface, over the real binary and real processes.
 
+mod node;
+mod readme;
 mod tidy;

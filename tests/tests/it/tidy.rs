@@ -59,7 +59,7 @@ impl Source {
 }
 
 /// The root of the repository.
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {
         let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
