@@ -1,5 +1,7 @@
 //! Tests of the whole: each module tells the stories of one surface, over the real binary and real processes.
 
+mod cli;
+mod host;
 mod node;
 mod readme;
 mod tidy;

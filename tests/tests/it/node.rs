@@ -2,11 +2,15 @@
 
 use std::{
     env,
+    ffi::OsString,
+    io::{BufRead as _, BufReader},
     net::TcpListener,
     path::PathBuf,
-    process::{Command, Output},
+    process::{Child, Command, Output, Stdio},
     sync::OnceLock,
 };
+
+use serde_json::Value;
 
 use crate::tidy::root;
 
@@ -70,6 +74,19 @@ pub(crate) fn free_port() -> u16 {
         .port()
 }
 
+/// The search path of somebody who built the binary and has grpcurl.
+pub(crate) fn tool_path() -> OsString {
+    let folder = |program: PathBuf| {
+        program
+            .parent()
+            .expect("a program lies in a folder")
+            .to_owned()
+    };
+    let own = env::var_os("PATH").unwrap_or_default();
+    let folders = [folder(callboard()), folder(grpcurl())];
+    env::join_paths(folders.into_iter().chain(env::split_paths(&own))).expect("no colon in a path")
+}
+
 /// Runs a program that must succeed.
 #[track_caller]
 pub(crate) fn succeeds(command: &mut Command) -> Output {
@@ -83,4 +100,69 @@ pub(crate) fn succeeds(command: &mut Command) -> Output {
         String::from_utf8_lossy(&output.stderr)
     );
     output
+}
+
+/// `callboard dev` with an empty data folder and free ports. Killed when dropped.
+pub(crate) struct Node {
+    process: Child,
+    address: String,
+}
+
+// === impl Node ===
+
+impl Node {
+    /// Starts a node and returns once it serves.
+    pub(crate) fn start() -> Self {
+        let mut process = Command::new(callboard())
+            .args([
+                "-o",
+                "jsonl",
+                "-q",
+                "dev",
+                "--ephemeral",
+                "--port",
+                "0",
+                "--admin-port",
+                "0",
+            ])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let stdout = process.stdout.take().expect("stdout is a pipe");
+        let mut line = String::new();
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .expect("the node says where it listens");
+        let ready: Value = serde_json::from_str(&line).expect("the node is ready");
+        let address = ready["address"]
+            .as_str()
+            .expect("the node has an address")
+            .to_owned();
+        Self { process, address }
+    }
+
+    /// Where the node listens, as `host:port`.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Runs a client command against the node.
+    pub(crate) fn callboard(&self, arguments: &[&str]) -> Output {
+        Command::new(callboard())
+            .args(arguments)
+            .env("CALLBOARD_SERVER", &self.address)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the binary runs")
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.process
+            .kill()
+            .expect("the node runs until it is dropped");
+        self.process.wait().expect("a killed process ends");
+    }
 }

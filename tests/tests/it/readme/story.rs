@@ -1,12 +1,10 @@
 //! One reading of the README, turned into a shell script and run.
 
 use std::{
-    env,
-    ffi::OsString,
     fmt::Write as _,
     fs,
     os::unix::fs::symlink,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -78,7 +76,7 @@ impl Story {
             .arg("../story.sh")
             .current_dir(stage.folder.join("clone"))
             .env("CALLBOARD_SERVER", format!("127.0.0.1:{}", stage.port))
-            .env("PATH", stage.path())
+            .env("PATH", node::tool_path())
             .stdin(Stdio::null())
             .output()
             .expect("bash runs");
@@ -159,19 +157,4 @@ impl Stage {
             port: node::free_port(),
         }
     }
-
-    /// The search path of a reader who built the binary and has grpcurl.
-    fn path(&self) -> OsString {
-        let grpcurl = node::grpcurl();
-        let folders = [parent(&node::callboard()), parent(&grpcurl)];
-        let own = env::var_os("PATH").unwrap_or_default();
-        env::join_paths(folders.into_iter().chain(env::split_paths(&own)))
-            .expect("paths have no colon")
-    }
-}
-
-fn parent(path: &Path) -> PathBuf {
-    path.parent()
-        .expect("a program lies in a folder")
-        .to_owned()
 }
