@@ -108,9 +108,12 @@ impl Failure {
         self
     }
 
-    /// Sets what to do if nothing better is known.
-    pub(crate) fn advice_if_none(mut self, advice: impl FnOnce() -> String) -> Self {
-        self.advice.get_or_insert_with(advice);
+    /// Adds to what the person can do about it.
+    pub(crate) fn advice_also(mut self, advice: &str) -> Self {
+        self.advice = Some(match self.advice.take() {
+            Some(first) => format!("{first}; {advice}"),
+            None => advice.to_owned(),
+        });
         self
     }
 
@@ -202,6 +205,13 @@ struct Report<'a> {
 
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
+        // Only a status that was made on this side has a source: the connection broke while the call was under way.
+        let broken = std::error::Error::source(&status).is_some();
+        let code = if broken {
+            Code::Unavailable
+        } else {
+            status.code()
+        };
         let details = status.get_error_details_vec();
         // The actor's own code may attach an ErrorInfo too, so the domain decides.
         let info = details.iter().find_map(|detail| match detail {
@@ -222,7 +232,7 @@ impl From<Status> for Failure {
             Some("RETRY_SAME_ID") => Retry::SameId,
             Some(_) => Retry::Never,
             // Not Callboard's own answer: a proxy's or the transport's, so nobody knows whether the call ran.
-            None if status.code() == Code::Unavailable => Retry::SameId,
+            None if code == Code::Unavailable => Retry::SameId,
             None => Retry::Never,
         };
         let reason = info.map(|info| info.reason.clone()).unwrap_or_default();
@@ -234,11 +244,18 @@ impl From<Status> for Failure {
         metadata.remove("retry");
         metadata.remove("from_actor");
         Self {
-            exit: exit_of(status.code(), from_actor),
-            code: code_name(status.code()).into(),
+            exit: exit_of(code, from_actor),
+            code: code_name(code).into(),
             advice: advice_for(&reason).map(Into::into),
             reason,
-            message: status.message().to_owned(),
+            message: if broken {
+                format!(
+                    "the connection broke before the answer came: {}",
+                    status.message()
+                )
+            } else {
+                status.message().to_owned()
+            },
             retry,
             retry_after,
             metadata,

@@ -190,3 +190,25 @@ fn an_interrupt_is_exit_code_130() {
     let output = child.wait_with_output().expect("the command ends");
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
 }
+
+#[test]
+fn a_connection_that_breaks_is_exit_code_4_and_the_key_for_the_retry_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port exists");
+    let server = listener
+        .local_addr()
+        .expect("a bound socket has an address")
+        .to_string();
+    let hangs_up = std::thread::spawn(move || drop(listener.accept()));
+    let output = callboard(&[
+        "--server",
+        &server,
+        "invoke",
+        "Counter/u1",
+        "add",
+        "--key",
+        "k-1",
+    ]);
+    hangs_up.join().expect("somebody connected");
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    assert!(stderr(&output).contains("--key k-1"), "{}", stderr(&output));
+}

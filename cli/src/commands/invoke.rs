@@ -227,8 +227,7 @@ fn milliseconds(time: Duration) -> u32 {
 
 fn retry_with_same_id(failure: Failure, request_id: &str) -> Failure {
     if failure.needs_same_id() {
-        return failure
-            .advice_if_none(|| format!("give the command again with --key {request_id}"));
+        return failure.advice_also(&format!("repeat the command with --key {request_id}"));
     }
     failure
 }
