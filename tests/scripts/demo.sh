@@ -72,7 +72,7 @@ start_node() {
 }
 
 start_host() {
-  start "$1" env CALLBOARD_SERVER="$CALLBOARD_SERVER" "examples/incrementor/$1/run.sh"
+  start "$1" env CALLBOARD_SERVER="$CALLBOARD_SERVER" tests/scripts/incrementor.sh run "$1"
 }
 
 hosts_are() { [ "$(callboard hosts list -o name | wc -l)" -eq "$1" ]; }
@@ -82,7 +82,7 @@ hosts_are() { [ "$(callboard hosts list -o name | wc -l)" -eq "$1" ]; }
 say "Building the binary and the three hosts (a minute or two the first time)"
 cargo build --quiet --locked -p callboard-cli
 for language in typescript python java; do
-  "examples/incrementor/$language/run.sh" --build
+  tests/scripts/incrementor.sh build "$language"
 done
 grpcurl=$(tests/scripts/tools.sh grpcurl)
 

@@ -3,23 +3,30 @@
 #
 #   tests/scripts/gen.sh [--check]
 #
-# The generator's own output is the only generated code that is committed: Rust makes its part at build time.
+# Rust makes its part at build time; what is committed is the output of `callboard gen`.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root"
-check=("$@")
-
-# shellcheck source=tests/scripts/gen.list.sh
-source tests/scripts/gen.list.sh
 
 cargo build --quiet --locked -p callboard-cli
-callboard=${CARGO_TARGET_DIR:-$root/target}/debug/callboard
+export CALLBOARD=${CARGO_TARGET_DIR:-$root/target}/debug/callboard
+
+generate_typescript() { sdks/typescript/scripts/generate.sh "$@"; }
+
+generate_python() { sdks/python/gen.sh "$@"; }
+
+generate_java() {
+  "$CALLBOARD" gen --lang java --layer messages "$@" -I proto --out sdks/java/sdk/gen \
+    proto/callboard/gateway/v1/gateway.proto proto/callboard/host/v1/host.proto &&
+    "$CALLBOARD" gen --lang java --layer actor "$@" -I examples/incrementor \
+      --out examples/incrementor/java/gen examples/incrementor/incrementor.proto
+}
+
+passed=0
 failed=0
-for line in "${generated[@]}"; do
-  read -ra arguments <<<"$line"
-  echo "callboard gen ${arguments[*]} ${check[*]}"
-  "$callboard" gen "${arguments[@]}" "${check[@]}" || failed=$((failed + 1))
+for language in typescript python java; do
+  if "generate_$language" "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
 done
-echo "$((${#generated[@]} - failed)) passed, $failed failed"
+echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

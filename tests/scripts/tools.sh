@@ -40,7 +40,7 @@ venv() {
     python3 -m venv "$folder"
     for path in "$@"; do
       if [ -d "$path" ]; then
-        "$folder/bin/pip" install --quiet --disable-pip-version-check --editable "$path[test]" >&2
+        "$folder/bin/pip" install --quiet --disable-pip-version-check --editable "$path[dev]" >&2
       else
         "$folder/bin/pip" install --quiet --disable-pip-version-check --requirement "$path" >&2
       fi
