@@ -2,16 +2,20 @@
 
 mod actors;
 mod completions;
+mod config;
+mod dev;
 mod generate;
 mod health;
 mod hosts;
 mod invoke;
+mod node;
+mod serve;
 mod state;
 mod systems;
 mod types;
 mod version;
 
-use std::future::Future;
+use std::{future::Future, process::ExitCode};
 
 use callboard_sdk_gen::cli::GenArgs;
 use clap::Subcommand;
@@ -24,6 +28,10 @@ use crate::{
 /// What can be asked of the binary.
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// Run a node for development: on loopback, with its data in a folder
+    Dev(dev::DevArgs),
+    /// Run a node as a service
+    Serve(serve::ServeArgs),
     /// Call an action of an actor
     Invoke(invoke::InvokeArgs),
     /// Look at actors
@@ -47,6 +55,9 @@ pub(crate) enum Command {
     // -o means the output format in every command, so the folder has only its long name here.
     #[command(name = "gen", mut_arg("out", |out| out.short(None)))]
     Generate(GenArgs),
+    /// Look at a node's settings
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
     /// Print the versions of this binary and of the protocol
@@ -56,9 +67,11 @@ pub(crate) enum Command {
 // === impl Command ===
 
 impl Command {
-    /// Runs the command to its end.
-    pub(crate) fn run(self, global: &Global) -> Result<(), Failure> {
+    /// Runs the command to its end. Only a command that runs another one has an exit code of its own.
+    pub(crate) fn run(self, global: &Global) -> Result<ExitCode, Failure> {
         match self {
+            Self::Dev(args) => return args.run(global),
+            Self::Serve(args) => return args.run(global),
             Self::Invoke(args) => client(args.run(global)),
             Self::Actors(command) => client(command.run(global)),
             Self::State(command) => client(command.run(global)),
@@ -67,9 +80,11 @@ impl Command {
             Self::Hosts(command) => client(command.run(global)),
             Self::Health(args) => client(args.run(global)),
             Self::Generate(args) => generate::run(&args, global),
+            Self::Config(command) => command.run(global),
             Self::Completions(args) => args.run(global),
             Self::Version => version::run(global),
-        }
+        }?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 

@@ -46,7 +46,7 @@ struct Cli {
 fn main() -> ExitCode {
     let Cli { global, command } = Cli::parse();
     match command.run(&global) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
             if failure.exit() != Exit::Interrupted {
