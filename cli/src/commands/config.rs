@@ -33,8 +33,9 @@ pub(super) fn load(file: Option<&Path>, flags: &[(&str, String)]) -> Result<Load
     let environment = env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     config::load(file, environment, flags).map_err(|error| {
-        Failure::usage(error.to_string())
-            .advice("see every setting and where it comes from with `callboard config view --origin`")
+        Failure::usage(error.to_string()).advice(
+            "see every setting and where it comes from with `callboard config view --origin`",
+        )
     })
 }
 
@@ -43,6 +44,10 @@ pub(super) fn set_log_filter(loaded: &mut Loaded, global: &Global, levels: [&str
     if loaded.origins.get("log.filter") != Some(&Origin::Default) {
         return;
     }
-    let level = if global.quiet { 0 } else { 1 + usize::from(global.verbose.min(2)) };
+    let level = if global.quiet {
+        0
+    } else {
+        1 + usize::from(global.verbose.min(2))
+    };
     loaded.config.log.filter = levels[level].to_owned();
 }

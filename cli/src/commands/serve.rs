@@ -16,8 +16,10 @@ const LOG_LEVELS: [&str; 4] = ["warn", "info", "debug", "trace"];
 
 /// The settings that have flags of their own; `--set` takes every other.
 #[derive(Args)]
-#[command(after_help = "Settings come from flags, then CALLBOARD__SECTION__KEY in the environment, then the file, \
-    then defaults;\n`callboard config view --origin` shows them all.")]
+#[command(
+    after_help = "Settings come from flags, then CALLBOARD__SECTION__KEY in the environment, then the file, \
+    then defaults;\n`callboard config view --origin` shows them all."
+)]
 pub(crate) struct ServeArgs {
     /// The configuration file, in TOML
     #[arg(long, value_name = "FILE")]
@@ -56,10 +58,16 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
 impl ServeArgs {
     /// Runs the node.
     pub(super) fn run(self, global: &Global) -> Result<ExitCode, Failure> {
-        let mut flags: Vec<(&str, String)> =
-            self.set.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
-        let named =
-            [("listen.gateway", self.listen), ("listen.admin", self.admin), ("node.data", self.data)];
+        let mut flags: Vec<(&str, String)> = self
+            .set
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.clone()))
+            .collect();
+        let named = [
+            ("listen.gateway", self.listen),
+            ("listen.admin", self.admin),
+            ("node.data", self.data),
+        ];
         for (key, value) in named {
             flags.extend(value.map(|value| (key, value)));
         }
