@@ -227,7 +227,6 @@ fn remove(folder: &Path, file: &str) -> Result<(), Error> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

@@ -34,6 +34,7 @@ pub(super) const SCENARIOS: &[Scenario] = super::scenarios!["lifecycle":
     "a second SIGTERM ends the program at once" => second_signal,
     "SIGTERM while no server is there ends the program" => signal_without_server,
     "nonsense in frames does not end the program" => nonsense,
+    "a state token that the host does not hold is asked for in full" => state_missing,
     "an undecodable state fails the turn and not the program" => bad_state,
     "bytes that are no message break the session and not the program" => garbage,
 ];
@@ -237,31 +238,50 @@ async fn signal_without_server(stage: Stage) -> Check {
 
 async fn nonsense(stage: Stage) -> Check {
     let mut host = stage.ready().await?;
+    let frames = [
+        node_frame::Frame::Topology(Default::default()),
+        node_frame::Frame::CallResult(TurnCallResult::default()),
+        node_frame::Frame::Run(run("empty", None, [])),
+        node_frame::Frame::Run(Default::default()),
+        node_frame::Frame::Registered(Registered {
+            register_id: 999,
+            ..Default::default()
+        }),
+        node_frame::Frame::Welcome(Welcome {
+            protocol_major: 1,
+            ..Default::default()
+        }),
+        node_frame::Frame::Drained(Default::default()),
+    ];
+    for (id, frame) in (1..).zip(frames) {
+        host.session.send([frame.clone()]).await;
+        // A host may take a node at its word that broke the protocol, and connect anew.
+        if host.session.works(id).await.is_err() {
+            let back = host.reconnected().await;
+            back.map_err(|failure| Failure(format!("after {frame:?}: {failure}")))?;
+            host.session.works(100 + id).await?;
+        }
+        ensure(
+            host.program.is_running()?,
+            format!("{frame:?} ended the program"),
+        )?;
+    }
+    Ok(())
+}
+
+async fn state_missing(stage: Stage) -> Check {
+    let mut host = stage.ready().await?;
     let session = &mut host.session;
-    let token = StateToken {
+    let turns = [turn(50, "read", &json!({})), turn(51, "read", &json!({}))];
+    let mut unknown = run("token", None, turns);
+    unknown.state = Some(turn_run::State::StateToken(StateToken {
         epoch: 1,
         turn_id: 1,
-    };
-    let mut unknown_token = run("token", None, [turn(50, "read", &json!({}))]);
-    unknown_token.state = Some(turn_run::State::StateToken(token));
-    session
-        .send([
-            node_frame::Frame::Welcome(Welcome::default()),
-            node_frame::Frame::Registered(Registered {
-                register_id: 999,
-                ..Default::default()
-            }),
-            node_frame::Frame::CallResult(TurnCallResult::default()),
-            node_frame::Frame::Run(Default::default()),
-            node_frame::Frame::Run(run("empty", None, [])),
-            node_frame::Frame::Drained(Default::default()),
-            node_frame::Frame::Topology(Default::default()),
-            node_frame::Frame::Run(unknown_token),
-        ])
-        .await;
+    }));
+    session.run(unknown).await;
     let missing = session
         .take(
-            "StateMissing for a token that nobody holds",
+            "StateMissing for a token that the host does not hold",
             |frame| match frame {
                 host_frame::Frame::StateMissing(missing) => Some(missing.turn_id),
                 _ => None,
@@ -269,8 +289,22 @@ async fn nonsense(stage: Stage) -> Check {
         )
         .await?;
     same("StateMissing.turn_id", missing, 50)?;
-    session.works(1).await?;
-    ensure(host.program.is_running()?, "the program ended")
+    let turns = [turn(50, "read", &json!({})), turn(51, "read", &json!({}))];
+    session
+        .run(run("token", Some(&json!({"total": 6})), turns))
+        .await;
+    for id in 50..=51 {
+        same(
+            "the run sent in full",
+            reply(&session.result(id).await?)?,
+            json!({"total": 6}),
+        )?;
+    }
+    session.ping().await?;
+    ensure(
+        session.left_over().is_empty(),
+        format!("too much: {:?}", session.left_over()),
+    )
 }
 
 async fn bad_state(stage: Stage) -> Check {
