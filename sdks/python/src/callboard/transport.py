@@ -47,6 +47,10 @@ def connection_lost(why: str) -> CallError:
     return CallError(Code.UNAVAILABLE, "CONNECTION_LOST", why, retry=Retry.SAME_ID)
 
 
+def _closed() -> CallError:
+    return CallError(Code.CANCELLED, "CANCELLED", "the client was closed")
+
+
 class UnaryTransport:
     """Each call is an rpc of its own."""
 
@@ -117,22 +121,28 @@ class _Stream:
             facts = call_error(error)
             reason = connection_lost(f"the connection to the node failed: {facts}")
         except asyncio.CancelledError:
-            reason = CallError(Code.CANCELLED, "CANCELLED", "the client was closed")
+            reason = _closed()
             raise
         finally:
-            self.broken = reason
+            self._fail(reason)
             pump.cancel()
-            for future in self.pending.values():
-                if not future.done():
-                    future.set_exception(reason)
-            self.pending.clear()
             await asyncio.gather(pump, return_exceptions=True)
             await self._channel.close()
+
+    def _fail(self, reason: CallError) -> None:
+        self.broken = reason
+        for future in self.pending.values():
+            if not future.done():
+                future.set_exception(reason)
+        self.pending.clear()
 
     async def close(self) -> None:
         """Ends the stream."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        if self.broken is None:  # the task had not begun
+            self._fail(_closed())
+            await self._channel.close()
 
 
 class StreamTransport:

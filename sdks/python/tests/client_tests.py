@@ -1,0 +1,154 @@
+"""The client against a scripted node, over real gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from uuid import UUID
+
+import pytest
+from fake_node import FakeNode, json_payload
+
+from callboard import BlockingClient, CallError, Client
+from callboard.protocol.callboard.gateway.v1.gateway_pb2 import InvokeRequest, InvokeResponse
+from callboard.protocol.callboard.type.v1 import type_pb2
+
+
+async def _echo(request: InvokeRequest) -> InvokeResponse:
+    return InvokeResponse(payload=request.payload, request_id=request.request_id, durable=True)
+
+
+def _fails_first(times: int, **error: object) -> Callable[..., object]:
+    seen: list[InvokeRequest] = []
+
+    async def answer(request: InvokeRequest) -> InvokeResponse | type_pb2.CallError:
+        seen.append(request)
+        if len(seen) <= times:
+            return type_pb2.CallError(**error)  # type: ignore[arg-type]
+        return InvokeResponse(payload=json_payload(str(len(seen))))
+
+    answer.seen = seen  # type: ignore[attr-defined]
+    return answer
+
+
+async def calls_of_one_loop_cycle_share_a_message() -> None:
+    async with FakeNode() as node, Client(node.address) as client:
+        node.answer = _echo
+        values = await asyncio.gather(*(client.call("T", "k", "a", n) for n in range(300)))
+        assert values == list(range(300))
+        assert sum(node.stream_messages) == 300
+        assert len(node.stream_messages) < 30
+
+
+async def a_retry_keeps_the_request_id_and_the_time_of_the_call() -> None:
+    async with FakeNode() as node, Client(node.address) as client:
+        answer = _fails_first(2, code=8, reason="MAILBOX_FULL", retry=2)
+        node.answer = answer  # type: ignore[assignment]
+        assert await client.call("T", "k", "a") == 3
+        seen: list[InvokeRequest] = answer.seen  # type: ignore[attr-defined]
+        assert len({(one.request_id, one.created_at_ms) for one in seen}) == 1
+        assert UUID(seen[0].request_id).version == 7
+
+
+async def an_error_that_forbids_a_retry_is_raised_at_once_with_its_facts() -> None:
+    async with FakeNode() as node, Client(node.address) as client:
+        answer = _fails_first(9, code=9, reason="CLOSED", from_actor=True, metadata={"a": "b"})
+        node.answer = answer  # type: ignore[assignment]
+        with pytest.raises(CallError) as refused:
+            await client.call("T", "k", "a", idempotency_key="mine")
+        assert (refused.value.reason, refused.value.from_actor) == ("CLOSED", True)
+        assert (refused.value.metadata, refused.value.request_id) == ({"a": "b"}, "mine")
+        assert len(answer.seen) == 1  # type: ignore[attr-defined]
+
+
+async def a_call_past_its_timeout_is_cancelled_at_the_node() -> None:
+    async with FakeNode() as node, Client(node.address) as client:
+        ended = asyncio.Event()
+
+        async def never(request: InvokeRequest) -> InvokeResponse:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+            raise AssertionError("it waits for ever")
+
+        node.answer = never
+        with pytest.raises(CallError) as late:
+            await client.call("T", "k", "a", timeout=0.1)
+        assert late.value.reason == "DEADLINE_EXCEEDED"
+        await ended.wait()
+        assert node.cancels == [1]
+
+
+async def a_cancelled_task_cancels_its_call_and_no_other() -> None:
+    async with FakeNode() as node, Client(node.address) as client:
+        started = asyncio.Event()
+        go_on = asyncio.Event()
+
+        async def answer(request: InvokeRequest) -> InvokeResponse:
+            if request.action == "slow":
+                started.set()
+                await asyncio.Event().wait()
+            await go_on.wait()
+            return await _echo(request)
+
+        node.answer = answer
+        slow = asyncio.create_task(client.call("T", "k", "slow"))
+        other = asyncio.create_task(client.call("T", "k", "other", 7))
+        await started.wait()
+        slow.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await slow
+        go_on.set()
+        assert await other == 7
+
+
+async def a_client_without_a_server_says_so_when_the_timeout_is_over() -> None:
+    async with Client("127.0.0.1:1") as client:
+        with pytest.raises(CallError) as failed:
+            await client.call("T", "k", "a", timeout=0.3)
+    assert failed.value.reason == "DEADLINE_EXCEEDED"
+    assert "connect" in failed.value.message.lower()
+
+
+async def a_closed_client_ends_the_calls_in_flight() -> None:
+    async with FakeNode() as node:
+
+        async def never(request: InvokeRequest) -> InvokeResponse:
+            await asyncio.Event().wait()
+            raise AssertionError("it waits for ever")
+
+        node.answer = never
+        client = Client(node.address)
+        call = asyncio.create_task(client.call("T", "k", "a"))
+        await asyncio.sleep(0)
+        await client.close()
+        with pytest.raises(CallError) as ended:
+            await call
+        assert ended.value.reason == "CANCELLED"
+        with pytest.raises(RuntimeError, match="closed"):
+            await client.call("T", "k", "a")
+
+
+async def an_asynchronous_call_answers_whether_it_is_durable() -> None:
+    async with FakeNode() as node, Client(node.address) as client:
+        node.answer = _echo
+        accepted = await client.send("T", "k", "a", idempotency_key="mine")
+        assert (accepted.request_id, accepted.durable) == ("mine", True)
+
+
+async def a_timeout_must_be_positive() -> None:
+    async with Client("127.0.0.1:1") as client:
+        with pytest.raises(ValueError, match="positive"):
+            await client.call("T", "k", "a", timeout=0)
+
+
+async def a_blocking_client_calls_without_an_event_loop() -> None:
+    async with FakeNode() as node:
+        node.answer = _echo
+
+        def program() -> object:
+            with BlockingClient(node.address) as client:
+                return client.call("T", "k", "a", {"n": 1})
+
+        assert await asyncio.to_thread(program) == {"n": 1}
