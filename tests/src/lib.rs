@@ -4,3 +4,4 @@
 pub mod check;
 pub mod conformance;
 pub mod crash;
+pub mod local;

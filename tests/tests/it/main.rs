@@ -2,6 +2,7 @@
 
 mod cli;
 mod host;
+mod invoke;
 mod node;
 mod readme;
 mod tidy;
