@@ -33,6 +33,16 @@ pub enum Error {
         /// What this version knows.
         known: u32,
     },
+    /// The node's name is there, and what it agreed to is not.
+    #[error(
+        "{} is missing, although the node has been a member of its cluster: without it the node could break promises \
+         that it made. Restore the whole data folder, or start with an empty one as a new node",
+        path.display()
+    )]
+    LogMissing {
+        /// The file.
+        path: PathBuf,
+    },
     /// The data folder belongs to another node than the one that was asked for.
     #[error(
         "the data folder {} belongs to node {node_id} of cluster {cluster_id}; give every node a folder of its own",

@@ -14,3 +14,6 @@ use tokio::sync::watch;
 fn current(view: &watch::Receiver<Arc<ClusterView>>) -> Arc<ClusterView> {
     Arc::clone(&view.borrow())
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,20 +31,25 @@ struct AnyFormat {
 }
 
 impl Identity {
-    /// Reads the identity, or writes it at the first start. `folder` exists afterwards.
-    pub(crate) fn load_or_create(folder: &Path, first_start: &FirstStart) -> Result<Self, Error> {
+    /// Reads the identity. None before the first start was completed.
+    pub(crate) fn load(folder: &Path, first_start: &FirstStart) -> Result<Option<Self>, Error> {
         let path = folder.join(FILE);
         match fs::read(&path) {
-            Ok(bytes) => Self::read(&path, &bytes)?.check(folder, first_start),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let identity = Self::new(first_start);
-                identity
-                    .write(folder, &path)
-                    .map_err(|source| unusable(path, source))?;
-                Ok(identity)
-            }
+            Ok(bytes) => Self::read(&path, &bytes)?
+                .check(folder, first_start)
+                .map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(unusable(path, source)),
         }
+    }
+
+    /// Draws an identity and writes it down. Everything else in the folder is there for good once it is.
+    pub(crate) fn create(folder: &Path, first_start: &FirstStart) -> Result<Self, Error> {
+        let (identity, path) = (Self::new(first_start), folder.join(FILE));
+        identity
+            .write(folder, &path)
+            .map_err(|source| unusable(path, source))?;
+        Ok(identity)
     }
 
     fn new(first_start: &FirstStart) -> Self {
@@ -98,13 +103,16 @@ impl Identity {
         }
     }
 
-    /// On disk, whole, when this returns.
+    /// On disk, whole, when this returns, and so are the names of the folder and its other files.
     fn write(&self, folder: &Path, path: &Path) -> io::Result<()> {
-        fs::create_dir_all(folder)?;
         let temporary = folder.join("identity.json.new");
         let mut file = File::create(&temporary)?;
         file.write_all(&serde_json::to_vec_pretty(self)?)?;
         file.sync_all()?;
+        if let Some(parent) = folder.parent() {
+            File::open(parent)?.sync_all()?;
+        }
+        File::open(folder)?.sync_all()?;
         fs::rename(&temporary, path)?;
         File::open(folder)?.sync_all()
     }
@@ -121,9 +129,10 @@ mod tests {
     #[test]
     fn a_node_keeps_its_name() {
         let folder = tempfile::tempdir().expect("a folder");
-        let first = Identity::load_or_create(folder.path(), &FirstStart::Bootstrap).expect("new");
-        let again = Identity::load_or_create(folder.path(), &FirstStart::Bootstrap).expect("known");
-        assert_eq!(first, again);
+        let load = || Identity::load(folder.path(), &FirstStart::Bootstrap).expect("readable");
+        assert_eq!(load(), None, "nothing yet");
+        let first = Identity::create(folder.path(), &FirstStart::Bootstrap).expect("new");
+        assert_eq!(load().as_ref(), Some(&first));
         assert_eq!(
             uuid::Uuid::parse_str(&first.cluster_id)
                 .expect("a UUID")
@@ -137,8 +146,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(FILE);
         fs::write(&path, r#"{"format": 9, "nodes": []}"#).expect("written");
-        let error = Identity::load_or_create(folder.path(), &FirstStart::Bootstrap)
-            .expect_err("a newer format");
+        let error =
+            Identity::load(folder.path(), &FirstStart::Bootstrap).expect_err("a newer format");
         assert!(
             matches!(
                 error,
@@ -164,14 +173,14 @@ mod tests {
             cluster_id: "c".into(),
             node_id,
         };
-        Identity::load_or_create(folder.path(), &join(2)).expect("new");
-        let error = Identity::load_or_create(folder.path(), &join(3)).expect_err("node 2's folder");
+        Identity::create(folder.path(), &join(2)).expect("new");
+        let error = Identity::load(folder.path(), &join(3)).expect_err("node 2's folder");
         assert!(
             matches!(error, Error::OtherNode { node_id: 2, .. }),
             "{error}"
         );
         fs::write(folder.path().join(FILE), "{").expect("written");
-        let error = Identity::load_or_create(folder.path(), &join(2)).expect_err("damaged");
+        let error = Identity::load(folder.path(), &join(2)).expect_err("damaged");
         assert!(matches!(error, Error::DataFolder { .. }), "{error}");
     }
 }

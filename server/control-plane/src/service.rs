@@ -19,7 +19,7 @@ use openraft::{
 use tokio::sync::watch;
 
 use crate::{
-    Error, Fatal, Handle, Options,
+    Error, Fatal, FirstStart, Handle, Options,
     grpc::peer::PeerService,
     hosted::{Hosted, Reconciler},
     identity::Identity,
@@ -188,15 +188,31 @@ impl ControlPlane {
 }
 
 /// Opens the folder's files. Runs on a thread that may block.
+///
+/// The name comes last at the first start and first ever after: a node that has one and lost its log must not vote
+/// again, because it no longer knows whom it voted for and what it acknowledged.
 fn open(
     folder: &Path,
-    first_start: &crate::FirstStart,
+    first_start: &FirstStart,
 ) -> Result<(Identity, LogStore, SnapshotStore), Error> {
-    let identity = Identity::load_or_create(folder, first_start)?;
-    let path = folder.join("log.redb");
-    let log = LogStore::open(&path).map_err(|error| unusable(path, error))?;
-    let path = folder.join("snapshot.redb");
-    let snapshots = SnapshotStore::open(&path).map_err(|error| unusable(path, error))?;
+    let known = Identity::load(folder, first_start)?;
+    let (log_path, snapshot_path) = (folder.join("log.redb"), folder.join("snapshot.redb"));
+    if known.is_some() {
+        for path in [&log_path, &snapshot_path] {
+            if !path.exists() {
+                return Err(Error::LogMissing { path: path.clone() });
+            }
+        }
+    } else {
+        std::fs::create_dir_all(folder).map_err(|error| unusable(folder.into(), error))?;
+    }
+    let log = LogStore::open(&log_path).map_err(|error| unusable(log_path, error))?;
+    let snapshots =
+        SnapshotStore::open(&snapshot_path).map_err(|error| unusable(snapshot_path, error))?;
+    let identity = match known {
+        Some(identity) => identity,
+        None => Identity::create(folder, first_start)?,
+    };
     Ok((identity, log, snapshots))
 }
 

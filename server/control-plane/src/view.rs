@@ -106,3 +106,91 @@ fn same(
     let mut pairs = types.iter().zip(before);
     types.len() == before.len() && pairs.all(|(a, b)| a.id == b.id)
 }
+
+#[cfg(test)]
+mod tests {
+    use callboard_types::TypeDefinition;
+
+    use super::*;
+    use crate::machine::{
+        Command,
+        command::{Bootstrap, RegisterTypes},
+    };
+
+    fn apply(state: &mut State, command: Command) {
+        assert!(state.machine.apply(command).changed);
+        state.version += 1;
+    }
+
+    fn register(types: Vec<TypeDefinition>) -> Command {
+        Command::RegisterTypes(RegisterTypes {
+            system: "default".into(),
+            node: NodeId(1),
+            types,
+            descriptor_set: None,
+        })
+    }
+
+    #[test]
+    fn a_change_of_one_type_leaves_the_others_as_they_are() {
+        let (publisher, mut state) = (Publisher::new(NodeId(1)), State::default());
+        let (node, address) = (NodeId(1), "a:1".into());
+        let bootstrap = Bootstrap {
+            cluster_id: "c".into(),
+            node,
+            address,
+        };
+        apply(&mut state, Command::Bootstrap(bootstrap));
+        let (counter, clock) = (TypeDefinition::new("Counter"), TypeDefinition::new("Clock"));
+        apply(&mut state, register(vec![counter.clone(), clock.clone()]));
+        publisher.publish(&state);
+        let before = publisher.current();
+
+        let newer = TypeDefinition {
+            mailbox_limit: 5,
+            ..counter
+        };
+        apply(&mut state, register(vec![newer, clock]));
+        publisher.publish(&state);
+        let after = publisher.current();
+        let find = |view: &ClusterView, name: &str| {
+            Arc::clone(view.type_of("default", name).expect("registered"))
+        };
+        assert!(Arc::ptr_eq(&find(&before, "Clock"), &find(&after, "Clock")));
+        assert_eq!(find(&after, "Counter").definition.mailbox_limit, 5);
+        assert_eq!(
+            find(&before, "Counter").definition.mailbox_limit,
+            1_000,
+            "views never change"
+        );
+        assert!(after.version > before.version);
+
+        apply(&mut state, register(vec![TypeDefinition::new("Alpha")]));
+        publisher.publish(&state);
+        for name in ["Alpha", "Clock", "Counter"] {
+            assert_eq!(
+                &*find(&publisher.current(), name).name,
+                name,
+                "found under its own name"
+            );
+        }
+    }
+
+    #[test]
+    fn an_election_changes_the_view_and_not_its_version() {
+        let publisher = Publisher::new(NodeId(1));
+        let mut view = publisher.subscribe();
+        publisher.publish_leader(Some(NodeId(2)), 7);
+        assert!(view.has_changed().expect("alive"));
+        let seen = view.borrow_and_update().clone();
+        assert_eq!(
+            (seen.leader, seen.term, seen.version),
+            (Some(NodeId(2)), 7, 0)
+        );
+        publisher.publish_leader(Some(NodeId(2)), 7);
+        assert!(
+            !view.has_changed().expect("alive"),
+            "nobody is woken for nothing"
+        );
+    }
+}

@@ -6,6 +6,7 @@
 use std::io;
 
 use serde::{Serialize, de::DeserializeOwned};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// The one format that this version writes and reads.
 pub(crate) const FORMAT: u8 = 1;
@@ -20,7 +21,11 @@ pub(crate) enum CodecError {
     UnknownFormat(u8),
     #[error("it is damaged, or of a newer version: {0}")]
     Malformed(String),
+    #[error("it is damaged: its checksum does not fit")]
+    Damaged,
 }
+
+const CHECKSUM_BYTES: usize = 8;
 
 impl From<CodecError> for io::Error {
     fn from(error: CodecError) -> Self {
@@ -45,6 +50,27 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError>
         },
         Some((format, _)) => Err(CodecError::UnknownFormat(*format)),
     }
+}
+
+/// Encodes a value for the disk, with a checksum at its end: a flipped bit must not become another command.
+pub(crate) fn seal<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut bytes = encode(value);
+    let checksum = xxh3_64(&bytes).to_le_bytes();
+    bytes.extend_from_slice(&checksum);
+    bytes
+}
+
+/// Checks and decodes what [`seal`] made.
+pub(crate) fn unseal<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    let split = bytes
+        .len()
+        .checked_sub(CHECKSUM_BYTES)
+        .ok_or(CodecError::Damaged)?;
+    let (body, checksum) = bytes.split_at(split);
+    if xxh3_64(body).to_le_bytes() != checksum {
+        return Err(CodecError::Damaged);
+    }
+    decode(body)
 }
 
 #[cfg(test)]
@@ -83,5 +109,17 @@ mod tests {
             decode::<Command>(&longer),
             Err(CodecError::Malformed(_))
         ));
+    }
+
+    #[test]
+    fn a_flipped_bit_or_a_missing_end_is_found() {
+        let sealed = seal(&command());
+        assert_eq!(unseal(&sealed), Ok(command()));
+        for at in 0..sealed.len() {
+            let mut flipped = sealed.clone();
+            flipped[at] ^= 1;
+            assert_eq!(unseal::<Command>(&flipped), Err(CodecError::Damaged));
+            assert_eq!(unseal::<Command>(&sealed[..at]), Err(CodecError::Damaged));
+        }
     }
 }

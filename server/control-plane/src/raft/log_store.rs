@@ -97,10 +97,11 @@ impl LogStore {
     /// # Errors
     /// The file cannot be read or written, or another version wrote it.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let database = Database::builder()
-            .set_cache_size(CACHE_BYTES)
-            .create(path)
-            .map_err(io::Error::other)?;
+        let database = builder().create(path).map_err(io::Error::other)?;
+        Self::with_database(database)
+    }
+
+    fn with_database(database: Database) -> io::Result<Self> {
         let transaction = database.begin_write().map_err(io::Error::other)?;
         transaction.open_table(LOG).map_err(io::Error::other)?;
         transaction.open_table(META).map_err(io::Error::other)?;
@@ -134,6 +135,12 @@ impl LogStore {
         self.queue.send(make(done)).await.map_err(|_| stopped())?;
         written.await.map_err(|_| stopped())?
     }
+}
+
+fn builder() -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
 }
 
 fn stopped() -> io::Error {
@@ -186,7 +193,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let mut last = None;
         for entry in entries {
             last = Some(entry.log_id);
-            encoded.push((entry.log_id.index, Arc::<[u8]>::from(codec::encode(&entry))));
+            encoded.push((entry.log_id.index, Arc::<[u8]>::from(codec::seal(&entry))));
         }
         {
             let mut memory = self.shared.memory.lock();
@@ -234,7 +241,7 @@ impl Memory {
         let meta = transaction.open_table(META).map_err(io::Error::other)?;
         let last = log.last().map_err(io::Error::other)?;
         let last = last
-            .map(|(_, bytes)| codec::decode::<Entry>(bytes.value()))
+            .map(|(_, bytes)| codec::unseal::<Entry>(bytes.value()))
             .transpose()
             .map_err(|error| unreadable("the last entry of the log", &error))?;
         Ok(Self {
@@ -252,7 +259,7 @@ fn load<T: serde::de::DeserializeOwned>(
     name: &'static str,
 ) -> io::Result<Option<T>> {
     let bytes = meta.get(name).map_err(io::Error::other)?;
-    let value = bytes.map(|bytes| codec::decode(bytes.value())).transpose();
+    let value = bytes.map(|bytes| codec::unseal(bytes.value())).transpose();
     value.map_err(|error| unreadable(name, &error))
 }
 
@@ -262,3 +269,6 @@ fn unreadable(what: &str, error: &codec::CodecError) -> io::Error {
         format!("the control plane's log cannot be read: {what}: {error}"),
     )
 }
+
+#[cfg(test)]
+mod tests;

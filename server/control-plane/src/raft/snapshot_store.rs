@@ -6,8 +6,6 @@
 use std::{io, path::Path, sync::Arc};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
-use serde::{Serialize, de::DeserializeOwned};
-use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
     codec,
@@ -23,9 +21,8 @@ pub(crate) const CHUNK_BYTES: usize = 1024 * 1024;
 pub(crate) const SNAPSHOT_BYTES_MAX: usize = 1024 * 1024 * 1024;
 /// A snapshot is read once, at start: there is nothing to cache.
 const CACHE_BYTES: usize = 1024 * 1024;
-const CHECKSUM_BYTES: usize = 16;
 
-/// An encoded state with its checksum at the end.
+/// A sealed state.
 pub(crate) type SnapshotBytes = Arc<[u8]>;
 
 /// Cheap to clone.
@@ -60,7 +57,7 @@ impl SnapshotStore {
             }
             transaction
                 .open_table(META)?
-                .insert((), codec::encode(meta).as_slice())?;
+                .insert((), codec::seal(meta).as_slice())?;
         }
         Ok(transaction.commit()?)
     }
@@ -72,7 +69,7 @@ impl SnapshotStore {
         let Some(meta) = meta.get(()).map_err(io::Error::other)? else {
             return Ok(None);
         };
-        let meta: SnapshotMeta = codec::decode(meta.value())?;
+        let meta: SnapshotMeta = codec::unseal(meta.value())?;
         let chunks = transaction.open_table(CHUNKS).map_err(io::Error::other)?;
         let mut bytes = Vec::new();
         for row in chunks.iter().map_err(io::Error::other)? {
@@ -85,49 +82,9 @@ impl SnapshotStore {
     }
 }
 
-/// Encodes a value with a checksum.
-pub(crate) fn seal<T: Serialize>(value: &T) -> SnapshotBytes {
-    let mut bytes = codec::encode(value);
-    let checksum = xxh3_128(&bytes).to_le_bytes();
-    bytes.extend_from_slice(&checksum);
-    bytes.into()
-}
-
-/// Checks and decodes what [`seal`] made.
-pub(crate) fn unseal<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
-    let damaged = || {
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the control plane's snapshot is damaged; restore the data folder, or remove the node and let it join \
-             again with an empty one",
-        )
-    };
-    let split = bytes
-        .len()
-        .checked_sub(CHECKSUM_BYTES)
-        .ok_or_else(damaged)?;
-    let (body, checksum) = bytes.split_at(split);
-    if xxh3_128(body).to_le_bytes() != checksum {
-        return Err(damaged());
-    }
-    Ok(codec::decode(body)?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_flipped_bit_or_a_missing_end_is_found() {
-        let sealed = seal(&vec![7_u8; 100]);
-        assert_eq!(unseal::<Vec<u8>>(&sealed).expect("whole"), vec![7_u8; 100]);
-        for at in 0..sealed.len() {
-            let mut flipped = sealed.to_vec();
-            flipped[at] ^= 1;
-            unseal::<Vec<u8>>(&flipped).expect_err("a flipped bit");
-            unseal::<Vec<u8>>(&sealed[..at]).expect_err("a missing end");
-        }
-    }
 
     #[test]
     fn the_newest_snapshot_replaces_the_one_before_whatever_their_sizes() {

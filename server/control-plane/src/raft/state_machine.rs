@@ -14,7 +14,8 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    snapshot_store::{SnapshotBytes, SnapshotStore, seal, unseal},
+    codec,
+    snapshot_store::{SnapshotBytes, SnapshotStore},
     types::{Entry, LogId, Membership, Reply, Snapshot, SnapshotMeta, TypeConfig},
 };
 use crate::{
@@ -158,7 +159,13 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         snapshot: SnapshotBytes,
     ) -> Result<(), io::Error> {
         // Decoded before it is saved: a damaged one must not take the place of a good one.
-        let stored: StoredState = unseal(&snapshot)?;
+        let stored: StoredState = codec::unseal(&snapshot).map_err(|error| {
+            let text = format!(
+                "the control plane's snapshot cannot be used: {error}. Restore the data folder, or remove the node \
+                 and let it join again with an empty one"
+            );
+            io::Error::new(io::ErrorKind::InvalidData, text)
+        })?;
         let (snapshots, saved) = (self.snapshots.clone(), meta.clone());
         blocking(move || snapshots.save(&saved, &snapshot)).await?;
         {
@@ -187,10 +194,11 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         let (state, snapshots) = (self.state.clone(), self.snapshots.clone());
         blocking(move || {
             let machine = Stored::from(&state.machine);
-            let bytes = seal(&StoredState {
+            let sealed = codec::seal(&StoredState {
                 version: state.version,
                 machine,
             });
+            let bytes = SnapshotBytes::from(sealed);
             let meta = state.meta();
             snapshots.save(&meta, &bytes)?;
             metrics::snapshot_built(bytes.len());
@@ -215,5 +223,5 @@ async fn blocking<T: Send + 'static>(
 /// True if the bytes are a snapshot that this version can install. Checked before openraft is handed one: a failing
 /// installation stops the node.
 pub(crate) fn is_whole(snapshot: &[u8]) -> bool {
-    unseal::<StoredState>(snapshot).is_ok()
+    codec::unseal::<StoredState>(snapshot).is_ok()
 }

@@ -83,7 +83,7 @@ impl LogReader {
 }
 
 fn decode(bytes: &[u8]) -> io::Result<Entry> {
-    codec::decode(bytes).map_err(|error| unreadable("an entry", &error))
+    codec::unseal(bytes).map_err(|error| unreadable("an entry", &error))
 }
 
 /// Map ranges panic on what openraft may well ask for.

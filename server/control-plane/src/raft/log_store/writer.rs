@@ -102,11 +102,11 @@ fn put(
             waiting.push(Waiting::Done(done));
             transaction
                 .open_table(META)?
-                .insert(VOTE, codec::encode(&vote).as_slice())?;
+                .insert(VOTE, codec::seal(&vote).as_slice())?;
         }
         Write::Committed { committed, done } => {
             waiting.push(Waiting::Done(done));
-            let bytes = codec::encode(&committed);
+            let bytes = codec::seal(&committed);
             transaction
                 .open_table(META)?
                 .insert(COMMITTED, bytes.as_slice())?;
@@ -121,7 +121,7 @@ fn put(
             waiting.push(Waiting::Done(done));
             transaction
                 .open_table(META)?
-                .insert(PURGED, codec::encode(&upto).as_slice())?;
+                .insert(PURGED, codec::seal(&upto).as_slice())?;
             transaction
                 .open_table(LOG)?
                 .retain_in(..=upto.index, |_, _| false)?;

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use callboard_types::{Durability, ErrorKind, Tick, TypeDefinition};
@@ -179,4 +179,134 @@ async fn an_unknown_command_stops_the_node_now_and_at_every_restart() {
         .await
         .expect_err("never passed over");
     assert!(matches!(error, Error::Fatal(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_node_that_lost_its_log_refuses_to_start_over() {
+    for file in ["log.redb", "snapshot.redb"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (plane, _) = start(options(&folder)).await;
+        plane.shutdown().await;
+        std::fs::remove_file(folder.path().join("control").join(file)).expect("removed");
+        let error = ControlPlane::start(options(&folder))
+            .await
+            .expect_err("it was a member");
+        assert!(matches!(error, Error::LogMissing { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_was_cut_off_before_it_had_a_name_begins_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (plane, _) = start(options(&folder)).await;
+    plane.shutdown().await;
+    for file in ["identity.json", "log.redb", "snapshot.redb"] {
+        std::fs::remove_file(folder.path().join("control").join(file)).expect("removed");
+    }
+    std::fs::write(folder.path().join("control/identity.json.new"), "{").expect("written");
+    let (plane, handle) = start(options(&folder)).await;
+    assert!(handle.view().borrow().has_system("default"));
+    plane.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_node_is_found_at_its_new_address_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (plane, _) = start(options(&folder)).await;
+    plane.shutdown().await;
+    let moved = Options {
+        address: "elsewhere:7070".into(),
+        ..options(&folder)
+    };
+    let (plane, handle) = start(moved).await;
+    let mut view = handle.view();
+    let found = view.wait_for(|view| view.nodes.iter().any(|n| n.address == "elsewhere:7070"));
+    tokio::time::timeout(Duration::from_secs(30), found)
+        .await
+        .expect("soon")
+        .expect("alive");
+    plane.shutdown().await;
+}
+
+#[tokio::test]
+async fn hosts_that_come_back_within_the_grace_period_cost_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let grace = Duration::from_millis(100);
+    let (plane, handle) = start(Options {
+        host_grace: grace,
+        ..options(&folder)
+    })
+    .await;
+    let hosted = |hosted| {
+        let types = vec![(Arc::from("default"), Arc::from("Counter"))];
+        handle.set_hosted(types, hosted)
+    };
+    let is_eligible = || {
+        let state = handle.proposer.replicated.read();
+        state.machine.hosted_by(handle.node()).next().is_some()
+    };
+    // Said before anybody registered it: remembered.
+    hosted(true).await;
+    let registered = handle
+        .register_types("default", vec![counter()], Bytes::new())
+        .await;
+    let version = registered.expect("registered");
+    hosted(false).await;
+    hosted(true).await;
+    tokio::time::sleep(grace * 5).await;
+    assert_eq!(
+        handle.view().borrow().version,
+        version,
+        "nothing was proposed"
+    );
+    assert!(is_eligible());
+
+    hosted(false).await;
+    let mut view = handle.view();
+    let lost = view.wait_for(|view| view.version > version);
+    tokio::time::timeout(Duration::from_secs(30), lost)
+        .await
+        .expect("soon")
+        .expect("alive");
+    assert!(!is_eligible());
+    let view = handle.view().borrow().clone();
+    let counter = view.type_of("default", "Counter").expect("registered");
+    assert!(
+        counter.shards.iter().all(|owner| owner.node == view.node),
+        "the shards stay"
+    );
+
+    // What an earlier life left behind goes as well, after the same grace.
+    hosted(true).await;
+    let mut view = handle.view();
+    let version = view.borrow().version;
+    let back = view.wait_for(|view| view.version > version);
+    tokio::time::timeout(Duration::from_secs(30), back)
+        .await
+        .expect("soon")
+        .expect("alive");
+    plane.shutdown().await;
+    let (plane, handle) = start(Options {
+        host_grace: grace,
+        ..options(&folder)
+    })
+    .await;
+    let version = handle.view().borrow().version;
+    let mut view = handle.view();
+    let lost = view.wait_for(|view| view.version > version);
+    tokio::time::timeout(Duration::from_secs(30), lost)
+        .await
+        .expect("soon")
+        .expect("alive");
+    assert!(
+        handle
+            .proposer
+            .replicated
+            .read()
+            .machine
+            .hosted_by(handle.node())
+            .next()
+            .is_none()
+    );
+    plane.shutdown().await;
 }
