@@ -6,6 +6,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use futures::FutureExt;
 use openraft::{
     BasicNode,
     entry::RaftEntry,
@@ -194,7 +195,13 @@ impl Model {
                 self.entries.retain(|index| *index < next);
             }
             Step::Purge(count) => {
-                let Some(upto) = self.entries.iter().copied().take(count as usize).last() else {
+                let Some(upto) = self
+                    .entries
+                    .iter()
+                    .copied()
+                    .take(count as usize)
+                    .next_back()
+                else {
                     return;
                 };
                 log.purge(log_id(upto)).await.expect("purged");
@@ -247,17 +254,20 @@ fn entries_are_readable_before_they_are_on_disk() {
     run(async {
         let disk = Disk::default();
         let mut log = disk.open();
-        // One that waits in the queue, on a disk that the writer cannot be done with yet.
-        let held = disk.0.content.lock();
-        log.append([entry(0)], IOFlushed::noop())
-            .await
-            .expect("queued");
-        assert!(log.shared.memory.lock().tail.contains_key(&0));
+        {
+            // The writer cannot be done while the disk is held.
+            let _held = disk.0.content.lock();
+            let appending = log.append([entry(0)], IOFlushed::noop());
+            appending
+                .now_or_never()
+                .expect("it does not wait for the disk")
+                .expect("queued");
+            assert!(log.shared.memory.lock().tail.contains_key(&0));
+        }
         assert_eq!(
             log.get_log_state().await.expect("known").last_log_id,
             Some(log_id(0))
         );
-        drop(held);
         assert_eq!(indexes(&mut log).await, [0].into());
     });
 }
