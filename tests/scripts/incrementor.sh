@@ -28,7 +28,7 @@ run_python() {
   exec "$venv/bin/python" main.py
 }
 
-build_java() { mvn -B -q -f sdks/java/pom.xml -pl io.callboard.examples:incrementor -am -DskipTests package; }
+build_java() { mvn -B -q -Dstyle.color=never -f sdks/java/pom.xml -pl io.callboard.examples:incrementor -am -DskipTests package; }
 run_java() { exec java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -jar "$example/java/target/incrementor.jar"; }
 
 case "${1:-} ${2:-}" in

@@ -66,7 +66,7 @@ pub(super) fn run(
     let result = runtime.block_on(async {
         // Before anything starts, so that no signal finds the default handler.
         let mut signals = Signals::listen()?;
-        let mut node = Node::start(config).await.map_err(not_started)?;
+        let mut node = Node::start(config).await.map_err(|error| not_started(&error))?;
         let ready = Ready {
             address: node.gateway_address(),
             admin_address: node.admin_address(),
@@ -146,7 +146,7 @@ fn interrupted() -> Failure {
     Failure::new(Exit::Interrupted, "INTERRUPTED", "interrupted")
 }
 
-fn not_started(error: Error) -> Failure {
+fn not_started(error: &Error) -> Failure {
     let message = format!("the node cannot start: {error}");
     let (reason, advice) = match error {
         Error::Listen { .. } => ("LISTEN", "name another port, or stop what listens there"),
