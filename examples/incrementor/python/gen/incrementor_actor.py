@@ -57,7 +57,7 @@ _INCREMENTOR_CAST = proto_action("Cast", "cast", CastRequest, CastResponse)
 _INCREMENTOR_TOTAL = proto_action("Total", "total", TotalRequest, TotalResponse, read_only=True)
 _INCREMENTOR_STOP = proto_action("Stop", "stop", StopRequest, StopResponse)
 
-IncrementorDef = ActorDef(
+IncrementorDef: ActorDef[IncrementorState] = ActorDef(
     name="Incrementor",
     state=ProtoCodec(IncrementorState),
     actions=(

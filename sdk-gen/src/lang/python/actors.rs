@@ -127,18 +127,19 @@ impl Actors<'_> {
         };
         let def = self.sdk("ActorDef");
         let given = self.settings(settings);
-        p.blank()
-            .block(format!("{}Def = {def}(", service.name), ")", |p| {
-                p.line(format!("name={},", literal(&settings.type_name)));
-                p.line(format!("state={state},"));
-                p.block("actions=(", "),", |p| {
-                    for method in &service.methods {
-                        p.line(format!("{},", constant(&service.name, &method.name)));
-                    }
-                });
-                p.line(format!("settings={given},"));
-                p.line(format!("service={},", literal(&service.full_name)));
+        let state_class = self.state_class(settings);
+        let open = format!("{}Def: {def}[{state_class}] = {def}(", service.name);
+        p.blank().block(open, ")", |p| {
+            p.line(format!("name={},", literal(&settings.type_name)));
+            p.line(format!("state={state},"));
+            p.block("actions=(", "),", |p| {
+                for method in &service.methods {
+                    p.line(format!("{},", constant(&service.name, &method.name)));
+                }
             });
+            p.line(format!("settings={given},"));
+            p.line(format!("service={},", literal(&service.full_name)));
+        });
         super::doc(
             p,
             &empty(),
@@ -183,6 +184,14 @@ impl Actors<'_> {
             given.push("speculation_off=True".to_owned());
         }
         format!("{class}({})", given.join(", "))
+    }
+
+    /// The Python type of the actor's state.
+    fn state_class(&mut self, settings: &ActorSettings) -> String {
+        match &settings.state_type {
+            Some(state) => self.message(state),
+            None => format!("dict[str, {}]", self.imports.value(TYPING, "Any", "_")),
+        }
     }
 
     fn reference(&mut self, p: &mut Printer, service: &Service, settings: &ActorSettings) {
@@ -291,10 +300,7 @@ impl Actors<'_> {
 
     fn base(&mut self, p: &mut Printer, service: &Service, settings: &ActorSettings) {
         let name = &service.name;
-        let state = match &settings.state_type {
-            Some(state) => self.message(state),
-            None => format!("dict[str, {}]", self.imports.value(TYPING, "Any", "_")),
-        };
+        let state = self.state_class(settings);
         let context = self.sdk("Context");
         let read_context = self.sdk("ReadContext");
         let actor = self.sdk("Actor");

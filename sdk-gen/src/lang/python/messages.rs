@@ -66,12 +66,7 @@ fn imports(p: &mut Printer, file: &File, model: &Model) {
             p.line(modules::import(file, imported, "pb2").statement());
         }
     }
-    for dependency in &file.public_dependencies {
-        if let Some(imported) = model.file(dependency) {
-            let import = modules::import(file, imported, "pb2");
-            p.line(format!("from {} import *", import.qualified()));
-        }
-    }
+    p.lines(modules::reexports(file, model));
 }
 
 fn top_message(p: &mut Printer, message: &Message) {

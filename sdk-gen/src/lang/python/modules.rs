@@ -1,14 +1,41 @@
 //! Where generated modules are, and how one imports another.
 
-use super::is_keyword;
+use std::collections::BTreeSet;
+
+use super::{escaped, is_keyword};
 use crate::{
     imports::{Imported, Imports},
-    model::File,
+    model::{File, Model},
     printer::Printer,
 };
 
 /// Where the Python SDK keeps the modules of Callboard's own protos.
 const SDK_ROOT: &str = "callboard.protocol";
+
+/// The import statements that make the names of publicly imported files names of this one too.
+pub(super) fn reexports(file: &File, model: &Model) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let mut lines = Vec::new();
+    let mut waiting: Vec<&str> = file
+        .public_dependencies
+        .iter()
+        .map(String::as_str)
+        .collect();
+    while let Some(path) = waiting.pop() {
+        let Some(imported) = model.file(path).filter(|_| seen.insert(path)) else {
+            continue;
+        };
+        waiting.extend(imported.public_dependencies.iter().map(String::as_str));
+        let module = import(file, imported, "pb2").qualified();
+        let messages = imported.messages.iter().map(|message| &message.name);
+        for name in messages.chain(imported.enums.iter().map(|item| &item.name)) {
+            let name = escaped(name);
+            lines.push(format!("from {module} import {name} as {name}"));
+        }
+    }
+    lines.sort();
+    lines
+}
 
 /// The path of a file's modules without their endings: `acme/v1/my_counter` for `acme/v1/my-counter.proto`.
 pub(super) fn module_path(file: &File) -> String {

@@ -69,12 +69,7 @@ impl<'a> Stub<'a> {
         for import in &self.imports {
             p.line(import.statement());
         }
-        for dependency in &self.file.public_dependencies {
-            if let Some(imported) = self.model.file(dependency) {
-                let import = modules::import(self.file, imported, "pb2");
-                p.line(format!("from {} import *", import.qualified()));
-            }
-        }
+        p.lines(modules::reexports(self.file, self.model));
     }
 
     fn enumeration(&mut self, p: &mut Printer, item: &Enum) {
