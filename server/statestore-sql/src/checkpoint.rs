@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Written bytes that start a checkpoint.
-const START_BYTES: u64 = 4 * 1_024 * 1_024;
+pub(crate) const START_BYTES: u64 = 4 * 1_024 * 1_024;
 /// After that long without a commit the rest is copied as well, however little.
 const QUIET: Duration = Duration::from_secs(1);
 /// Shortest time between two checkpoints: each one syncs two files.
@@ -44,18 +44,24 @@ pub(crate) struct Checkpointer {
 impl Checkpointer {
     /// Runs until `stop` says so.
     pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) -> Lane {
+        let mut failing = false;
         loop {
             // Waiting is all that stopping interrupts; a statement always runs to its end.
             tokio::select! {
                 () = self.due() => {}
                 _ = stop.wait_for(|stop| *stop) => return self.lane,
             }
-            if let Err(error) = self.checkpoint().await {
-                self.health.note(&error);
-                tracing::warn!(%error, "a checkpoint failed; the log grows until one succeeds");
+            let done = self.checkpoint().await;
+            if let Err(error) = &done {
+                self.health.note(error);
+                self.written.bytes.fetch_add(1, Ordering::Relaxed);
+                if !failing {
+                    tracing::warn!(%error, "checkpoints fail; the log grows until one succeeds");
+                }
             }
+            failing = done.is_err();
             tokio::select! {
-                () = sleep(PAUSE) => {}
+                () = sleep(if failing { QUIET } else { PAUSE }) => {}
                 _ = stop.wait_for(|stop| *stop) => return self.lane,
             }
         }

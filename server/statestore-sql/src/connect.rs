@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use crate::{
     SqliteOptions, classify,
     folder::Folder,
-    lane::{Columns, Lane, unsigned},
+    lane::{Columns, Lane, Parameters, unsigned},
 };
 
 /// How long a connection waits for another one of this process. Locks are short: a commit, the end of a checkpoint.
@@ -62,7 +62,6 @@ fn pragmas(base: SqliteConnectOptions, options: &SqliteOptions) -> SqliteConnect
         // Where fsync alone leaves data in the drive's cache, these make it go further; elsewhere they do nothing.
         .pragma("fullfsync", "1")
         .pragma("checkpoint_fullfsync", "1")
-        .pragma("cache_size", format!("-{}", options.cache_kib))
         // Checkpoints run on a connection of their own: inside a commit they cost ten milliseconds.
         .pragma("wal_autocheckpoint", "0")
         .pragma("journal_size_limit", options.wal_limit.to_string())
@@ -73,11 +72,14 @@ fn pragmas(base: SqliteConnectOptions, options: &SqliteOptions) -> SqliteConnect
     connect
 }
 
-/// Takes a connection out of the pool for good and verifies that its commits survive loss of power.
-pub(crate) async fn lane(pool: &DatabaseConnection) -> Result<Lane, Error> {
+/// Takes a connection out of the pool for good, gives it a page cache and verifies that its commits survive loss of
+/// power.
+pub(crate) async fn lane(pool: &DatabaseConnection, cache_kib: u32) -> Result<Lane, Error> {
     let connection = pool.get_sqlite_connection_pool().acquire().await;
     let connection = connection.map_err(|error| classify::driver(&error))?;
     let mut lane = Lane::new(connection.detach());
+    let cache = format!("PRAGMA cache_size = -{cache_kib}");
+    lane.rows(cache.into(), Parameters::default()).await?;
     let mode = lane.fixed("PRAGMA journal_mode").await?;
     let mode = mode.first().map_or(Ok(""), |row| row.text(0))?;
     let level = lane.fixed("PRAGMA synchronous").await?;

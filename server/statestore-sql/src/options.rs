@@ -14,7 +14,7 @@ pub struct SqliteOptions {
     pub outcome_window: Duration,
     /// Size of a database page in bytes; only counts when the data folder is new.
     pub page_size: u32,
-    /// Page cache of each of the store's connections, in KiB.
+    /// Page cache of the writing connection, in KiB. The two reading ones take a quarter of it each.
     pub cache_kib: u32,
     /// Size of the write-ahead log, in bytes, above which commits pause for the end of a checkpoint.
     pub wal_limit: u64,

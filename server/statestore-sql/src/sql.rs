@@ -390,7 +390,7 @@ mod tests {
         let options = crate::SqliteOptions::new(folder.path());
         let folder = crate::folder::Folder::hold(folder.path()).expect("hold");
         let pool = crate::connect::open(&folder, &options).await.expect("open");
-        let mut lane = crate::connect::lane(&pool).await.expect("connect");
+        let mut lane = crate::connect::lane(&pool, 64).await.expect("connect");
         let text = format!("EXPLAIN QUERY PLAN {}", build(shape));
         let rows = lane
             .rows(text.into(), Parameters::default())

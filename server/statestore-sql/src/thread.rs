@@ -100,12 +100,13 @@ impl Tasks {
 async fn open(options: &SqliteOptions) -> Result<(Tasks, SqlStore), Error> {
     let folder = Folder::hold(&options.folder)?;
     let pool = connect::open(&folder, options).await?;
-    let mut writer_lane = connect::lane(&pool).await?;
+    let mut writer_lane = connect::lane(&pool, options.cache_kib).await?;
     let mut reader_lanes = Vec::with_capacity(READERS);
     for _ in 0..READERS {
-        reader_lanes.push(connect::lane(&pool).await?);
+        reader_lanes.push(connect::lane(&pool, options.cache_kib / 4).await?);
     }
-    let checkpoint_lane = connect::lane(&pool).await?;
+    // Checkpoints copy from file to file.
+    let checkpoint_lane = connect::lane(&pool, 64).await?;
     pool.close().await.map_err(crate::classify::db)?;
 
     let epoch = connect::raise_epoch(&mut writer_lane).await?;

@@ -12,6 +12,7 @@ use callboard_types::{Millis, Tick};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::{
+    checkpoint::START_BYTES,
     fences::{self, Changes, Fences},
     health::Health,
     lane::{Columns, Lane, Parameters, unsigned},
@@ -75,6 +76,10 @@ impl Writer {
                     metrics::histogram!("callboard_store_commit_seconds")
                         .record(Tick::now().micros_since(started) as f64 / 1e6);
                     metrics::counter!("callboard_store_commit_items_total").increment(items as u64);
+                    if let Err(Error::Unavailable(_)) = &done {
+                        // A full disk may be full of log.
+                        self.count(START_BYTES);
+                    }
                     self.answer(reply, done);
                     self.written.more.notify_one();
                 }
@@ -199,9 +204,7 @@ impl Writer {
     }
 
     /// Counts what a commit adds to the log, so that the checkpointer knows when to start.
-    fn count(&self, bytes: usize) {
-        self.written
-            .bytes
-            .fetch_add(bytes as u64, Ordering::Relaxed);
+    fn count(&self, bytes: u64) {
+        self.written.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 }

@@ -103,7 +103,7 @@ impl Writer {
             .number(signed(self.epoch));
         let text = self.statements.get(Shape::UpdateOne);
         let updated = self.lane.execute(text, parameters).await?;
-        self.count(row_bytes(item));
+        self.count(row_bytes(item) as u64);
         Ok(updated == 1)
     }
 
@@ -188,7 +188,7 @@ impl Writer {
                 let calls: usize = (included.inbox.iter())
                     .map(|item| item.call.len() + 256)
                     .sum();
-                self.count(rows + calls);
+                self.count((rows + calls) as u64);
                 Ok(Attempt::Committed)
             }
             Ok(false) => {
