@@ -84,7 +84,7 @@ pub struct Catalog {
 impl Catalog {
     /// Makes the next version; types that did not change are shared with `previous`.
     #[must_use]
-    pub fn next(previous: &Self, view: Arc<ClusterView>) -> Self {
+    pub fn next(previous: &Self, view: &Arc<ClusterView>) -> Self {
         let types = view.types.iter().map(|next| {
             let known = previous.type_of(&next.system, &next.name);
             match known {
@@ -97,7 +97,7 @@ impl Catalog {
         });
         Self {
             types: types.collect(),
-            view: Arc::clone(&view),
+            view: Arc::clone(view),
         }
     }
 
@@ -187,7 +187,7 @@ pub fn follow(
         loop {
             let view = Arc::clone(&views.borrow_and_update());
             let version = view.version;
-            let next = Arc::new(Catalog::next(&current.load(), view));
+            let next = Arc::new(Catalog::next(&current.load(), &view));
             workers
                 .send_all(|| Message::Catalog(Arc::clone(&next)))
                 .await;

@@ -390,7 +390,7 @@ impl Worker {
         };
         for slot in self.busy_slots() {
             self.step(slot, |activation, _, fx| {
-                activation.on_callers_gone(gone, fx)
+                activation.on_callers_gone(gone, fx);
             });
         }
     }

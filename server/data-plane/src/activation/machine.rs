@@ -111,6 +111,8 @@ struct Queued {
     acceptance: Vec<ReplyTo>,
     /// Its place in the shard's inbox, if it is there.
     sequence: Option<u64>,
+    /// True while its row must not be written yet, because it may be a repetition.
+    row_held_back: bool,
     /// True while the store is asked whether it was answered before.
     checking: bool,
     attempts: u32,
@@ -127,9 +129,19 @@ impl Queued {
             joined: Vec::new(),
             acceptance: Vec::new(),
             sequence: None,
+            row_held_back: false,
             checking: false,
             attempts: 0,
             arrived: now,
+        }
+    }
+
+    /// Makes an accepted call durable, once it is known to be new.
+    fn write_row(&mut self, fx: &mut Vec<Effect>) {
+        if let Some(sequence) = self.sequence.filter(|_| self.row_held_back) {
+            self.row_held_back = false;
+            let call = super::inbox_record::encode(&self.call);
+            fx.push(Effect::Accept { sequence, call });
         }
     }
 
@@ -349,7 +361,8 @@ impl Activation {
         if replayed {
             item.sequence = Some(sequence);
         } else if item.call.asynchronous {
-            accept(&mut item, sequence, keeps_outcome, fx);
+            let hold_back = checking || self.is_loading();
+            accept(&mut item, sequence, keeps_outcome, hold_back, fx);
         }
         if checking {
             fx.push(Effect::LookUp {
@@ -438,7 +451,7 @@ impl Activation {
                     .outcomes
                     .find(&item.call.request_id, item.call.created_at)
                 {
-                    Known::New => {}
+                    Known::New => item.write_row(fx),
                     Known::AskStore => {
                         item.checking = true;
                         fx.push(Effect::LookUp {
@@ -477,7 +490,10 @@ impl Activation {
             .position(|item| item.checking && item.call.request_id == request_id);
         let Some(at) = at else { return };
         match found {
-            None => busy.mailbox[at].checking = false,
+            None => {
+                busy.mailbox[at].checking = false;
+                busy.mailbox[at].write_row(fx);
+            }
             Some(found) => {
                 let item = busy
                     .mailbox
@@ -497,7 +513,8 @@ impl Activation {
         } else {
             Err(id_reused(&item.call.request_id))
         };
-        self.stale_rows.extend(item.sequence);
+        self.stale_rows
+            .extend(item.sequence.filter(|_| !item.row_held_back));
         for to in item.acceptance {
             fx.push(Effect::Answer {
                 to,
@@ -590,14 +607,16 @@ fn check_age(env: Env<'_>, created_at: Millis) -> Result<(), CallError> {
     Ok(())
 }
 
-fn accept(item: &mut Queued, sequence: u64, durable: bool, fx: &mut Vec<Effect>) {
+fn accept(item: &mut Queued, sequence: u64, durable: bool, hold_back: bool, fx: &mut Vec<Effect>) {
     let waiter = std::mem::replace(&mut item.call.reply_to, ReplyTo::Nobody);
     item.call.deadline = Tick::NEVER;
     if durable {
         item.sequence = Some(sequence);
         item.acceptance.push(waiter);
-        let call = super::inbox_record::encode(&item.call);
-        fx.push(Effect::Accept { sequence, call });
+        item.row_held_back = true;
+        if !hold_back {
+            item.write_row(fx);
+        }
     } else {
         fx.push(Effect::Answer {
             to: waiter,
@@ -695,3 +714,6 @@ fn id_reused(request_id: &str) -> CallError {
         ),
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,7 +40,6 @@ pub enum StoredEnd {
 
 impl StoredOutcome {
     /// The outcome as a repeated call gets it.
-    #[must_use]
     pub fn to_outcome(&self) -> Outcome {
         match &self.end {
             StoredEnd::Reply(content_type, type_url, data) => Ok(Reply {

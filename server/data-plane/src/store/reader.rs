@@ -85,7 +85,6 @@ struct Sorted {
 
 impl Reader {
     /// A reader and the queue that leads to it.
-    #[must_use]
     pub fn new(
         store: Arc<dyn StateStore>,
         queue_batches: usize,

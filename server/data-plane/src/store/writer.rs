@@ -156,7 +156,6 @@ struct Group {
 impl Writer {
     /// A writer and the queue that leads to it. `fatal` is set when the store can no longer be trusted; the node stops
     /// then.
-    #[must_use]
     pub fn new(
         store: Arc<dyn StateStore>,
         node: NodeId,

@@ -219,7 +219,7 @@ impl Worker {
         }
         for slot in self.busy_slots() {
             self.step(slot, |activation, env, fx| {
-                activation.on_run_lost(env, session, fx)
+                activation.on_run_lost(env, session, fx);
             });
         }
         self.outbox.forget(session);

@@ -169,15 +169,9 @@ impl Activation {
             {
                 busy.mailbox.push_front(item);
             }
-            for item in busy
-                .mailbox
-                .iter_mut()
-                .filter(|item| !item.acceptance.is_empty())
-            {
-                if let Some(sequence) = item.sequence {
-                    let call = crate::activation::inbox_record::encode(&item.call);
-                    fx.push(Effect::Accept { sequence, call });
-                }
+            for item in &mut busy.mailbox {
+                // Written again when the row is loaded and the call is known to be new.
+                item.row_held_back = !item.acceptance.is_empty();
             }
         }
         self.phase = Phase::Loading;

@@ -243,7 +243,7 @@ impl Activation {
             ))
         });
         let sized = check_sizes(&outcome, end.state.as_ref(), end.tags.as_ref());
-        match outcome.and_then(|_| sized) {
+        match outcome.and(sized) {
             Ok(()) => {
                 self.init_due = false;
                 self.init_attempts = 0;

@@ -128,7 +128,7 @@ impl Reader {
                     workers.send_all(|| Message::CreditsChanged).await;
                 }
                 Some(FromHost::Pong(pong)) => {
-                    self.pongs = self.pongs.max(pong.nonce.min(self.pings))
+                    self.pongs = self.pongs.max(pong.nonce.min(self.pings));
                 }
                 Some(FromHost::Drain(_)) => {
                     self.link.start_draining();
