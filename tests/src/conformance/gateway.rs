@@ -150,7 +150,7 @@ pub fn status(error: &CallError) -> Status {
         metadata.insert("from_actor".to_owned(), "true".to_owned());
     }
     let mut details = ErrorDetails::with_error_info(&error.reason, "callboard.io", metadata);
-    if error.retry() != Retry::Never {
+    if matches!(error.retry(), Retry::Safe | Retry::SameId) {
         let delay = std::time::Duration::from_millis(error.retry_after_ms.into());
         details.set_retry_info(Some(delay));
     }
