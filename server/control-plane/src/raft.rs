@@ -15,6 +15,8 @@ use crate::{Error, Options};
 
 /// Entries kept behind a snapshot, so that a peer that lags a little needs no snapshot.
 const ENTRIES_KEPT: u64 = 200;
+/// Requests and events that wait inside openraft. A command may be megabytes, so openraft's own 65,536 is no bound.
+const CHANNEL_SIZE: u64 = 4_096;
 /// How long a whole snapshot may take to reach a peer, in milliseconds.
 const SNAPSHOT_TIMEOUT_MS: u64 = 60_000;
 
@@ -35,6 +37,8 @@ pub(crate) fn config(options: &Options) -> Result<Arc<Config>, Error> {
         replication_lag_threshold: options.snapshot_entries * 2,
         // A node that comes back from a partition must not unseat a leader that works.
         enable_pre_vote: Some(true),
+        api_channel_size: Some(CHANNEL_SIZE),
+        notification_channel_size: Some(CHANNEL_SIZE),
         ..Config::default()
     };
     config

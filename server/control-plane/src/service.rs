@@ -206,14 +206,29 @@ fn open(
     } else {
         std::fs::create_dir_all(folder).map_err(|error| unusable(folder.into(), error))?;
     }
-    let log = LogStore::open(&log_path).map_err(|error| unusable(log_path, error))?;
-    let snapshots =
-        SnapshotStore::open(&snapshot_path).map_err(|error| unusable(snapshot_path, error))?;
+    let is_new = known.is_none();
+    let log = open_file(log_path, is_new, LogStore::open)?;
+    let snapshots = open_file(snapshot_path, is_new, SnapshotStore::open)?;
     let identity = match known {
         Some(identity) => identity,
         None => Identity::create(folder, first_start)?,
     };
     Ok((identity, log, snapshots))
+}
+
+/// Opens one file. What a first start left half made when it was cut off is made again: nothing was agreed on then.
+fn open_file<T>(
+    path: PathBuf,
+    is_new: bool,
+    open: impl Fn(&Path) -> io::Result<T>,
+) -> Result<T, Error> {
+    match open(&path).map_err(|error| unusable(path.clone(), error)) {
+        Err(Error::DataFolder { .. }) if is_new && path.exists() => {
+            std::fs::remove_file(&path).map_err(|error| unusable(path.clone(), error))?;
+            open(&path).map_err(|error| unusable(path, error))
+        }
+        opened => opened,
+    }
 }
 
 fn unusable(path: PathBuf, source: io::Error) -> Error {

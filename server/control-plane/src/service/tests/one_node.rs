@@ -198,15 +198,33 @@ async fn a_node_that_lost_its_log_refuses_to_start_over() {
 #[tokio::test]
 async fn a_start_that_was_cut_off_before_it_had_a_name_begins_again() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (plane, _) = start(options(&folder)).await;
-    plane.shutdown().await;
-    for file in ["identity.json", "log.redb", "snapshot.redb"] {
-        std::fs::remove_file(folder.path().join("control").join(file)).expect("removed");
+    let control = folder.path().join("control");
+    std::fs::create_dir(&control).expect("a folder");
+    for file in ["identity.json.new", "log.redb", "snapshot.redb"] {
+        std::fs::write(control.join(file), "half a file").expect("written");
     }
-    std::fs::write(folder.path().join("control/identity.json.new"), "{").expect("written");
     let (plane, handle) = start(options(&folder)).await;
     assert!(handle.view().borrow().has_system("default"));
     plane.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_damaged_file_of_a_member_is_reported_and_left_as_it_is() {
+    for file in ["log.redb", "snapshot.redb"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (plane, _) = start(options(&folder)).await;
+        plane.shutdown().await;
+        let path = folder.path().join("control").join(file);
+        std::fs::write(&path, "half a file").expect("written");
+        let error = ControlPlane::start(options(&folder))
+            .await
+            .expect_err("damaged");
+        assert!(matches!(error, Error::DataFolder { .. }), "{error}");
+        assert_eq!(
+            std::fs::read_to_string(&path).expect("there"),
+            "half a file"
+        );
+    }
 }
 
 #[tokio::test]
