@@ -10,6 +10,9 @@ import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
 import io.grpc.Status;
 import java.util.ArrayDeque;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BiConsumer;
@@ -19,6 +22,8 @@ public final class ClientCore {
   private final Link link;
   private final StreamTransport stream;
   private final ArrayDeque<RetryingCall<?>> starting = new ArrayDeque<>();
+  /** On the event loop only. */
+  private final Set<RetryingCall<?>> active = new LinkedHashSet<>();
   private boolean scheduled;
   private boolean closed;
 
@@ -76,7 +81,12 @@ public final class ClientCore {
     synchronized (this) {
       closed = true;
     }
-    link.onLoop(link::close);
+    link.nextTick(
+        () -> {
+          startAll();
+          List.copyOf(active).forEach(RetryingCall::close);
+          link.close();
+        });
   }
 
   private <R> CompletableFuture<R> start(RetryingCall<R> call) {
@@ -104,7 +114,8 @@ public final class ClientCore {
           return;
         }
       }
-      call.start();
+      active.add(call);
+      call.start(active::remove);
     }
   }
 

@@ -7,6 +7,7 @@ import io.grpc.netty.shaded.io.netty.channel.nio.NioEventLoopGroup;
 import io.grpc.netty.shaded.io.netty.channel.socket.nio.NioSocketChannel;
 import io.grpc.netty.shaded.io.netty.util.concurrent.DefaultThreadFactory;
 import java.util.concurrent.Executor;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 
@@ -72,7 +73,7 @@ public final class Link {
   }
 
   /**
-   * Runs something on the event loop: at once if this is its thread.
+   * Runs something on the event loop: at once if this is its thread, never if the link is closed.
    *
    * @param task what to run
    */
@@ -80,7 +81,7 @@ public final class Link {
     if (loop.inEventLoop()) {
       task.run();
     } else {
-      loop.execute(task);
+      nextTick(task);
     }
   }
 
@@ -90,7 +91,11 @@ public final class Link {
    * @param task what to run
    */
   public void nextTick(Runnable task) {
-    loop.execute(task);
+    try {
+      loop.execute(task);
+    } catch (RejectedExecutionException closed) {
+      // Whatever belonged to the link was ended when it was closed.
+    }
   }
 
   /**
@@ -101,8 +106,12 @@ public final class Link {
    * @return cancels it
    */
   public Runnable later(Runnable task, long delayMs) {
-    var scheduled = loop.schedule(task, delayMs, TimeUnit.MILLISECONDS);
-    return () -> scheduled.cancel(false);
+    try {
+      var scheduled = loop.schedule(task, delayMs, TimeUnit.MILLISECONDS);
+      return () -> scheduled.cancel(false);
+    } catch (RejectedExecutionException closed) {
+      return () -> {};
+    }
   }
 
   /** Lets the next stream connect at once, whatever the channel's own backoff says: ours decides. */

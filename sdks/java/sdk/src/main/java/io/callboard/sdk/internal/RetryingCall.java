@@ -6,6 +6,7 @@ import io.callboard.sdk.RetryAdvice;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.BiConsumer;
+import java.util.function.Consumer;
 
 /**
  * One logical call: attempts with the same request id until there is an outcome, the error is final, or time is up.
@@ -60,6 +61,7 @@ final class RetryingCall<R> {
   private int failures;
   private int attempt;
   private CallException lastFailure;
+  private Consumer<RetryingCall<?>> whenOver = call -> {};
   private Runnable cancelAttempt;
   private Runnable cancelTimer;
   private Runnable cancelRetry;
@@ -78,11 +80,13 @@ final class RetryingCall<R> {
     return future;
   }
 
-  /** Makes the first attempt. On the event loop. */
-  void start() {
+  /** Makes the first attempt. On the event loop, where the call also says that it is over. */
+  void start(Consumer<RetryingCall<?>> over) {
     if (future.isDone()) {
+      over.accept(this);
       return;
     }
+    whenOver = over;
     cancelTimer = link.later(this::expire, Math.max(1, remainingMs()));
     attempt();
   }
@@ -141,6 +145,17 @@ final class RetryingCall<R> {
             RetryAdvice.SAME_ID));
   }
 
+  /** Fails the call because its client is closed. On the event loop. */
+  void close() {
+    release();
+    future.completeExceptionally(
+        new CallException(
+            ErrorCode.CANCELLED,
+            "CLIENT_CLOSED",
+            "the client was closed before " + name + " had an outcome; it may have run",
+            RetryAdvice.SAME_ID));
+  }
+
   private void release() {
     finish();
     if (cancelAttempt != null) {
@@ -150,6 +165,7 @@ final class RetryingCall<R> {
   }
 
   private void finish() {
+    whenOver.accept(this);
     if (cancelTimer != null) {
       cancelTimer.run();
     }

@@ -106,7 +106,8 @@ public final class Statuses {
 
   private static CallException plain(Status status, ErrorCode code) {
     String cause = status.getCause() == null ? "" : " (" + rootMessage(status.getCause()) + ")";
-    String message = (status.getDescription() == null ? code.name() : status.getDescription()) + cause;
+    String text = status.isOk() ? "the server ended it" : code.name();
+    String message = (status.getDescription() == null ? text : status.getDescription()) + cause;
     RetryAdvice advice =
         switch (status.getCode()) {
           // A proxy or a lost connection; the call may have run.
