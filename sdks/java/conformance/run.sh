@@ -10,7 +10,7 @@ stale() {
     "$java_root/sdk/pom.xml" "$java_root/../../proto/callboard" -type f -newer "$jar" -print -quit)" ]
 }
 if stale; then
-  mvn -B -q -f "$java_root/pom.xml" -pl :callboard-conformance -am -DskipTests package >&2
+  mvn -B -q -f "$java_root/pom.xml" -pl :callboard-conformance -am -Dmaven.test.skip=true package >&2
   touch "$jar"
 fi
 exec java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -jar "$jar" "$@"

@@ -10,6 +10,7 @@ import io.callboard.host.v1.Limits;
 import io.callboard.host.v1.NodeFrame;
 import io.callboard.host.v1.Pong;
 import io.callboard.host.v1.Registered;
+import io.callboard.host.v1.StateMissing;
 import io.callboard.host.v1.Tags;
 import io.callboard.host.v1.Turn;
 import io.callboard.host.v1.TurnCall;
@@ -69,7 +70,10 @@ final class HostSession {
   private volatile boolean closed;
   /** True once no more turns come, so that the session ends when the last one is answered. */
   private volatile boolean lastTurnsCame;
+  private boolean welcomed;
   private boolean registered;
+  private boolean drainAsked;
+  private boolean leaving;
   private boolean halfClosed;
 
   HostSession(Link link, HostSettings settings, Executor executor, Executor callbackRunner, Owner owner) {
@@ -97,6 +101,7 @@ final class HostSession {
       abandon();
       return;
     }
+    drainAsked = true;
     outbox.add(HostFrame.newBuilder().setDrain(Drain.newBuilder().setPermanent(false)).build());
   }
 
@@ -134,6 +139,10 @@ final class HostSession {
           () -> {
             call.halfClose();
             link.later(this::abandon, HALF_CLOSED_MS_MAX);
+            if (leaving && !drainAsked) {
+              // The node goes; the host need not wait for that to look for the next session.
+              end(Statuses.exception(Status.OK.withDescription("the node is leaving"), null), false);
+            }
           });
     }
   }
@@ -155,7 +164,14 @@ final class HostSession {
       }
       case WELCOME -> welcome(frame.getWelcome());
       case REGISTERED -> registered(frame.getRegistered());
-      case DRAINED, DRAINING -> {
+      case DRAINED -> {
+        if (drainAsked) {
+          lastTurnsCame = true;
+          endWhenAnswered();
+        }
+      }
+      case DRAINING -> {
+        leaving = true;
         lastTurnsCame = true;
         endWhenAnswered();
       }
@@ -167,6 +183,10 @@ final class HostSession {
   }
 
   private void welcome(Welcome welcome) {
+    if (welcomed) {
+      return;
+    }
+    welcomed = true;
     if (welcome.getProtocolMajor() != Version.PROTOCOL_MAJOR) {
       refuse("PROTOCOL_VERSION", "the node speaks protocol " + welcome.getProtocolMajor() + ", this SDK "
           + Version.PROTOCOL_MAJOR + "; use versions that fit together");
@@ -185,6 +205,9 @@ final class HostSession {
   }
 
   private void registered(Registered answer) {
+    if (registered || answer.getRegisterId() != REGISTER_ID) {
+      return;
+    }
     if (answer.hasError()) {
       CallException error = Wire.exception(answer.getError());
       end(error, error.retry() == RetryAdvice.NEVER);
@@ -196,6 +219,13 @@ final class HostSession {
   }
 
   private void run(TurnRun run) {
+    if (run.hasStateToken() && run.getTurnsCount() > 0) {
+      // No state is kept here between runs, which Hello said; the node sends the run again in full.
+      long first = run.getTurns(0).getTurnId();
+      outbox.add(
+          HostFrame.newBuilder().setStateMissing(StateMissing.newBuilder().setTurnId(first)).build());
+      return;
+    }
     List<RunningTurn> fresh = new ArrayList<>(run.getTurnsCount());
     for (Turn turn : run.getTurnsList()) {
       if (seen.add(turn.getTurnId())) {

@@ -115,19 +115,17 @@ final class RetryingCall<R> {
     }
     failures++;
     lastFailure = error;
-    long delayMs = Math.max(Link.backoffMs(failures), error.retryAfter().toMillis());
-    boolean tooLate = System.nanoTime() + delayMs * 1_000_000 > horizonNanos;
+    long advisedMs = error.retryAfter().toMillis();
+    long delayMs = Math.max(Link.backoffMs(failures), advisedMs);
+    boolean tooLate =
+        advisedMs >= remainingMs() || System.nanoTime() + delayMs * 1_000_000 > horizonNanos;
     if (!retry || error.retry() == RetryAdvice.NEVER || tooLate) {
       finish();
       future.completeExceptionally(error);
-      return;
-    }
-    if (delayMs < remainingMs()) {
+    } else if (delayMs < remainingMs()) {
       cancelRetry = link.later(this::attempt, delayMs);
-    } else {
-      // Nothing is left but to run into the deadline, and there is no point in waiting for it.
-      expire();
     }
+    // Else the deadline comes first, and ends the call.
   }
 
   private void expire() {

@@ -39,12 +39,17 @@ public final class StateCell<S> {
     return !bytes.getContentType().isEmpty();
   }
 
-  /** Decodes once. Only for a state that exists. */
-  S value() {
-    if (!decoded) {
+  /** Decodes the state if there is one and it was not decoded yet. */
+  void load() {
+    if (!decoded && exists()) {
       value = codec.decode(bytes);
       decoded = true;
     }
+  }
+
+  /** The decoded state. Only for one that exists. */
+  S value() {
+    load();
     return value;
   }
 

@@ -102,6 +102,14 @@ public final class TurnEngine<A, S> {
       done.accept(new TurnOutcome.Failed(error, e));
       return;
     }
+    try {
+      cell.load();
+    } catch (IllegalArgumentException e) {
+      String message = name(input) + " cannot read the actor's state, " + e.getMessage()
+          + ". The state is kept as it is; a host that knows how to read it can go on.";
+      done.accept(new TurnOutcome.Failed(Wire.refusal(ErrorCode.INTERNAL, "INTERNAL", message), e));
+      return;
+    }
     boolean readOnly = binding.readOnly() || input.turn().getReadOnly();
     TurnContext<S> context = null;
     Reply<O> reply;

@@ -1,0 +1,149 @@
+package io.callboard.sdk;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+
+import java.io.IOException;
+import java.net.URI;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
+import javax.tools.DiagnosticCollector;
+import javax.tools.JavaCompiler;
+import javax.tools.JavaFileObject;
+import javax.tools.SimpleJavaFileObject;
+import javax.tools.StandardJavaFileManager;
+import javax.tools.ToolProvider;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** What {@code callboard gen} writes compiles under the strictest settings, and users' mistakes do not. */
+class GeneratedCodeTest {
+  private static final Path GENERATED = Path.of("src/test/gen");
+
+  @TempDir Path output;
+
+  @Test
+  void generatedCodeCompilesWithoutAWarning() throws IOException {
+    assertEquals(List.of(), compile("-Xlint:all", "-Werror"));
+  }
+
+  @Test
+  void aWholeActorCompiles() throws IOException {
+    assertEquals(
+        List.of(), compileWith(actor("context.reply(reply(context.state().getItemsCount()))"), "-Xlint:all", "-Werror"));
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "a method is missing, compiler.err.does.not.override.abstract",
+    "a reading action changes the state, compiler.err.cant.resolve.location.args",
+    "a reply of the wrong type, compiler.err.prob.found.req",
+    "a state of the wrong type, compiler.err.prob.found.req",
+    "a request of the wrong type, compiler.err.prob.found.req",
+    "a handler for another context, compiler.err.does.not.override.abstract"
+  })
+  void mistakesDoNotCompile(String mistake, String expected) throws IOException {
+    String source =
+        switch (mistake) {
+          case "a method is missing" -> "import matrix.keyed.*; class Shop extends CartActor {}";
+          case "a reading action changes the state" ->
+              actor("context.setState(Keyed.CartState.getDefaultInstance()) == null ? null : null");
+          case "a reply of the wrong type" -> actor("context.reply(Keyed.PutRequest.getDefaultInstance())");
+          case "a state of the wrong type" ->
+              """
+              import matrix.keyed.*;
+              class Shop {
+                void change(io.callboard.sdk.Context<Keyed.CartState> context) {
+                  context.setState(Keyed.PutReply.getDefaultInstance());
+                }
+              }
+              """;
+          case "a request of the wrong type" ->
+              """
+              import matrix.keyed.*;
+              class Shop {
+                void call(CartRef cart) {
+                  cart.look(Keyed.PutRequest.getDefaultInstance());
+                }
+              }
+              """;
+          default ->
+              actor("context.reply(reply(1))")
+                  .replace("look(ReadContext<", "look(Context<");
+        };
+    List<String> errors = compileWith(source, "-Xlint:none");
+    assertEquals(expected, errors.get(0), errors.toString());
+  }
+
+  private static String actor(String look) {
+    return """
+        import io.callboard.sdk.*;
+        import matrix.keyed.*;
+        class Shop extends CartActor {
+          private static Keyed.PutReply reply(int count) {
+            return Keyed.PutReply.newBuilder().setCount(count).build();
+          }
+          @Override
+          protected Reply<Keyed.PutReply> put(Context<Keyed.CartState> context, Keyed.PutRequest request) {
+            Keyed.CartState state =
+                context.update(s -> s.toBuilder().addItems(request.getItem()).build());
+            return context.reply(reply(state.getItemsCount()));
+          }
+          @Override
+          protected Reply<Keyed.PutReply> take(Context<Keyed.CartState> context, Keyed.PutRequest request) {
+            return context.reply(java.util.concurrent.CompletableFuture.completedFuture(reply(0)));
+          }
+          @Override
+          protected Reply<Keyed.PutReply> look(ReadContext<Keyed.CartState> context, Keyed.LookRequest request) {
+            return LOOK;
+          }
+        }
+        """
+        .replace("LOOK", look);
+  }
+
+  private List<String> compile(String... options) throws IOException {
+    return compileAll(List.of(), options);
+  }
+
+  private List<String> compileWith(String source, String... options) throws IOException {
+    URI name = URI.create("string:///Shop.java");
+    JavaFileObject file =
+        new SimpleJavaFileObject(name, JavaFileObject.Kind.SOURCE) {
+          @Override
+          public CharSequence getCharContent(boolean ignoreEncodingErrors) {
+            return source;
+          }
+        };
+    return compileAll(List.of(file), options);
+  }
+
+  /** The codes of all errors and warnings, for the generated files together with some more. */
+  private List<String> compileAll(List<JavaFileObject> more, String... options) throws IOException {
+    JavaCompiler compiler = ToolProvider.getSystemJavaCompiler();
+    assertNotNull(compiler, "a JDK is needed, not only a JRE");
+    DiagnosticCollector<JavaFileObject> diagnostics = new DiagnosticCollector<>();
+    try (StandardJavaFileManager files = compiler.getStandardFileManager(diagnostics, null, null);
+        Stream<Path> generated = Files.walk(GENERATED)) {
+      List<JavaFileObject> sources = new ArrayList<>(more);
+      List<Path> paths = generated.filter(path -> path.toString().endsWith(".java")).toList();
+      files.getJavaFileObjectsFromPaths(paths).forEach(sources::add);
+      String classPath = System.getProperty("surefire.test.class.path", System.getProperty("java.class.path"));
+      List<String> all =
+          new ArrayList<>(
+              List.of("--release", "17", "-proc:none", "-d", output.toString(), "-classpath", classPath));
+      all.addAll(List.of(options));
+      compiler.getTask(null, files, diagnostics, all, null, sources).call();
+      return diagnostics.getDiagnostics().stream()
+          .filter(diagnostic -> diagnostic.getKind() != javax.tools.Diagnostic.Kind.NOTE)
+          .map(diagnostic -> diagnostic.getCode())
+          .distinct()
+          .toList();
+    }
+  }
+}
