@@ -15,6 +15,11 @@ pub(crate) struct Migration;
     reason = "the trait hides the lifetime, and a named one would not match it"
 )]
 impl MigrationTrait for Migration {
+    // One sync instead of one per table, and nothing half made after a crash.
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for table in [actors(), inbox(), shard_fence(), spill_slot()] {
             manager.create_table(table).await?;

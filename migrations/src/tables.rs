@@ -4,8 +4,9 @@
 
 use sea_orm_migration::{prelude::DeriveIden, sea_orm};
 
-/// How many spill tables there are: `spill_00` to `spill_31`.
-pub const SPILL_TABLES: usize = 32;
+/// How many spill tables there are: `spill_000` to `spill_127`. Many, because one is emptied at a time and commits wait
+/// for it.
+pub const SPILL_TABLES: usize = 128;
 
 /// The rows of actors.
 #[derive(Clone, Copy, Debug, DeriveIden)]
@@ -142,5 +143,5 @@ pub enum StoreMeta {
 #[must_use]
 pub fn spill_table(slot: usize) -> String {
     assert!(slot < SPILL_TABLES, "there are {SPILL_TABLES} spill tables");
-    format!("spill_{slot:02}")
+    format!("spill_{slot:03}")
 }

@@ -34,8 +34,17 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Some(page_size) = arguments.next() {
         options.page_size = page_size.parse()?;
     }
+    let begun = Tick::now();
+    let store = SqlStore::open_sqlite(options.clone()).await?;
+    println!("first opening in {} us", Tick::now().micros_since(begun));
+    store.close().await;
+    let begun = Tick::now();
     let store = Arc::new(SqlStore::open_sqlite(options).await?);
-    println!("data in {}", folder.display());
+    println!(
+        "opening in {} us, data in {}",
+        Tick::now().micros_since(begun),
+        folder.display()
+    );
     store.claim(&[claim()]).await?;
     let expiry = tokio::spawn(expire(Arc::clone(&store)));
     let mut bench = Bench::new("hot", ACTORS);

@@ -29,10 +29,10 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    /// An empty ring for an outcome window: twenty periods cover the window, the other twelve the calls from clocks
-    /// that are ahead and the time until somebody expires.
+    /// An empty ring for an outcome window: eighty periods cover the window, the others the calls from clocks that are
+    /// ahead and the time until somebody expires.
     pub(crate) fn new(window: Duration) -> Self {
-        let width = i64::try_from(window.as_millis() / 20).unwrap_or(i64::MAX);
+        let width = i64::try_from(window.as_millis() / 80).unwrap_or(i64::MAX);
         Self {
             width: width.clamp(100, 24 * 3_600 * 1_000),
             holds_until: [const { AtomicI64::new(0) }; SPILL_TABLES],
@@ -95,12 +95,12 @@ mod tests {
     fn a_table_is_only_emptied_when_everything_in_it_has_passed() {
         let ring = Ring::new(WINDOW);
         let (slot, end) = ring.place(Millis(1_000_000));
-        assert_eq!((slot, end), (33 % SPILL_TABLES, 1_020_000));
+        assert_eq!((slot, end), (133 % SPILL_TABLES, 1_005_000));
         ring.extend(slot, end);
         assert_eq!(ring.expired(Millis(end - 1)), (None, false));
         assert_eq!(ring.expired(Millis(end)), (Some(slot), false));
         // The ring comes round before anybody expired: the later period now decides.
-        let (same, later) = ring.place(Millis(1_000_000 + 32 * 30_000));
+        let (same, later) = ring.place(Millis(1_000_000 + 128 * 7_500));
         assert_eq!(same, slot);
         ring.extend(same, later);
         assert_eq!(ring.expired(Millis(end)), (None, false));
@@ -123,6 +123,6 @@ mod tests {
     #[test]
     fn calls_from_before_the_epoch_have_a_table_too() {
         let (slot, end) = Ring::new(WINDOW).place(Millis(-5));
-        assert_eq!((slot, end), (0, 30_000));
+        assert_eq!((slot, end), (0, 7_500));
     }
 }
