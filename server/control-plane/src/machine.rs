@@ -22,6 +22,11 @@ pub use command::Command;
 pub const SYSTEMS_MAX: usize = 10_000;
 /// Types of a cluster. Every node keeps all of them in memory and in each snapshot.
 pub const TYPES_MAX: usize = 20_000;
+/// Bytes of one definition: 256 actions with names of 128 bytes and two message names each fit well.
+pub const DEFINITION_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of all definitions, shard tables and descriptor sets. Every node holds them in memory, and a snapshot of them
+/// must fit what a node takes from a peer.
+pub const REGISTERED_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// The system that exists from the start.
 pub const DEFAULT_SYSTEM: &str = "default";
 

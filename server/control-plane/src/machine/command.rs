@@ -1,7 +1,9 @@
 //! What can be asked of the machine: one file per command, and the dispatch.
 //!
 //! Commands stand in logs and travel between nodes of neighbouring versions. A variant is never removed, reordered or
-//! changed; a new meaning is a new variant at the end, or a new format of the whole encoding (see `raft::codec`).
+//! changed; a new meaning is a new variant at the end, or a new format of the whole encoding (see `raft::codec`). The
+//! rules that a command is checked against are part of its meaning: nodes that judge one command differently hold
+//! different states, so another limit is a new variant as well.
 
 mod assign_shards;
 mod bootstrap;

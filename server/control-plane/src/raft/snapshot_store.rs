@@ -19,6 +19,7 @@ const META: TableDefinition<'_, (), &[u8]> = TableDefinition::new("meta");
 pub(crate) const CHUNK_BYTES: usize = 1024 * 1024;
 /// Largest snapshot that a node takes from a peer.
 pub(crate) const SNAPSHOT_BYTES_MAX: usize = 1024 * 1024 * 1024;
+const _: () = assert!(4 * crate::machine::REGISTERED_BYTES_MAX <= SNAPSHOT_BYTES_MAX);
 /// A snapshot is read once, at start: there is nothing to cache.
 const CACHE_BYTES: usize = 1024 * 1024;
 

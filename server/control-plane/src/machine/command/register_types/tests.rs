@@ -1,4 +1,4 @@
-use callboard_types::{Action, Durability};
+use callboard_types::{Action, Durability, ErrorKind, Kind, limits};
 
 use super::*;
 use crate::machine::command::{
@@ -118,6 +118,9 @@ fn bad_registrations_are_refused_with_the_rule() {
         .map(|n| named(&format!("T{n}")))
         .collect();
     refused(&mut machine, register(1, many));
+    let mut wordy = counter(1);
+    wordy.state_type = "x".repeat(crate::machine::DEFINITION_BYTES_MAX);
+    refused(&mut machine, register(1, vec![wordy]));
     let huge = vec![0; limits::DESCRIPTOR_SET_BYTES_MAX + 1];
     refused(&mut machine, with_descriptors(vec![counter(1)], "h", &huge));
 }
@@ -176,5 +179,34 @@ fn an_unchanged_type_keeps_its_view() {
     assert!(
         !Arc::ptr_eq(&before[1], &after[1]),
         "Counter is another one"
+    );
+}
+
+#[test]
+fn a_registration_without_descriptors_takes_none_away() {
+    let mut machine = machine();
+    machine.apply(with_descriptors(vec![counter(1)], "h", b"files"));
+    assert!(!machine.apply(register(1, vec![counter(1)])).changed);
+    assert_eq!(&*view(&machine, "Counter").descriptor_set, b"files");
+}
+
+#[test]
+fn registrations_end_where_the_memory_of_every_node_would() {
+    let mut machine = machine();
+    let mut register = |number: usize| {
+        let mut set = vec![0; limits::DESCRIPTOR_SET_BYTES_MAX];
+        set[..8].copy_from_slice(&number.to_le_bytes());
+        let types = vec![named(&format!("T{number}"))];
+        machine.apply(with_descriptors(types, &format!("h{number}"), &set))
+    };
+    // The definitions take a little, so that one set less fits than would alone.
+    let fit = crate::machine::REGISTERED_BYTES_MAX / limits::DESCRIPTOR_SET_BYTES_MAX - 1;
+    for number in 0..fit {
+        assert!(register(number).changed, "{number} of {fit}");
+    }
+    register(fit).outcome.expect_err("there is no room");
+    assert!(
+        !register(0).changed,
+        "who is registered may still come back"
     );
 }
