@@ -148,7 +148,13 @@ impl Failure {
         };
         let mut text = format!("{label} {}", self.message);
         if !self.reason.is_empty() && self.exit != Exit::Usage {
-            text.push_str(&format!(" [{} {}]", self.code, self.reason));
+            // "UNKNOWN" is what a failure on this side of the wire has for want of a code.
+            let code = if self.code == "UNKNOWN" {
+                ""
+            } else {
+                &self.code
+            };
+            text.push_str(&format!(" [{}]", format!("{code} {}", self.reason).trim()));
         }
         match self.retry {
             Retry::Never => {}

@@ -70,35 +70,40 @@ pub(crate) fn root() -> &'static Path {
     })
 }
 
-/// Every text file that is tracked, or new and not ignored.
+/// Every file that is tracked, or new and not ignored, relative to the root.
+pub(crate) fn paths() -> Vec<String> {
+    let listing = Command::new("git")
+        .args([
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ])
+        .current_dir(root())
+        .output()
+        .expect("git lists the repository's files");
+    assert!(
+        listing.status.success(),
+        "{}",
+        String::from_utf8_lossy(&listing.stderr)
+    );
+    let listing = String::from_utf8(listing.stdout).expect("paths are UTF-8");
+    let paths = listing.split('\0').filter(|path| !path.is_empty());
+    // A file that was deleted and not yet committed is still listed.
+    let paths = paths.filter(|path| root().join(path).is_file());
+    paths.map(str::to_owned).collect()
+}
+
+/// The text files among them.
 fn sources() -> &'static [Source] {
     static SOURCES: OnceLock<Vec<Source>> = OnceLock::new();
     SOURCES.get_or_init(|| {
-        let listing = Command::new("git")
-            .args([
-                "ls-files",
-                "-z",
-                "--cached",
-                "--others",
-                "--exclude-standard",
-            ])
-            .current_dir(root())
-            .output()
-            .expect("git lists the repository's files");
-        assert!(
-            listing.status.success(),
-            "{}",
-            String::from_utf8_lossy(&listing.stderr)
-        );
-        let listing = String::from_utf8(listing.stdout).expect("paths are UTF-8");
-        let paths = listing.split('\0').filter(|path| !path.is_empty());
-        let sources: Vec<Source> = paths
+        let sources: Vec<Source> = paths()
+            .into_iter()
             .filter_map(|path| {
-                let text = fs::read_to_string(root().join(path)).ok()?;
-                Some(Source {
-                    path: path.to_owned(),
-                    text,
-                })
+                let text = fs::read_to_string(root().join(&path)).ok()?;
+                Some(Source { path, text })
             })
             .collect();
         assert!(

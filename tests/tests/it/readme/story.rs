@@ -3,12 +3,14 @@
 use std::{
     fmt::Write as _,
     fs,
-    os::unix::fs::symlink,
     path::PathBuf,
     process::{Command, Stdio},
 };
 
-use crate::{node, tidy::root};
+use crate::{
+    node,
+    tidy::{self, root},
+};
 
 /// A step of the quickstart.
 enum Step {
@@ -76,6 +78,11 @@ impl Story {
             .arg("../story.sh")
             .current_dir(stage.folder.join("clone"))
             .env("CALLBOARD_SERVER", format!("127.0.0.1:{}", stage.port))
+            .env(
+                "CALLBOARD__LISTEN__GATEWAY",
+                format!("127.0.0.1:{}", stage.port),
+            )
+            .env("CALLBOARD__LISTEN__ADMIN", "127.0.0.1:0")
             .env("PATH", node::tool_path())
             .stdin(Stdio::null())
             .output()
@@ -139,18 +146,15 @@ struct Stage {
 // === impl Stage ===
 
 impl Stage {
-    /// Makes a folder in which everything of the clone can be found and nothing of the clone is written over.
+    /// Makes a folder with what a fresh clone has in it.
     fn prepare(language: &str) -> Self {
         let folder = node::target().join("readme").join(language);
         let _ = fs::remove_dir_all(&folder);
-        let clone = folder.join("clone");
-        fs::create_dir_all(&clone).expect("target/ can be written to");
-        for entry in fs::read_dir(root()).expect("the repository can be listed") {
-            let path = entry.expect("the repository can be listed").path();
-            let name = path.file_name().expect("an entry has a name");
-            if name != "target" && name != ".git" {
-                symlink(&path, clone.join(name)).expect("target/ takes links");
-            }
+        for path in tidy::paths() {
+            let copy = folder.join("clone").join(&path);
+            fs::create_dir_all(copy.parent().expect("a file lies in a folder"))
+                .expect("target/ can be written to");
+            fs::copy(root().join(&path), copy).expect("target/ can be written to");
         }
         Self {
             folder,

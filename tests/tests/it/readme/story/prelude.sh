@@ -61,7 +61,8 @@ is_ready() {
   if [ "$1" -eq 1 ]; then
     callboard health --service readiness >/dev/null 2>&1
   else
-    [ "$(callboard hosts list -o name 2>/dev/null | wc -l)" -ge $(($1 - 1)) ]
+    # A host that is connected has no types before the node took them.
+    [ "$(callboard hosts list -o jsonl 2>/dev/null | grep -c '"types":\["')" -ge $(($1 - 1)) ]
   fi
 }
 
