@@ -21,7 +21,6 @@ const RETRY_KEY = "retry";
 const FROM_ACTOR_KEY = "from_actor";
 
 const RETRIES: Readonly<Record<string, RetryAdvice>> = {
-  RETRY_NEVER: "never",
   RETRY_SAFE: "safe",
   RETRY_SAME_ID: "same-id",
 };
@@ -36,7 +35,7 @@ export function errorFromStatus(error: ServiceError, server: string): CallboardE
   }
   const delay = details.map((any) => anyUnpack(any, RetryInfoSchema)).find((found) => found !== undefined);
   const retryAfterMs = Number(delay?.retryDelay?.seconds ?? 0n) * 1_000 + (delay?.retryDelay?.nanos ?? 0) / 1e6;
-  const { [RETRY_KEY]: retry = "", [FROM_ACTOR_KEY]: fromActor, ...metadata } = info.metadata;
+  const { [RETRY_KEY]: retry, [FROM_ACTOR_KEY]: fromActor, ...metadata } = info.metadata;
   const own = details.filter((any) => !isPlatformDetail(any));
   if (fromActor === "true") {
     return new ActorError(error.code as Code, info.reason, error.details, { metadata, details: own });
@@ -44,8 +43,7 @@ export function errorFromStatus(error: ServiceError, server: string): CallboardE
   return new CallboardError(error.code, info.reason, error.details, {
     metadata,
     details: own,
-    // The same request id goes with every retry, so RetryInfo alone is advice enough.
-    retry: RETRIES[retry] ?? (delay === undefined ? "never" : "same-id"),
+    retry: retryAdvice(retry, delay !== undefined),
     retryAfterMs,
   });
 }
@@ -59,6 +57,14 @@ export function connectionLost(server: string, cause?: Error): CallboardError {
     `There is no connection to ${server}${why}. The call may have run; send it again only with the same id.`,
     { retry: "same-id", cause },
   );
+}
+
+/** What the server said about retries; if it said nothing, RetryInfo is advice enough for a call that keeps its id. */
+function retryAdvice(said: string | undefined, hasDelay: boolean): RetryAdvice {
+  if (said === undefined) {
+    return hasDelay ? "same-id" : "never";
+  }
+  return RETRIES[said] ?? "never";
 }
 
 function withoutDetails(error: ServiceError, server: string): CallboardError {
