@@ -17,7 +17,6 @@ import { ActorTypeDefinitionSchema, Durability, Kind } from "./gen/callboard/typ
 import type { JsonActor } from "./json-actor.js";
 
 /** Whatever can be registered as an actor type. */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- any JSON actor, whatever its types.
 export type AnyActor = ActorClass | ActorFactory | JsonActor<any, any, any>;
 
 /** An action that can be run. */

@@ -28,7 +28,6 @@ export const JSON_TYPE = "application/json";
 /** Media type of protobuf payloads. */
 export const PROTOBUF_TYPE = "application/protobuf";
 
-const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
 /** True if the payload stands for "no value". @internal */
@@ -61,7 +60,7 @@ const JSON_CODEC: Codec<unknown> = {
   schema: undefined,
   encode(value) {
     const text = JSON.stringify(value) as string | undefined;
-    return text === undefined ? undefined : payload(JSON_TYPE, "", encoder.encode(text));
+    return text === undefined ? undefined : payload(JSON_TYPE, "", Buffer.from(text));
   },
   decode(from) {
     if (isNothing(from)) {

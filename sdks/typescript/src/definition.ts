@@ -57,7 +57,6 @@ export interface ActionDef<Arg = unknown, ArgInit = Arg, Reply = unknown, ReplyI
 }
 
 /** Any action, whatever its types. */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- `any` is what makes this the supertype of all.
 export type AnyAction = ActionDef<any, any, any, any>;
 
 /** The actions of a type, by the name that TypeScript code uses. */

@@ -6,7 +6,6 @@ import type { ActionDef, ActorDef, ActorSettings } from "./definition.js";
 import { jsonAction } from "./definition.js";
 
 // `any` stands for "whatever the author wrote": the argument's type is read from the function itself.
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
 type Handler<Context> = (ctx: Context, argument: any) => unknown;
 
 /** The functions of a JSON actor, by action name. */

@@ -149,7 +149,7 @@ export class Client implements Invoker {
     this.#transport.close();
   }
 
-  #run(
+  async #run(
     target: ActorAddress,
     action: AnyAction,
     argument: unknown,
@@ -169,11 +169,12 @@ export class Client implements Invoker {
       metadata: { ...this.#metadata, ...options.metadata },
       mode,
     };
-    return runCall(this.#transport, request, {
+    const response = await runCall(this.#transport, request, {
       timeoutMs: options.timeout === undefined ? this.#timeoutMs : toMillis(options.timeout),
       retry: options.retry ?? true,
       signal: options.signal,
     });
+    return { ...response, requestId: response.requestId || request.requestId };
   }
 }
 

@@ -112,6 +112,7 @@ export function turnCall(turnId: bigint, call: CallRequest): Uint8Array {
 /** What a turn is asked to do. */
 export function specOf(run: TurnRun, actor: ActorAddress, turn: Turn): TurnSpec {
   return {
+    turnId: turn.turnId,
     actor,
     action: turn.action,
     argument: turn.payload,

@@ -60,8 +60,6 @@ export class Session implements LaneEvents {
   readonly #world: TurnWorld;
   readonly #lanes = new Map<string, Lane>();
   readonly #turns = new Map<bigint, Execution>();
-  readonly #ids = new Map<Execution, bigint>();
-  readonly #timers = new Map<Execution, NodeJS.Timeout>();
   readonly #seen = new RecentIds();
   #unwatched: Execution[] = [];
   #limits: Limits | undefined;
@@ -231,7 +229,6 @@ export class Session implements LaneEvents {
       }
       const execution = new Execution(binding, frames.specOf(run, actor, turn), this.#world);
       this.#turns.set(turn.turnId, execution);
-      this.#ids.set(execution, turn.turnId);
       turns.push(execution);
     }
     if (turns.length === 0) {
@@ -259,15 +256,10 @@ export class Session implements LaneEvents {
   /** @internal */
   finished(turn: Execution, end: TurnEnd): TurnEnd {
     const sent = frames.withinLimits(end, this.#limits);
-    const id = this.#ids.get(turn) as bigint;
-    this.#writer.push(frames.result(id, sent));
-    this.#ids.delete(turn);
-    this.#turns.delete(id);
-    const timer = this.#timers.get(turn);
-    if (timer !== undefined) {
-      clearTimeout(timer);
-      this.#timers.delete(turn);
-    }
+    const { turnId } = turn.spec;
+    this.#writer.push(frames.result(turnId, sent));
+    this.#turns.delete(turnId);
+    clearTimeout(turn.timer);
     return sent;
   }
 
@@ -280,9 +272,8 @@ export class Session implements LaneEvents {
   }
 
   #sendCall(turn: Execution, request: CallRequest): void {
-    const id = this.#ids.get(turn);
-    if (id !== undefined && !this.#over) {
-      this.#writer.push(frames.turnCall(id, request));
+    if (!this.#over) {
+      this.#writer.push(frames.turnCall(turn.spec.turnId, request));
     }
   }
 
@@ -293,7 +284,7 @@ export class Session implements LaneEvents {
     for (const turn of started) {
       if (!turn.ended && Number.isFinite(turn.deadlineMs)) {
         const left = Math.max(0, turn.deadlineMs - Date.now());
-        this.#timers.set(turn, setTimeout(() => turn.abort("timeout"), left));
+        turn.timer = setTimeout(() => turn.abort("timeout"), left);
       }
     }
   }
@@ -319,12 +310,12 @@ export class Session implements LaneEvents {
     }
     this.#over = true;
     clearTimeout(this.#timeout);
-    this.#timers.forEach((timer) => clearTimeout(timer));
-    this.#timers.clear();
     this.#writer.close();
-    this.#turns.forEach((turn) => turn.abort("detached"));
+    for (const turn of this.#turns.values()) {
+      clearTimeout(turn.timer);
+      turn.abort("detached");
+    }
     this.#turns.clear();
-    this.#ids.clear();
     this.#lanes.clear();
     this.#events.closed(error);
   }

@@ -173,6 +173,7 @@ export class KitNode {
   ): TurnSpec {
     const { caller } = options;
     return {
+      turnId: 0n,
       actor: this.#self,
       action: action.name,
       argument,

@@ -110,6 +110,11 @@ export class TurnCalls {
     }
   }
 
+  /** True if a call is not answered yet. */
+  get open(): boolean {
+    return this.#pending !== undefined && this.#pending.size > 0;
+  }
+
   /** Ends all open calls with an error. */
   failAll(error: CallboardError): void {
     const pending = this.#pending;

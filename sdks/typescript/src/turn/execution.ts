@@ -18,6 +18,8 @@ import { TurnContext } from "./context.js";
 
 /** What the turn is asked to do. */
 export interface TurnSpec {
+  /** The node's number for the turn. */
+  readonly turnId: bigint;
   readonly actor: ActorAddress;
   readonly action: string;
   readonly argument: Payload | undefined;
@@ -81,6 +83,8 @@ export class Execution {
   aborted: AbortCause | undefined;
   /** True once nothing of the turn counts any longer. */
   ended = false;
+  /** Watches the deadline, if the turn runs long enough to need it. */
+  timer: NodeJS.Timeout | undefined;
   /** Set if the stored state could not be read; not the action's fault, whatever it makes of it. */
   stateError: CallboardError | undefined;
 
@@ -168,7 +172,9 @@ export class Execution {
 
   #end(end: TurnEnd): TurnEnd {
     this.ended = true;
-    this.calls.failAll(abortError("detached"));
+    if (this.calls.open) {
+      this.calls.failAll(turnEnded());
+    }
     return end;
   }
 

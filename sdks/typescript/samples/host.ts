@@ -1,0 +1,5 @@
+import { serve } from "@callboard/sdk";
+
+import { counter } from "./counter.js";
+
+await serve({ actors: [counter] });
