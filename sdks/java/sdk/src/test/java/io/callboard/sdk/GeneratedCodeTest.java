@@ -1,6 +1,7 @@
 package io.callboard.sdk;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 
 import java.io.IOException;
@@ -24,12 +25,21 @@ import org.junit.jupiter.params.provider.CsvSource;
 /** What {@code callboard gen} writes compiles under the strictest settings, and users' mistakes do not. */
 class GeneratedCodeTest {
   private static final Path GENERATED = Path.of("src/test/gen");
+  /** The golden files of the generator's own tests: code in a snapshot, behind a header between dashes. */
+  private static final Path GOLDEN = Path.of("../../../sdk-gen/tests/golden/java");
 
   @TempDir Path output;
 
   @Test
   void generatedCodeCompilesWithoutAWarning() throws IOException {
     assertEquals(List.of(), compile("-Xlint:all", "-Werror"));
+  }
+
+  @Test
+  void theGoldenFilesCompileWithoutAWarning() throws IOException {
+    List<JavaFileObject> golden = golden();
+    assertFalse(golden.isEmpty(), "no golden files in " + GOLDEN);
+    assertEquals(List.of(), compileAll(golden, "-Xlint:all", "-Werror"));
   }
 
   @Test
@@ -112,15 +122,29 @@ class GeneratedCodeTest {
   }
 
   private List<String> compileWith(String source, String... options) throws IOException {
-    URI name = URI.create("string:///Shop.java");
-    JavaFileObject file =
-        new SimpleJavaFileObject(name, JavaFileObject.Kind.SOURCE) {
-          @Override
-          public CharSequence getCharContent(boolean ignoreEncodingErrors) {
-            return source;
-          }
-        };
-    return compileAll(List.of(file), options);
+    return compileAll(List.of(inMemory("Shop", source)), options);
+  }
+
+  private static JavaFileObject inMemory(String name, String source) {
+    URI uri = URI.create("string:///" + name + ".java");
+    return new SimpleJavaFileObject(uri, JavaFileObject.Kind.SOURCE) {
+      @Override
+      public CharSequence getCharContent(boolean ignoreEncodingErrors) {
+        return source;
+      }
+    };
+  }
+
+  private static List<JavaFileObject> golden() throws IOException {
+    List<JavaFileObject> sources = new ArrayList<>();
+    try (Stream<Path> snapshots = Files.list(GOLDEN)) {
+      for (Path snapshot : snapshots.toList()) {
+        String text = Files.readString(snapshot);
+        String name = snapshot.getFileName().toString().replace(".java.snap", "").replace('.', '/');
+        sources.add(inMemory(name, text.substring(text.indexOf("\n---\n") + 5)));
+      }
+    }
+    return sources;
   }
 
   /** The codes of all errors and warnings, for the generated files together with some more. */
