@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from callboard import ActorError, JsonRef, Provided, provide
+from callboard import Actor, ActorError, JsonRef, provide
 from callboard.testing import TestKit
 
 from cache import LIFETIME, Cached, ChokePointCache
@@ -27,7 +27,7 @@ class Source:
         self.loads += 1
         return f"{key} #{self.loads}"
 
-    def provided(self) -> Provided[Cached, JsonRef]:
+    def provided(self) -> type[Actor[Cached, JsonRef]]:
         """The cache on top of this source."""
         return provide(ChokePointCache, lambda: ChokePointCache(self.load))
 

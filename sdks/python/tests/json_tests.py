@@ -83,6 +83,11 @@ def every_supported_type_survives_the_way_to_json_and_back() -> None:
     assert reader(Everything)(loads(dumps(_EVERYTHING))) == _EVERYTHING
 
 
+def a_time_that_javascript_wrote_is_read() -> None:
+    moment = datetime(2030, 1, 2, tzinfo=timezone.utc)
+    assert reader(datetime)("2030-01-02T00:00:00.000Z") == moment
+
+
 def a_schema_may_grow_members_that_either_side_does_not_know() -> None:
     assert reader(Node)({"name": "n", "colour": "red"}) == Node("n")
 

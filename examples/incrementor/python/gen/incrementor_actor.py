@@ -178,6 +178,10 @@ class IncrementorActor(Actor[IncrementorState, IncrementorRef], ABC):
     definition = IncrementorDef
     reference = IncrementorRef
 
+    def initial(self) -> IncrementorState:
+        """The state of an actor that has none yet."""
+        return IncrementorState()
+
     @abstractmethod
     def init(
         self, ctx: IncrementorCtx, request: InitRequest, /

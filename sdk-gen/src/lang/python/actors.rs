@@ -325,13 +325,15 @@ impl Actors<'_> {
             );
             p.blank().line(format!("definition = {name}Def"));
             p.line(format!("reference = {name}Ref"));
-            if settings.state_type.is_none() {
-                p.blank().line(format!("def initial(self) -> {state}:"));
-                p.indent(|p| {
-                    p.line("\"\"\"The state of an actor that has none yet.\"\"\"");
-                    p.line("return {}");
-                });
-            }
+            p.blank().line(format!("def initial(self) -> {state}:"));
+            p.indent(|p| {
+                p.line("\"\"\"The state of an actor that has none yet.\"\"\"");
+                let empty = settings
+                    .state_type
+                    .as_ref()
+                    .map_or("{}".to_owned(), |_| format!("{state}()"));
+                p.line(format!("return {empty}"));
+            });
             for method in &service.methods {
                 let input = self.message(&method.input);
                 let output = self.message(&method.output);

@@ -5,7 +5,7 @@ proto; run it with
 `serve`; call it through `Client`; test it with `callboard.testing.TestKit`.
 """
 
-from .actor import Actor, JsonActor, MaybeAwaitable, Provided, action, provide
+from .actor import Actor, JsonActor, MaybeAwaitable, action, provide
 from .client import BlockingClient, Client, Stored
 from .codec import Codec, JsonCodec, ProtoCodec
 from .context import Context, ReadContext
@@ -43,7 +43,6 @@ __all__ = [
     "MaybeAwaitable",
     "PayloadError",
     "ProtoCodec",
-    "Provided",
     "ReadContext",
     "Retry",
     "SendRef",

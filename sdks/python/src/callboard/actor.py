@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Generic, TypeVar, Union
 
@@ -22,22 +23,22 @@ F = TypeVar("F", bound=Callable[..., Any])
 MaybeAwaitable = Union[T, Awaitable[T]]
 
 _MARK = "__callboard_action__"
+_FACTORY = "__callboard_factory__"
 
 
-class Actor(Generic[S, R]):
+class Actor(ABC, Generic[S, R]):
     """One actor, for the length of one turn: a new object is made for each turn, so whatever must
-    last belongs into
-    the state. `R` is the type of its references."""
+    last belongs into the state. `R` is the type of its references.
+    """
 
     #: What the type is. The generator and `JsonActor` set it.
     definition: ClassVar[ActorDef[Any]]
     #: Makes the test kit's reference.
     reference: ClassVar[Any]
 
+    @abstractmethod
     def initial(self) -> S:
         """The state of an actor that has none yet. Not stored before a turn changes it."""
-        missing: S = self.definition.state.missing()
-        return missing
 
 
 def action(
@@ -69,6 +70,8 @@ class JsonActor(Actor[S, JsonRef]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "definition" in cls.__dict__:
+            return
         name = cls.__dict__.get("type_name") or cls.__name__
         cls.definition = ActorDef(name, JsonCodec(cls.state_type), _actions(cls), cls.settings)
         cls.reference = lambda caller, key: JsonRef(caller, name, key)
@@ -158,28 +161,17 @@ class BoundActor:
         self.actions = {one.name: BoundAction(cls, one) for one in definition.actions}
 
 
-class Provided(Generic[S, R]):
-    """An actor class with a factory, for actors that need something to work with. Made by
-    `provide`.
+def provide(actor: type[Actor[S, R]], factory: Callable[[], Actor[S, R]]) -> type[Actor[S, R]]:
+    """An actor class whose objects `factory` makes, for actors that need something to work with:
+    `serve(provide(Mailer, lambda: Mailer(smtp)))`.
     """
-
-    def __init__(self, cls: type[Actor[S, R]], factory: Callable[[], Actor[S, R]]) -> None:
-        self.cls = cls
-        self.factory = factory
+    facts = {"definition": actor.definition, "reference": actor.reference, _FACTORY: factory}
+    return type(actor.__name__, (actor,), facts)
 
 
-def provide(cls: type[Actor[S, R]], factory: Callable[[], Actor[S, R]]) -> Provided[S, R]:
-    """Offers an actor class whose objects `factory` makes: `serve(provide(Mailer, lambda:
-    Mailer(smtp)))`.
-    """
-    return Provided(cls, factory)
-
-
-def bind(actor: type[Actor[Any, Any]] | Provided[Any, Any]) -> BoundActor:
+def bind(actor: type[Actor[Any, Any]]) -> BoundActor:
     """What a host needs to run an actor class. Raises TypeError with what is wrong with it."""
-    if isinstance(actor, Provided):
-        return BoundActor(actor.cls, actor.factory)
-    return BoundActor(actor, actor)
+    return BoundActor(actor, vars(actor).get(_FACTORY, actor))
 
 
 __all__ = [
@@ -189,7 +181,6 @@ __all__ = [
     "Context",
     "JsonActor",
     "MaybeAwaitable",
-    "Provided",
     "ReadContext",
     "action",
     "bind",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import grpc
 import grpc.aio
+from google.protobuf import json_format
 
 from .backoff import Backoff
 from .channel import open_channel, server_address
@@ -145,9 +146,9 @@ class Client:
         options: CallOptions,
     ) -> Rep:
         """Runs an action and answers its reply; typed references use it. Raises `CallError`."""
-        response = await self._attempts(
-            target, action, argument, options, InvokeMode.INVOKE_MODE_SYNC
-        )
+        request = self._request(target, action.name, options)
+        _fill_argument(request, action, argument)
+        response = await self._attempts(request, options)
         payload = response.payload
         if not payload.content_type:
             return action.reply.missing()
@@ -161,9 +162,27 @@ class Client:
         options: CallOptions,
     ) -> Accepted:
         """Hands an action over; returns when it is accepted. Raises `CallError`."""
-        mode = InvokeMode.INVOKE_MODE_ASYNC
-        response = await self._attempts(target, action, argument, options, mode)
-        return Accepted(response.request_id, response.durable)
+        request = self._request(target, action.name, options)
+        request.mode = InvokeMode.INVOKE_MODE_ASYNC
+        _fill_argument(request, action, argument)
+        response = await self._attempts(request, options)
+        return Accepted(request.request_id, response.durable)
+
+    async def call_proto(
+        self,
+        actor_type: str,
+        key: str,
+        action: str,
+        argument: Any = None,
+        **options: Unpack[CallOptions],
+    ) -> Any:
+        """Runs an action that takes protobuf, by name and without its proto. Raises `CallError`.
+
+        The node converts argument and reply by the rules of ProtoJSON.
+        """
+        request = self._request(self.actor_id(actor_type, key), action, options)
+        json_format.ParseDict({} if argument is None else argument, request.json)
+        return json_format.MessageToDict((await self._attempts(request, options)).json)
 
     async def get_state(
         self, definition: ActorDef[S], key: str, *, timeout: float | None = None
@@ -193,27 +212,18 @@ class Client:
             for result in response.results
         }
 
-    async def _attempts(
-        self,
-        target: ActorId,
-        action: ActionDef[Any, Any],
-        argument: object,
-        options: CallOptions,
-        mode: InvokeMode,
-    ) -> InvokeResponse:
+    def _request(self, target: ActorId, action: str, options: CallOptions) -> InvokeRequest:
         request = InvokeRequest(
-            action=action.name,
+            action=action,
             request_id=options.get("idempotency_key") or uuid7(),
             created_at_ms=time.time_ns() // 1_000_000,
-            mode=int(mode),
+            mode=InvokeMode.INVOKE_MODE_SYNC,
         )
         _fill_id(request.actor, target)
-        if argument is not None:
-            payload = request.payload
-            payload.data = action.argument.encode(argument)
-            payload.content_type = action.argument.content_type
-            payload.type_url = action.argument.type_url
         request.metadata.update(options.get("metadata") or {})
+        return request
+
+    async def _attempts(self, request: InvokeRequest, options: CallOptions) -> InvokeResponse:
         transport = self._connected()
         timeout = timeout_millis(options.get("timeout")) / 1000 or self._timeout
 
@@ -283,6 +293,14 @@ def _fill_id(message: Any, target: ActorId) -> None:
     message.system = target.system
     message.type = target.type
     message.key = target.key
+
+
+def _fill_argument(request: InvokeRequest, action: ActionDef[Any, Any], argument: object) -> None:
+    if argument is not None:
+        payload = request.payload
+        payload.data = action.argument.encode(argument)
+        payload.content_type = action.argument.content_type
+        payload.type_url = action.argument.type_url
 
 
 class BlockingClient:

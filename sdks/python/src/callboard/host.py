@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import grpc
 
-from .actor import Actor, Provided, bind
+from .actor import Actor, bind
 from .backoff import Backoff
 from .channel import server_address
 from .errors import HostError
@@ -26,7 +26,6 @@ from .turns import Executor
 
 LOG = logging.getLogger("callboard.host")
 T = TypeVar("T")
-ActorClass = type[Actor[Any, Any]] | Provided[Any, Any]
 
 
 class Host:
@@ -38,7 +37,7 @@ class Host:
 
     def __init__(
         self,
-        *actors: ActorClass,
+        *actors: type[Actor[Any, Any]],
         server: str | None = None,
         system: str = "default",
         credits: int = 256,
@@ -203,7 +202,7 @@ class Host:
 
 
 async def serve(
-    *actors: ActorClass,
+    *actors: type[Actor[Any, Any]],
     server: str | None = None,
     system: str = "default",
     credits: int = 256,
@@ -262,8 +261,8 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         import uvloop
     except ImportError:
         return asyncio.run(main)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)
+    result: T = uvloop.run(main)
+    return result
 
 
 __all__ = ["Host", "HostError", "run", "serve"]

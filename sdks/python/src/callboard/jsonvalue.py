@@ -31,10 +31,7 @@ def dumps(value: Any) -> bytes:
     included.
     """
     try:
-        text = json.dumps(
-            value, default=_plain, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-        )
-        return text.encode()
+        return _ENCODER.encode(value).encode()
     except (ValueError, UnicodeEncodeError) as error:
         raise TypeError(f"cannot be written as JSON: {error}") from error
 
@@ -42,7 +39,7 @@ def dumps(value: Any) -> bytes:
 def loads(data: bytes) -> Any:
     """The value in JSON text. Raises `PayloadError` if it is not JSON."""
     try:
-        return json.loads(data)
+        return json.loads(data.decode())
     except (ValueError, RecursionError) as error:
         raise PayloadError(f"not JSON: {error}") from error
 
@@ -69,6 +66,12 @@ def _plain(value: Any) -> Any:
     if dump is not None:
         return dump(mode="json")
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+# Made once: json.dumps makes a new one for each call with options.
+_ENCODER = json.JSONEncoder(
+    default=_plain, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
 
 
 def reader(kind: Any) -> Reader:
@@ -150,13 +153,18 @@ def _whole(value: Any) -> int:
     return int(value)
 
 
+def _moment(value: Any) -> datetime:
+    # Python before 3.11 does not know the Z that JavaScript writes.
+    return datetime.fromisoformat(value[:-1] + "+00:00" if value.endswith("Z") else value)
+
+
 _SIMPLE: dict[Any, Reader] = {
     bool: _only(lambda value: isinstance(value, bool), "true or false"),
     str: _only(lambda value: isinstance(value, str), "text"),
     int: _whole,
     float: _number,
     object: lambda value: value,
-    datetime: _converted(datetime.fromisoformat, "a date and time"),
+    datetime: _converted(_moment, "a date and time"),
     date: _converted(date.fromisoformat, "a date"),
     time: _converted(time.fromisoformat, "a time"),
     timedelta: _converted(lambda value: timedelta(seconds=_number(value)), "a number of seconds"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from ..actor import Actor, Provided, bind
+from ..actor import Actor, bind
 from ..definition import ActionDef, ActorDef
 from ..errors import CallError
 from ..ids import ActorId, uuid7
@@ -46,7 +46,7 @@ class TestKit(Generic[S, R]):
 
     def __init__(
         self,
-        actor: type[Actor[S, R]] | Provided[S, R],
+        actor: type[Actor[S, R]],
         key: str = "test",
         *,
         state: S | None = None,
@@ -54,14 +54,13 @@ class TestKit(Generic[S, R]):
         system: str = "default",
     ) -> None:
         bound = bind(actor)
-        cls = actor.cls if isinstance(actor, Provided) else actor
         self._world = World(now)
         self._world.actors[bound.definition.name] = bound
         self._system = system
         self._id = ActorId(bound.definition.name, key, system)
         self._next = _Next()
         #: Calls the actor under test.
-        self.ref: R = cast(R, cls.reference(self, key))
+        self.ref: R = cast(R, actor.reference(self, key))
         if state is not None:
             codec = bound.definition.state
             self._life.state = Payload(
@@ -118,7 +117,7 @@ class TestKit(Generic[S, R]):
             return life.bound.factory().initial()
         return life.bound.definition.state.decode(life.state)
 
-    def add(self, *actors: type[Actor[Any, Any]] | Provided[Any, Any]) -> None:
+    def add(self, *actors: type[Actor[Any, Any]]) -> None:
         """Runs further actor types, which the actor under test may call."""
         for actor in actors:
             bound = bind(actor)

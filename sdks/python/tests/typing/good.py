@@ -1,0 +1,125 @@
+"""Everything that a user may write, and that strict type checkers must accept."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+
+from gen.incrementor_actor import (
+    IncrementorActor,
+    IncrementorClient,
+    IncrementorCtx,
+    IncrementorDef,
+    IncrementorReadCtx,
+    IncrementorRef,
+)
+from gen.incrementor_pb2 import (
+    AddRequest,
+    AddResponse,
+    CastRequest,
+    CastResponse,
+    IncrementorState,
+    InitRequest,
+    InitResponse,
+    StopRequest,
+    StopResponse,
+    TotalRequest,
+    TotalResponse,
+)
+
+from callboard import (
+    BlockingClient,
+    Client,
+    Context,
+    JsonActor,
+    ReadContext,
+    action,
+    provide,
+    serve,
+)
+from callboard.testing import TestKit
+
+
+class Counter(IncrementorActor):
+    """Overrides with async and with plain functions."""
+
+    def initial(self) -> IncrementorState:
+        return IncrementorState(total=1)
+
+    async def init(self, ctx: IncrementorCtx, request: InitRequest) -> InitResponse:
+        return InitResponse()
+
+    def add(self, ctx: IncrementorCtx, request: AddRequest) -> AddResponse:
+        ctx.state.total += request.amount
+        ctx.tags["last"] = str(request.amount)
+        return AddResponse(total=ctx.state.total)
+
+    async def cast(self, ctx: IncrementorCtx, request: CastRequest) -> CastResponse:
+        other: AddResponse = await IncrementorRef(ctx, "other").add(AddRequest(amount=1))
+        ctx.state = IncrementorState(total=other.total)
+        return CastResponse()
+
+    async def total(self, ctx: IncrementorReadCtx, request: TotalRequest) -> TotalResponse:
+        return TotalResponse(total=ctx.state.total)
+
+    def stop(self, ctx: IncrementorCtx, request: StopRequest) -> StopResponse:
+        reply = ctx.wait(IncrementorRef(ctx, "other").stop())
+        return StopResponse(total=reply.total)
+
+
+@dataclass
+class Note:
+    """JSON state."""
+
+    text: str = ""
+
+
+class Notes(JsonActor[Note]):
+    """A JSON actor that needs something to work with."""
+
+    state_type = Note
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+
+    @action()
+    async def write(self, ctx: Context[Note], text: str) -> str:
+        ctx.state.text = self._prefix + text
+        return ctx.state.text
+
+    @action(read_only=True)
+    def read(self, ctx: ReadContext[Note]) -> str:
+        return ctx.state.text
+
+
+async def main() -> None:
+    """Client, kit and host."""
+    async with Client(timeout=5) as client:
+        counters = IncrementorClient(client)
+        reply = await counters.ref("u1").add(AddRequest(amount=1), timeout=timedelta(seconds=2))
+        total: int = reply.total + (await counters.ref("u1").total()).total
+        accepted = await counters.send("u1").cast(
+            CastRequest(amount=total), idempotency_key="k", metadata={"a": "b"}
+        )
+        durable: bool = accepted.durable
+        stored = await client.get_state(IncrementorDef, "u1")
+        lives: int = stored.state.lives if stored.state is not None else 0
+        print(total, durable, lives)
+    kit = TestKit(Counter, "u1", state=IncrementorState(total=3))
+    answer: AddResponse = await kit.ref.add(AddRequest(amount=1))
+    state: IncrementorState = kit.state
+    notes = TestKit(provide(Notes, lambda: Notes("- ")))
+    text: str = notes.state.text + str(await notes.ref.call("write", "x"))
+    print(answer, state, text)
+    await serve(Counter, provide(Notes, lambda: Notes("- ")), server="127.0.0.1:7070")
+
+
+def blocking() -> int:
+    """The facade for programs without an event loop."""
+    with BlockingClient() as calls:
+        return calls.wait(IncrementorClient(calls.client).ref("u1").total()).total
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
