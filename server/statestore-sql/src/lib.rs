@@ -2,16 +2,16 @@
 //! `connect.rs`, `classify.rs` and `checkpoint.rs`.
 //!
 //! # How it is built
-//! A store owns a thread with a runtime of its own. On it live one writer task ([`writer`]), two reader tasks
-//! ([`reader`]) and a checkpointer ([`checkpoint`]), each with a connection ([`lane`]) that nobody else touches.
+//! A store owns a thread with a runtime of its own. On it live one writer task (`writer.rs`), two reader tasks
+//! (`reader.rs`) and a checkpointer (`checkpoint.rs`), each with a connection (`lane.rs`) that nobody else touches.
 //! [`SqlStore`] is a handle that sends them work over bounded channels: a caller on any runtime waits for the answer
 //! without running SQL on its own thread, and one that stops waiting cancels nothing, because no statement ever runs
 //! on a future that the caller holds.
 //!
 //! # What keeps commits safe
-//! The data folder is locked ([`folder`]); commits compare the writer epoch and the shard fences ([`fences`]); weak
-//! durability settings are refused and what the database really runs with is read back ([`connect`]); after an I/O
-//! error the store refuses everything ([`health`]).
+//! The data folder is locked (`folder.rs`); commits compare the writer epoch and the shard fences (`fences.rs`); weak
+//! durability settings are refused and what the database really runs with is read back (`connect.rs`); after an I/O
+//! error the store refuses everything (`health.rs`).
 
 use std::sync::{
     Arc,
