@@ -133,15 +133,11 @@ impl File {
         self.path.starts_with("google/protobuf/")
     }
 
-    /// True for Callboard's own option and type files, whose code every Callboard SDK brings along.
+    /// True for Callboard's own files, whose code every Callboard SDK brings along.
     pub fn is_callboard(&self) -> bool {
-        self.package == "callboard"
-            || self.package.starts_with("callboard.") && {
-                matches!(
-                    self.path.split('/').nth(1),
-                    Some("type" | "options" | "gateway" | "host")
-                ) && self.path.starts_with("callboard/")
-            }
+        ["type", "options", "gateway", "host", "control"]
+            .iter()
+            .any(|part| self.path.starts_with(&format!("callboard/{part}/v1/")))
     }
 
     /// The actor services with their settings, in order.

@@ -9,6 +9,7 @@ tier_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locke
 tier_generated() { tests/scripts/gen.sh --check; }
 tier_tidy() { cargo test --locked -p callboard-tests --test it tidy; }
 
-test_tiers=(rust)
+test_tiers=(rust conformance)
 
 tier_rust() { cargo test --workspace --locked --no-fail-fast; }
+tier_conformance() { tests/scripts/conformance.sh; }
