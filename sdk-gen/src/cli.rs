@@ -38,7 +38,7 @@ pub struct GenArgs {
     /// Write nothing; fail and list the differences if the folder is not up to date.
     #[arg(long)]
     pub check: bool,
-    /// Proto files to generate.
+    /// Proto files to generate, or folders whose proto files are all meant.
     #[arg(value_name = "PROTO", required_unless_present = "descriptor_set")]
     pub protos: Vec<PathBuf>,
 }

@@ -198,3 +198,40 @@ message M {}
         matches!(&service.kind, ServiceKind::Actor(s) if s.state_type.as_deref() == Some("a.M"))
     );
 }
+
+#[test]
+fn a_folder_means_all_protos_below_it() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("b/c")).unwrap();
+    for path in ["z.proto", "b/c/a.proto", "b/notes.txt"] {
+        let message = path.replace(['/', '.'], "_");
+        let text = format!("syntax = \"proto3\";\nmessage M_{message} {{}}\n");
+        fs::write(folder.path().join(path), text).unwrap();
+    }
+    let here = folder.path().to_owned();
+    let model = sources::compile(std::slice::from_ref(&here), std::slice::from_ref(&here)).unwrap();
+    let targets: Vec<&str> = model.targets().map(|file| file.path.as_str()).collect();
+    assert_eq!(targets, ["b/c/a.proto", "z.proto"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_found_is_told_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let compile = |proto: &Path, include: &Path| {
+        let refused = sources::compile(&[proto.to_owned()], &[include.to_owned()]);
+        refused.unwrap_err().to_string()
+    };
+    let missing = compile(Path::new("nope.proto"), folder.path());
+    assert!(
+        missing.starts_with("nope.proto does not exist, neither here nor below"),
+        "{missing}"
+    );
+    let empty = compile(folder.path(), folder.path());
+    assert!(empty.ends_with("contains no .proto files"), "{empty}");
+    let outside = folder.path().join("outside.proto");
+    fs::write(&outside, "syntax = \"proto3\";\n").unwrap();
+    let refused = compile(&outside, &incrementor());
+    let advice = format!("-I {}", folder.path().display());
+    assert!(refused.contains("is not in any include path"), "{refused}");
+    assert!(refused.contains(&advice), "{refused}");
+}

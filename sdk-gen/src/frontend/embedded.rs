@@ -1,6 +1,8 @@
 //! Proto files that users need not have: Callboard's options and types, and the part of Spawn's options that means the
 //! same. The well-known types of `google.protobuf` come with protox.
 
+use std::path::Path;
+
 use prost_types::FileDescriptorProto;
 use protox::{
     Compiler,
@@ -27,6 +29,11 @@ const FILES: [(&str, &str); 4] = [
         include_str!("../../proto/spawn/actors/extensions.proto"),
     ),
 ];
+
+/// True if `path` is one of the embedded files, as imports write them.
+pub(crate) fn has(path: &Path) -> bool {
+    FILES.iter().any(|(file, _)| Path::new(file) == path)
+}
 
 /// Serves the embedded files.
 pub(crate) struct EmbeddedFiles;

@@ -13,21 +13,19 @@ use protox::{
     file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver},
 };
 
-use super::embedded::EmbeddedFiles;
+use super::embedded::{self, EmbeddedFiles};
 use crate::{
     error::{Diagnostic, Error, Position},
     model::{self, Model},
 };
 
-/// Compiles `protos`, which are files below one of `includes` (paths on disk, or as imports write them), and everything
-/// that they import. Without includes the current folder is the only one.
+/// Compiles `protos`, which are files below one of `includes` (paths on disk, or as imports write them) or folders whose
+/// protos are all meant, and everything that they import. Without includes the current folder is the only one.
 ///
 /// # Errors
-/// [`Error::Protos`] with file and line for anything wrong in the files, [`Error::Usage`] if no file was given.
+/// [`Error::Protos`] with file and line for anything wrong in the files, [`Error::Usage`] if no file was given or one does
+/// not exist, [`Error::Io`] if a folder cannot be read.
 pub fn compile(protos: &[PathBuf], includes: &[PathBuf]) -> Result<Model, Error> {
-    if protos.is_empty() {
-        return Err(Error::Usage("no proto files were given".to_owned()));
-    }
     let here = [PathBuf::from(".")];
     let includes = if includes.is_empty() { &here } else { includes };
     for include in includes {
@@ -36,6 +34,7 @@ pub fn compile(protos: &[PathBuf], includes: &[PathBuf]) -> Result<Model, Error>
             return Err(Error::io(include, missing));
         }
     }
+    let protos = expand(protos, includes)?;
     let editions = Rc::new(RefCell::new(Vec::new()));
     let mut resolver = ChainFileResolver::new();
     for include in includes {
@@ -47,7 +46,7 @@ pub fn compile(protos: &[PathBuf], includes: &[PathBuf]) -> Result<Model, Error>
     compiler.include_imports(true).include_source_info(true);
 
     let mut faults = Vec::new();
-    for proto in protos {
+    for proto in &protos {
         if let Err(error) = compiler.open_file(proto) {
             let found: Vec<Diagnostic> = editions.borrow_mut().drain(..).collect();
             if found.is_empty() {
@@ -64,6 +63,65 @@ pub fn compile(protos: &[PathBuf], includes: &[PathBuf]) -> Result<Model, Error>
         .map(|file| file.name().to_owned())
         .collect();
     model::build(&compiler.descriptor_pool(), &targets)
+}
+
+/// Replaces folders by the protos below them, and makes sure that everything else is there.
+fn expand(protos: &[PathBuf], includes: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
+    let mut files = Vec::new();
+    for proto in protos {
+        if proto.is_dir() {
+            let before = files.len();
+            add_protos(proto, &mut files)?;
+            if files.len() == before {
+                let text = format!("{} contains no .proto files", proto.display());
+                return Err(Error::Usage(text));
+            }
+        } else if proto.is_file()
+            || includes.iter().any(|include| include.join(proto).is_file())
+            || embedded::has(proto)
+        {
+            files.push(proto.clone());
+        } else {
+            return Err(Error::Usage(format!(
+                "{} does not exist, neither here nor below {}",
+                proto.display(),
+                list(includes)
+            )));
+        }
+    }
+    if files.is_empty() {
+        return Err(Error::Usage("no proto files were given".to_owned()));
+    }
+    Ok(files)
+}
+
+fn add_protos(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Error> {
+    let io = |error| Error::io(folder, error);
+    let mut entries = fs::read_dir(folder)
+        .and_then(Iterator::collect::<io::Result<Vec<_>>>)
+        .map_err(io)?;
+    // Systems list folders in any order.
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        if entry.file_type().map_err(io)?.is_dir() {
+            add_protos(&path, files)?;
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "proto")
+        {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn list(folders: &[PathBuf]) -> String {
+    let folders: Vec<String> = folders
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    folders.join(", ")
 }
 
 /// An include folder that notices editions before protox does, whose message would only be "unexpected token".
@@ -155,19 +213,21 @@ fn diagnostic(error: &protox::Error, proto: &Path, includes: &[PathBuf]) -> Diag
         position.line = numbers.next().unwrap_or(0);
         position.column = numbers.next().unwrap_or(0);
     }
-    Diagnostic::new(position, message, help(error, includes))
+    Diagnostic::new(position, message, help(error, proto, includes))
 }
 
-fn help(error: &protox::Error, includes: &[PathBuf]) -> String {
-    if !error.is_file_not_found() && !error.to_string().contains("include path") {
-        return String::new();
+fn help(error: &protox::Error, proto: &Path, includes: &[PathBuf]) -> String {
+    if error.to_string().contains("include path") {
+        let folder = proto.parent().unwrap_or(Path::new("."));
+        return format!(
+            "name the folder that import paths start from, for example with -I {} (searched: {})",
+            folder.display(),
+            list(includes)
+        );
     }
-    let folders: Vec<String> = includes
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
-    format!(
-        "add the folder that import paths start from with -I (searched: {})",
-        folders.join(", ")
-    )
+    if error.is_file_not_found() {
+        let searched = list(includes);
+        return format!("add the folder that it is in with -I (searched: {searched})");
+    }
+    String::new()
 }
