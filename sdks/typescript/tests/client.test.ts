@@ -74,6 +74,14 @@ test("calls of one moment share a message, in order, with the client's metadata"
   assert.equal(seen[0]?.calls[7]?.call?.metadata["tenant"], "t");
 });
 
+test("a call too large for the stream is refused alone", async () => {
+  const client = await start();
+  const ref = client.ref(echo, "k");
+  const small = ref.say("small");
+  await assert.rejects(ref.say("x".repeat(5 << 20)), { reason: "PAYLOAD_TOO_LARGE" });
+  assert.equal(await small, "small");
+});
+
 test("a closed client refuses calls, those under way included", async () => {
   const node = await FakeNode.start();
   nodes.push(node);

@@ -2,13 +2,15 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 
 import type { Host, ServeOptions } from "@callboard/sdk";
-import { defineActor, serve, silentLogger } from "@callboard/sdk";
+import { ActorError, Code, defineActor, jsonAction, serve, silentLogger } from "@callboard/sdk";
 import type { NodeFrame, TurnResult } from "#sdk/gen/callboard/host/v1/host_pb";
 import type { Payload } from "#sdk/gen/callboard/type/v1/type_pb";
 import type { NodeSession } from "./support/fake-node.js";
 import { FakeNode } from "./support/fake-node.js";
 
 let finish: () => void = () => undefined;
+
+const other = { type: "Other", actions: { take: jsonAction<string, void>("take") } };
 
 const subject = defineActor({
   type: "Subject",
@@ -19,6 +21,12 @@ const subject = defineActor({
       return ctx.state.text.length;
     },
     large: (_ctx, size: number) => "y".repeat(size),
+    complain(_ctx, size: number) {
+      throw new ActorError(Code.ABORTED, "LONG_STORY", "z".repeat(size));
+    },
+    async pass(ctx, size: number) {
+      await ctx.ref(other, "o").take("w".repeat(size));
+    },
     async slow(ctx) {
       await new Promise<void>((resolve) => {
         finish = resolve;
@@ -121,6 +129,20 @@ test("a reply or state over the node's limits is an error, and the state stays a
   assert.equal(reason(await session.next("result")), "PAYLOAD_TOO_LARGE");
   assert.equal(reason(await session.next("result")), "STATE_TOO_LARGE");
   assert.equal(reply(await session.next("result")), 11);
+});
+
+test("errors and calls that no message can hold cost their turn and not the session", async () => {
+  const { session } = await start();
+  session.send(
+    run("k", [
+      [1n, "complain", 5 << 20],
+      [2n, "pass", 2 << 20],
+      [3n, "grow", 1],
+    ]),
+  );
+  assert.equal(reason(await session.next("result")), "PAYLOAD_TOO_LARGE");
+  assert.equal(reason(await session.next("result")), "PAYLOAD_TOO_LARGE");
+  assert.equal(reply(await session.next("result")), 1);
 });
 
 test("a turn that ignores its time limit is answered, and the actor's next turn runs", async () => {

@@ -13,6 +13,9 @@ import { ErrorInfoSchema, RetryInfoSchema, StatusSchema } from "../gen/google/rp
 /** The reason of errors that a lost connection brings about. */
 export const CONNECTION_LOST = "CONNECTION_LOST";
 
+/** The reason of errors to which the server gave none: they come from gRPC itself, or from something in between. */
+export const UNEXPLAINED = "GRPC_ERROR";
+
 const DETAILS_KEY = "grpc-status-details-bin";
 const DOMAIN = "callboard.io";
 
@@ -76,7 +79,7 @@ function withoutDetails(error: ServiceError, server: string): CallboardError {
     case Code.CANCELLED:
       return new CallboardError(error.code, "CANCELLED", error.details, { cause: error });
     default:
-      return new CallboardError(error.code, "GRPC_ERROR", error.details, { cause: error });
+      return new CallboardError(error.code, UNEXPLAINED, error.details, { cause: error });
   }
 }
 

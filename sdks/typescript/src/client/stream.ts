@@ -16,11 +16,24 @@ import {
 import { BatchWriter } from "../wire/batch.js";
 import type { ServerOptions } from "../wire/channel.js";
 import { openChannel, serverAddress } from "../wire/channel.js";
-import { connectionLost, errorFromStatus } from "./status.js";
+import { connectionLost, errorFromStatus, UNEXPLAINED } from "./status.js";
 import type { AttemptEnd, Transport } from "./transport.js";
 import { UnaryTransport } from "./unary.js";
 
 const STREAM_PATH = `/${GatewayService.typeName}/${GatewayService.method.invokeStream.name}`;
+
+/** Most calls under way on one client. */
+const IN_FLIGHT_MAX = 65_536;
+
+/** Codes with which proxies and runtimes end streams; for the calls on it that is a lost connection like any other. */
+const LOST_CODES: ReadonlySet<number> = new Set([
+  Code.CANCELLED,
+  Code.UNKNOWN,
+  Code.RESOURCE_EXHAUSTED,
+  Code.ABORTED,
+  Code.OUT_OF_RANGE,
+  Code.INTERNAL,
+]);
 
 type Done = (end: AttemptEnd) => void;
 
@@ -86,22 +99,54 @@ class Connection {
     );
     this.#writer = new BatchWriter(this.#stream);
     this.#stream.on("data", (message: Buffer) => this.#receive(message));
-    this.#stream.on("error", (error: ServiceError) => this.#break(errorFromStatus(error, this.#server)));
+    this.#stream.on("error", (error: ServiceError) => this.#break(this.#explain(error)));
     this.#stream.on("end", () => this.#break(connectionLost(this.#server)));
   }
 
   attempt(call: InvokeRequest, done: Done): () => void {
     this.#next += 1n;
     const streamId = this.#next;
+    const message = toBinary(InvokeStreamRequestSchema, {
+      $typeName: "callboard.gateway.v1.InvokeStreamRequest",
+      calls: [{ $typeName: "callboard.gateway.v1.StreamCall", streamId, call }],
+      cancels: [],
+    });
+    const refusal = this.#refusal(message.length);
+    if (refusal !== undefined) {
+      setImmediate(() => done({ case: "error", value: refusal }));
+      return () => undefined;
+    }
     this.#waiting.set(streamId, done);
-    this.#writer.push(
-      toBinary(InvokeStreamRequestSchema, {
-        $typeName: "callboard.gateway.v1.InvokeStreamRequest",
-        calls: [{ $typeName: "callboard.gateway.v1.StreamCall", streamId, call }],
-        cancels: [],
-      }),
-    );
+    this.#writer.push(message);
     return () => this.#cancel(streamId);
+  }
+
+  /** Keeps one call from breaking the stream under all others. */
+  #refusal(bytes: number): CallboardError | undefined {
+    const { maxBytes } = this.#writer;
+    if (bytes > maxBytes) {
+      return new CallboardError(
+        Code.INVALID_ARGUMENT,
+        "PAYLOAD_TOO_LARGE",
+        `The call has ${bytes} bytes, the limit is ${maxBytes}. It was not sent; make its argument smaller.`,
+        { metadata: { limit: String(maxBytes) } },
+      );
+    }
+    if (this.#waiting.size >= IN_FLIGHT_MAX) {
+      return new CallboardError(
+        Code.RESOURCE_EXHAUSTED,
+        "TOO_MANY_CALLS",
+        `This client has ${IN_FLIGHT_MAX} calls under way. The call was not sent; wait for some of them.`,
+        { retry: "safe", metadata: { limit: String(IN_FLIGHT_MAX) } },
+      );
+    }
+    return undefined;
+  }
+
+  #explain(error: ServiceError): CallboardError {
+    const explained = errorFromStatus(error, this.#server);
+    const told = explained.reason !== UNEXPLAINED && explained.reason !== "CANCELLED";
+    return !told && LOST_CODES.has(error.code) ? connectionLost(this.#server, error) : explained;
   }
 
   close(): void {

@@ -3,7 +3,7 @@
  */
 import { create, toBinary } from "@bufbuild/protobuf";
 
-import type { ActorTypeDefinition, Payload } from "../gen/callboard/type/v1/type_pb.js";
+import type { ActorTypeDefinition, CallError, Payload } from "../gen/callboard/type/v1/type_pb.js";
 import type { HostFrame, Limits, Turn, TurnResult, TurnRun } from "../gen/callboard/host/v1/host_pb.js";
 import { ConnectRequestSchema, HostFrameSchema, TurnCallSchema } from "../gen/callboard/host/v1/host_pb.js";
 import { addressToId, idToAddress } from "../address.js";
@@ -144,14 +144,31 @@ export function withinLimits(end: TurnEnd, limits: Limits | undefined): TurnEnd 
   return end;
 }
 
+/** The end of a turn whose whole result does not fit into one message. */
+export function resultTooLarge(bytes: number, limit: number): TurnEnd {
+  return tooLarge("PAYLOAD_TOO_LARGE", "result", bytes, limit);
+}
+
+/** The end of a call whose argument is over the node's limit; undefined if it is not. */
+export function callTooLarge(call: CallRequest, limits: Limits | undefined): CallError | undefined {
+  const bytes = call.payload?.data.length ?? 0;
+  const limit = limits?.payloadBytesMax ?? 0;
+  return limit > 0 && bytes > limit
+    ? errorToWire(overLimit("PAYLOAD_TOO_LARGE", "argument", bytes, limit), false)
+    : undefined;
+}
+
 function tooLarge(reason: string, what: string, bytes: number, limit: number): TurnEnd {
-  const error = new CallboardError(
-    Code.RESOURCE_EXHAUSTED,
+  return { outcome: { case: "error", value: errorToWire(overLimit(reason, what, bytes, limit), false) } };
+}
+
+function overLimit(reason: string, what: string, bytes: number, limit: number): CallboardError {
+  return new CallboardError(
+    reason === "STATE_TOO_LARGE" ? Code.FAILED_PRECONDITION : Code.INVALID_ARGUMENT,
     reason,
     `The ${what} has ${bytes} bytes, the limit is ${limit}. State and tags are as they were.`,
     { metadata: { limit: String(limit), bytes: String(bytes) } },
   );
-  return { outcome: { case: "error", value: errorToWire(error, false) } };
 }
 
 function outcomeOf(end: TurnEnd): TurnResult["outcome"] {

@@ -255,9 +255,14 @@ export class Session implements LaneEvents {
 
   /** @internal */
   finished(turn: Execution, end: TurnEnd): TurnEnd {
-    const sent = frames.withinLimits(end, this.#limits);
     const { turnId } = turn.spec;
-    this.#writer.push(frames.result(turnId, sent));
+    let sent = frames.withinLimits(end, this.#limits);
+    let message = frames.result(turnId, sent);
+    if (message.length > this.#writer.maxBytes) {
+      sent = frames.resultTooLarge(message.length, this.#writer.maxBytes);
+      message = frames.result(turnId, sent);
+    }
+    this.#writer.push(message);
     this.#turns.delete(turnId);
     clearTimeout(turn.timer);
     return sent;
@@ -272,7 +277,10 @@ export class Session implements LaneEvents {
   }
 
   #sendCall(turn: Execution, request: CallRequest): void {
-    if (!this.#over) {
+    const refusal = frames.callTooLarge(request, this.#limits);
+    if (refusal !== undefined) {
+      turn.calls.settle(request.index, { case: "error", value: refusal });
+    } else if (!this.#over) {
       this.#writer.push(frames.turnCall(turn.spec.turnId, request));
     }
   }
