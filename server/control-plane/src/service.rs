@@ -58,7 +58,7 @@ impl ControlPlane {
     /// returns: its view holds everything that was ever agreed. Others catch up behind the view's watch.
     ///
     /// # Errors
-    /// The data folder or the settings cannot be used; see [`Error`].
+    /// The data folder or the settings cannot be used; see [`Error`]. Nothing is left running then.
     pub async fn start(options: Options) -> Result<(Self, Handle), Error> {
         let config = raft::config(&options)?;
         let folder = options.data_dir.join(FOLDER);
@@ -73,9 +73,13 @@ impl ControlPlane {
         let machine = StateMachine::new(Arc::clone(&replicated), snapshots, publisher.clone());
         let peers = Peers::new(&identity.cluster_id, identity.node_id);
         let log_writer = log.writer();
-        let raft = Raft::new(identity.node_id, config, peers.clone(), log, machine)
-            .await
-            .map_err(|error| Fatal(error.to_string()))?;
+        let raft = match Raft::new(identity.node_id, config, peers.clone(), log, machine).await {
+            Ok(raft) => raft,
+            Err(error) => {
+                join(log_writer).await;
+                return Err(Fatal(error.to_string()).into());
+            }
+        };
         let proposer = Proposer {
             raft,
             replicated,
@@ -104,9 +108,11 @@ impl ControlPlane {
             log_writer,
         };
         let becoming_ready = plane.become_ready(&reconciler.address, &options.peer_address);
-        tokio::time::timeout(READY_TIMEOUT, becoming_ready)
-            .await
-            .map_err(|_| Error::NotReady(READY_TIMEOUT.as_secs()))??;
+        let ready = tokio::time::timeout(READY_TIMEOUT, becoming_ready).await;
+        if let Err(error) = ready.unwrap_or(Err(Error::NotReady(READY_TIMEOUT.as_secs()))) {
+            plane.shutdown().await;
+            return Err(error);
+        }
         plane.tasks.spawn(
             "eligibility",
             OnError::Log,
@@ -135,15 +141,7 @@ impl ControlPlane {
         }
         // It only fails if the core panicked, which the log shows already.
         let _ = self.handle.proposer.raft.shutdown().await;
-        if let Some(writer) = self.log_writer {
-            let joined = tokio::task::spawn_blocking(move || writer.join());
-            if tokio::time::timeout(SHUTDOWN_TIMEOUT, joined)
-                .await
-                .is_err()
-            {
-                tracing::warn!("the control plane's log is still being read");
-            }
-        }
+        join(self.log_writer).await;
     }
 
     /// Takes a new cluster's first steps, as often as it takes; waits for an only voter's past.
@@ -184,6 +182,18 @@ impl ControlPlane {
             proposed.map_err(|error| fatal(&error))?;
         }
         Ok(())
+    }
+}
+
+/// Waits for the log's thread, so that the file is closed afterwards.
+async fn join(log_writer: Option<JoinHandle<()>>) {
+    let Some(writer) = log_writer else { return };
+    let joined = tokio::task::spawn_blocking(move || writer.join());
+    if tokio::time::timeout(SHUTDOWN_TIMEOUT, joined)
+        .await
+        .is_err()
+    {
+        tracing::warn!("the control plane's log is still being read");
     }
 }
 

@@ -179,6 +179,13 @@ async fn an_unknown_command_stops_the_node_now_and_at_every_restart() {
         .await
         .expect_err("never passed over");
     assert!(matches!(error, Error::Fatal(_)), "{error}");
+    let error = ControlPlane::start(options(&folder))
+        .await
+        .expect_err("still not");
+    assert!(
+        matches!(error, Error::Fatal(_)),
+        "a failed start lets go of its files: {error}"
+    );
 }
 
 #[tokio::test]
