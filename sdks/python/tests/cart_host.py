@@ -1,8 +1,7 @@
 """A host program, for tests that end it with signals."""
 
-from cart import Cart
-
 from callboard import run, serve
+from cart import Cart
 
 if __name__ == "__main__":
     run(serve(Cart))

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from uuid import UUID
 
 import pytest
-from fake_node import FakeNode, json_payload
 
 from callboard import BlockingClient, CallError, Client
 from callboard.protocol.callboard.gateway.v1.gateway_pb2 import InvokeRequest, InvokeResponse
 from callboard.protocol.callboard.type.v1 import type_pb2
+from fake_node import FakeNode, json_payload
 
 
 async def _echo(request: InvokeRequest) -> InvokeResponse:

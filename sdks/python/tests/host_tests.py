@@ -9,8 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from cart import Cart, Stock
-from fake_node import FakeNode, json_payload
 
 from callboard import Host, HostError
 from callboard.protocol.callboard.host.v1.host_pb2 import (
@@ -24,6 +22,8 @@ from callboard.protocol.callboard.host.v1.host_pb2 import (
     Welcome,
 )
 from callboard.protocol.callboard.type.v1.type_pb2 import CallError
+from cart import Cart, Stock
+from fake_node import FakeNode, json_payload
 
 
 async def a_type_is_registered_with_its_actions_and_read_only_marks() -> None:

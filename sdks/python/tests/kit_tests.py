@@ -6,10 +6,10 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from cart import Cart, CartState, Stock
 
 from callboard import ActorError, ActorId, CallError, Context, JsonActor, Retry, action
 from callboard.testing import TestKit
+from cart import Cart, CartState, Stock
 
 
 async def a_turn_that_raises_leaves_state_and_tags_as_they_were() -> None:
@@ -46,6 +46,40 @@ async def an_unexpected_exception_becomes_internal_without_its_stack() -> None:
         await TestKit(Broken).call("go")
     assert (failed.value.code.name, failed.value.reason) == ("INTERNAL", "ACTION_ERROR")
     assert "wanted" in failed.value.message and "Traceback" not in failed.value.message
+
+
+async def what_cannot_travel_fails_its_turn_and_nothing_else() -> None:
+    class Odd(JsonActor[dict[str, int]]):
+        @action()
+        async def tag(self, ctx: Context[dict[str, int]]) -> None:
+            ctx.tags["number"] = 7  # type: ignore[assignment]
+
+        @action()
+        async def surrogate(self, ctx: Context[dict[str, int]]) -> None:
+            raise RuntimeError("\ud800")
+
+        @action()
+        async def reason(self, ctx: Context[dict[str, int]]) -> None:
+            raise ActorError(9, 7, "a reason that is no text")  # type: ignore[arg-type]
+
+        @action()
+        async def reply(self, ctx: Context[dict[str, int]]) -> object:
+            return object()
+
+        @action()
+        async def state(self, ctx: Context[dict[str, int]]) -> None:
+            ctx.state["x"] = object()  # type: ignore[assignment]
+
+        @action()
+        async def metadata(self, ctx: Context[dict[str, int]]) -> None:
+            await ctx.call(ActorId("T", "k"), "a", metadata={"a": 1})  # type: ignore[dict-item]
+
+    kit = TestKit(Odd)
+    for name in ("tag", "surrogate", "reason", "reply", "state", "metadata"):
+        with pytest.raises(CallError) as failed:
+            await kit.call(name)
+        assert failed.value.reason == "ACTION_ERROR", name
+    assert (kit.state, kit.tags, kit.effects) == ({}, {}, [])
 
 
 async def a_repeated_idempotency_key_gets_the_stored_outcome() -> None:

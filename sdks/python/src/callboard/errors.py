@@ -113,9 +113,10 @@ class CallError(Exception):
 
     def fill(self, error: type_pb2.CallError) -> None:
         """Writes the error into `error`, a message that is part of a larger one."""
-        error.code = int(self.code)
+        error.code = int(self.code or Code.UNKNOWN)
         error.reason = self.reason
-        error.message = self.message
+        # Texts of exceptions may hold lone surrogates, which no protobuf string can.
+        error.message = self.message.encode("utf-8", "replace").decode()
         error.retry = int(self.retry)
         error.retry_after_ms = max(0, round(self.retry_after * 1000))
         error.from_actor = self.from_actor

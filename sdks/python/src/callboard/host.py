@@ -148,6 +148,7 @@ class Host:
 
     async def _keep_connected(self, executor: Executor) -> None:
         backoff = Backoff()
+        said = ""
         while not self._stopping.is_set():
             session = Session(self._offer, executor)
             run = asyncio.create_task(session.run())
@@ -160,7 +161,11 @@ class Host:
             except SessionEnded as ended:
                 if session.registered.is_set():
                     backoff.reset()
-                LOG.warning("session with %s ended: %s; connecting again", self.server, ended)
+                    said = ""
+                # Once is enough for a node that stays away.
+                level = logging.DEBUG if str(ended) == said else logging.WARNING
+                said = str(ended)
+                LOG.log(level, "session with %s ended: %s; connecting again", self.server, ended)
             except HostError:
                 raise
             except Exception:

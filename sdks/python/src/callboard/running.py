@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from .definition import ActionDef
 from .errors import CallError, Code
 from .ids import ActorId
-from .protocol.callboard.host.v1.host_pb2 import HostFrame, TurnCallResult
+from .protocol.callboard.host.v1.host_pb2 import HostFrame, TurnCall, TurnCallResult
 from .protocol.callboard.type.v1.type_pb2 import Payload
 from .ref import CallOptions
 
@@ -111,25 +111,28 @@ class Running:
         """Makes one call to another actor through the link and waits for its answer."""
         if self.ended:
             raise RuntimeError("the turn has ended; its context makes no more calls")
-        data = b"" if argument is None else action.argument.encode(argument)
-        frame = self.link.link.frame(len(data))
-        if frame is None:
-            raise link_broken()
-        index = self._next_call
-        self._next_call += 1
-        call = frame.call
-        call.turn_id = self.turn_id
-        call.call_index = index
-        call.target.system = target.system
-        call.target.type = target.type
-        call.target.key = target.key
-        call.action = action.name
+        call = TurnCall(turn_id=self.turn_id, call_index=self._next_call, action=action.name)
+        call.target.system, call.target.type, call.target.key = (
+            target.system,
+            target.type,
+            target.key,
+        )
         if argument is not None:
-            call.payload.content_type = action.argument.content_type
-            call.payload.type_url = action.argument.type_url
-            call.payload.data = data
+            payload = call.payload
+            payload.data = action.argument.encode(argument)
+            payload.content_type = action.argument.content_type
+            payload.type_url = action.argument.type_url
+        limit = self.link.link.payload_bytes_max
+        if limit and len(call.payload.data) > limit:
+            raise too_large("PAYLOAD_TOO_LARGE", "argument", len(call.payload.data), limit)
         call.timeout_ms = timeout_millis(options.get("timeout"))
         call.metadata.update(options.get("metadata") or {})
+        frame = self.link.link.frame(len(call.payload.data))
+        if frame is None:
+            raise link_broken()
+        frame.call.CopyFrom(call)
+        index = self._next_call
+        self._next_call += 1
         if self._calls is None:
             self._calls = {}
         answer: asyncio.Future[Payload] = self._executor.loop.create_future()
@@ -177,6 +180,16 @@ def link_broken() -> CallError:
         Code.UNAVAILABLE,
         "NOT_OWNER",
         "the session to the node broke; the turn is run again elsewhere",
+    )
+
+
+def too_large(reason: str, what: str, size: int, limit: int) -> CallError:
+    """What a value over a limit of the node fails with."""
+    return CallError(
+        Code.RESOURCE_EXHAUSTED,
+        reason,
+        f"the {what} has {size} bytes, the limit is {limit}; a retry cannot help",
+        metadata={"limit": str(limit), "size": str(size)},
     )
 
 

@@ -23,8 +23,8 @@ from typing import Any
 from .actor import Actor, BoundAction, BoundActor
 from .context import Context, ReadContext, StateCell
 from .errors import ActorError, CallError, Code, PayloadError
-from .protocol.callboard.host.v1.host_pb2 import Turn, TurnRun
-from .running import Link, LinkTurns, Running
+from .protocol.callboard.host.v1.host_pb2 import Tags, Turn, TurnRun
+from .running import Link, LinkTurns, Running, too_large
 
 LOG = logging.getLogger("callboard.host")
 NEVER = math.inf
@@ -153,6 +153,10 @@ class Executor:
                 if deadline < self._timer_at:
                     self._watch(deadline)
                 await self._run_action(run, turn, running, run.bound, action)
+        except Exception as error:
+            # Whatever it is, the turn gets an answer and the lane goes on.
+            LOG.exception("turn %d of %s failed", turn_id, run.run.actor.type)
+            self._fail(running, _unexpected(error))
         finally:
             running.ended = True
             link.ended(turn_id)
@@ -254,9 +258,8 @@ class Executor:
         size = (0 if data is None else len(data)) + (0 if state is None else len(state))
         problem = _over_limit(link, data, state)
         if problem is not None:
-            cell.discard()
-            self._fail(running, problem)
-            return
+            raise problem
+        tags = None if read_only or running.tags == run.tags else Tags(values=running.tags)
         frame = None if running.answered else link.frame(size)
         if frame is None:
             cell.discard()
@@ -276,17 +279,19 @@ class Executor:
             return
         if state is not None:
             result.state.CopyFrom(cell.keep(state))
-        if running.tags != run.tags:
-            result.tags.SetInParent()
-            result.tags.values.update(running.tags)
+        if tags is not None:
+            result.tags.CopyFrom(tags)
             run.tags = running.tags
 
     def _fail(self, running: Running, error: CallError) -> None:
-        frame = None if running.answered else running.link.link.frame(256)
+        if running.answered:
+            return
+        filled = error.to_proto()
+        frame = running.link.link.frame(filled.ByteSize())
         if frame is not None:
             running.answered = True
             frame.result.turn_id = running.turn_id
-            error.fill(frame.result.error)
+            frame.result.error.CopyFrom(filled)
 
     def _cancelled(self, running: Running) -> None:
         frame = None if running.answered else running.link.link.frame(16)
@@ -343,20 +348,10 @@ def _uncancel(task: asyncio.Task[None]) -> None:
 
 def _over_limit(link: Link, reply: bytes | None, state: bytes | None) -> CallError | None:
     if reply is not None and link.payload_bytes_max and len(reply) > link.payload_bytes_max:
-        return _too_large("PAYLOAD_TOO_LARGE", "reply", len(reply), link.payload_bytes_max)
+        return too_large("PAYLOAD_TOO_LARGE", "reply", len(reply), link.payload_bytes_max)
     if state is not None and link.state_bytes_max and len(state) > link.state_bytes_max:
-        return _too_large("STATE_TOO_LARGE", "state", len(state), link.state_bytes_max)
+        return too_large("STATE_TOO_LARGE", "state", len(state), link.state_bytes_max)
     return None
-
-
-def _too_large(reason: str, what: str, size: int, limit: int) -> CallError:
-    return CallError(
-        Code.RESOURCE_EXHAUSTED,
-        reason,
-        f"the {what} has {size} bytes, the limit is {limit}; "
-        "the turn is discarded and a retry cannot help",
-        metadata={"limit": str(limit), "size": str(size)},
-    )
 
 
 def _unknown(turn: Turn, actor_type: str, bound: BoundActor | None) -> CallError:
