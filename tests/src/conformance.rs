@@ -116,3 +116,36 @@ pub async fn run(
     }
     Ok(summary)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_program_that_ends_before_its_hello_is_shown_with_what_it_printed() {
+        let command = ["sh", "-c", "echo cannot find the SDK >&2; exit 3"].map(str::to_owned);
+        let failure = run(&command, "", |_| {}).await.unwrap_err().to_string();
+        assert!(failure.contains("ended before its Hello"), "{failure}");
+        assert!(failure.contains("cannot find the SDK"), "{failure}");
+    }
+
+    #[test]
+    fn every_action_that_scenarios_use_is_described() {
+        let text = include_str!("../conformance.md");
+        for (action, _) in handshake::ACTIONS {
+            assert!(
+                text.contains(&format!("| `{action}` |")),
+                "{action} is not in conformance.md"
+            );
+        }
+    }
+
+    #[test]
+    fn scenarios_can_be_told_apart() {
+        let mut names: Vec<&str> = all().iter().map(|scenario| scenario.name).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

@@ -21,6 +21,23 @@ use super::{
 /// How long a refused program may take to end.
 const REFUSED: Duration = Duration::from_secs(10);
 
+/// What the conformance type offers, in the order of the names, and whether it only reads.
+pub(super) const ACTIONS: [(&str, bool); 13] = [
+    ("add", false),
+    ("block", false),
+    ("call", false),
+    ("calls", false),
+    ("context", false),
+    ("crash", false),
+    ("fail", false),
+    ("mutate_read", true),
+    ("none", false),
+    ("read", true),
+    ("tag", false),
+    ("tags", true),
+    ("wait", false),
+];
+
 pub(super) const SCENARIOS: &[Scenario] = super::scenarios!["handshake":
     "Hello comes first and says who the host is" => hello,
     "two programs have two instance ids" => instance_ids,
@@ -101,22 +118,7 @@ async fn register(stage: Stage) -> Check {
         .map(|a| (a.name.as_str(), a.read_only))
         .collect();
     actions.sort_unstable();
-    let expected = [
-        ("add", false),
-        ("block", false),
-        ("call", false),
-        ("calls", false),
-        ("context", false),
-        ("crash", false),
-        ("fail", false),
-        ("mutate_read", true),
-        ("none", false),
-        ("read", true),
-        ("tag", false),
-        ("tags", true),
-        ("wait", false),
-    ];
-    same("actions with their read_only", actions, expected)?;
+    same("actions with their read_only", actions, ACTIONS)?;
     for action in &definition.actions {
         same(
             "input_type of JSON arguments",

@@ -11,6 +11,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader},
     process::{Child, ChildStdin, Command},
     sync::{Notify, mpsc},
+    task::JoinHandle,
     time::timeout,
 };
 
@@ -20,6 +21,8 @@ use super::check::{Check, Failure};
 const RESULT_PATIENCE: Duration = Duration::from_secs(20);
 /// How many lines of the program's standard error a failure shows.
 const LOG_LINES: usize = 12;
+/// How long the last lines on standard error may take once the program has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long a line on standard error may take.
 const LOG_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -96,6 +99,7 @@ pub struct Program {
     group: Option<u32>,
     stdin: Option<ChildStdin>,
     lines: mpsc::Receiver<String>,
+    stderr: Option<JoinHandle<()>>,
 }
 
 impl Program {
@@ -134,18 +138,19 @@ impl Program {
                 }
             }));
         }
-        if let Some(stderr) = child.stderr.take() {
+        let stderr = child.stderr.take().map(|stderr| {
             let log = log.clone();
             tokio::spawn(read_lines(stderr, move |line| {
                 log.push(line);
                 std::future::ready(())
-            }));
-        }
+            }))
+        });
         Ok(Program {
             group: child.id(),
             stdin: child.stdin.take(),
             child,
             lines,
+            stderr,
         })
     }
 
@@ -171,12 +176,16 @@ impl Program {
     /// # Errors
     /// If it has not within `patience`.
     pub async fn ended(&mut self, patience: Duration) -> Result<ExitStatus, Failure> {
-        match timeout(patience, self.child.wait()).await {
-            Ok(status) => status.map_err(|error| Failure::of("waiting for the program", error)),
-            Err(_) => Err(Failure(format!(
+        let Ok(status) = timeout(patience, self.child.wait()).await else {
+            return Err(Failure(format!(
                 "the program did not end within {patience:?}"
-            ))),
+            )));
+        };
+        if let Some(stderr) = self.stderr.take() {
+            // What it said last is often the reason; a child of its own may keep the pipe open for ever.
+            let _ = timeout(LAST_WORDS, stderr).await;
         }
+        status.map_err(|error| Failure::of("waiting for the program", error))
     }
 
     /// True if the program still runs.
