@@ -6,6 +6,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.ForkJoinPool;
 import java.util.concurrent.ForkJoinWorkerThread;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /** Chooses the threads that turns run on. */
 public final class TurnExecutors {
@@ -37,10 +38,11 @@ public final class TurnExecutors {
   }
 
   private static ExecutorService pool(int threads, int waitingMax) {
+    AtomicInteger number = new AtomicInteger();
     ForkJoinPool.ForkJoinWorkerThreadFactory factory =
         pool -> {
           ForkJoinWorkerThread thread = ForkJoinPool.defaultForkJoinWorkerThreadFactory.newThread(pool);
-          thread.setName("callboard-turn-" + thread.getPoolIndex());
+          thread.setName("callboard-turn-" + number.incrementAndGet());
           thread.setDaemon(true);
           return thread;
         };
