@@ -162,7 +162,7 @@ impl Unit<'_> {
     fn state(&self, scope: &mut Scope<'_>) -> String {
         match &self.settings.state_type {
             Some(name) => scope.message(name),
-            None => "S".to_owned(),
+            None => scope.free("S"),
         }
     }
 
@@ -212,5 +212,51 @@ fn source(file: &File, class: &str, scope: &Scope<'_>, body: &Printer) -> Output
     OutputFile {
         path,
         content: printer.finish(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf};
+
+    use super::*;
+    use crate::frontend::sources;
+
+    fn generate(body: &str) -> Result<Vec<OutputFile>, Error> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let text = format!(
+            "syntax = \"proto3\"; package t; import \"callboard/options/v1/options.proto\";\n{body}"
+        );
+        fs::write(folder.path().join("t.proto"), text).expect("writable");
+        let model = sources::compile(&[PathBuf::from("t.proto")], &[folder.path().to_owned()])?;
+        crate::generate(&model, &Java, &Options::default())
+    }
+
+    #[test]
+    fn a_future_and_an_action_of_the_same_signature_are_refused_with_their_place() {
+        let body = "message M {} message N {}
+service A { option (callboard.options.v1.actor) = {};
+  rpc Add(M) returns (M);
+  rpc AddAsync(M) returns (M);
+}";
+        let error = generate(body).expect_err("must be refused").to_string();
+        assert!(error.starts_with("t.proto:5:3: rpc AddAsync"), "{error}");
+        assert!(generate(&body.replace("AddAsync(M)", "AddAsync(N)")).is_ok());
+    }
+
+    #[test]
+    fn a_message_that_has_the_name_of_the_type_variable_keeps_it() {
+        let body = "option java_multiple_files = true; message S {}
+service A { option (callboard.options.v1.actor) = {};
+  rpc Put(S) returns (S);
+}";
+        let files = generate(body).expect("no fault");
+        let actor = files.iter().find(|file| file.path == "t/AActor.java");
+        let text = &actor.expect("an actor class").content;
+        assert!(
+            text.contains("class AActor<S_> implements Actor<S_>"),
+            "{text}"
+        );
+        assert!(text.contains("Context<S_> context, S request"), "{text}");
     }
 }

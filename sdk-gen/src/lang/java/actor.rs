@@ -9,7 +9,11 @@ pub(super) fn print(unit: &Unit<'_>, scope: &mut Scope<'_>, printer: &mut Printe
     let state = unit.state(scope);
     let actor = scope.sdk("Actor");
     let generic = unit.settings.state_type.is_none();
-    let parameters = if generic { "<S>" } else { "" };
+    let parameters = if generic {
+        format!("<{state}>")
+    } else {
+        String::new()
+    };
     unit.document_class(
         printer,
         "Extend this class, and offer yours to a host with its constructor.",
@@ -18,7 +22,7 @@ pub(super) fn print(unit: &Unit<'_>, scope: &mut Scope<'_>, printer: &mut Printe
     let open = format!("public abstract class {class}{parameters} implements {actor}<{state}> {{");
     printer.block(open, "}", |printer| {
         if generic {
-            constructor(&class, scope, printer);
+            constructor(&class, &state, scope, printer);
         }
         initial(generic, &state, printer);
         for method in &unit.service.methods {
@@ -46,16 +50,16 @@ pub(super) fn print(unit: &Unit<'_>, scope: &mut Scope<'_>, printer: &mut Printe
     });
 }
 
-fn constructor(class: &str, scope: &mut Scope<'_>, printer: &mut Printer) {
+fn constructor(class: &str, state: &str, scope: &mut Scope<'_>, printer: &mut Printer) {
     let type_class = scope.lang("Class");
     printer
-        .line(format!("private final {type_class}<S> stateClass;"))
+        .line(format!("private final {type_class}<{state}> stateClass;"))
         .blank();
     printer.comment(
         CommentStyle::JavaDoc,
         &["Keeps the state as JSON, because the proto names no message for it."],
     );
-    let open = format!("protected {class}({type_class}<S> stateClass) {{");
+    let open = format!("protected {class}({type_class}<{state}> stateClass) {{");
     printer.block(open, "}", |printer| {
         printer.line("this.stateClass = stateClass;");
     });
@@ -68,7 +72,7 @@ fn initial(generic: bool, state: &str, printer: &mut Printer) {
         &["The state of an actor that has none yet."],
     );
     if generic {
-        printer.line("protected abstract S initial();");
+        printer.line(format!("protected abstract {state} initial();"));
         return;
     }
     printer.block(format!("protected {state} initial() {{"), "}", |printer| {
@@ -88,7 +92,7 @@ fn definition(
     let (over, owner, value) = if generic {
         (
             scope.lang("Override"),
-            format!("{class}<S>"),
+            format!("{class}<{state}>"),
             format!("{def}.definition(stateClass)"),
         )
     } else {

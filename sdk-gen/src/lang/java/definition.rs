@@ -74,11 +74,11 @@ fn definition(unit: &Unit<'_>, scope: &mut Scope<'_>, printer: &mut Printer) {
             &["The actor type, for a class of states."],
         );
         let open = format!(
-            "public static <S> {definition}<{actor}<S>, S> definition({type_class}<S> stateClass) {{"
+            "public static <{state}> {definition}<{actor}<{state}>, {state}> definition({type_class}<{state}> stateClass) {{"
         );
         printer.block(open, "}", |printer| {
             printer.line(format!(
-                "return {definition}.<{actor}<S>, S>builder(TYPE, {codecs}.json(stateClass))"
+                "return {definition}.<{actor}<{state}>, {state}>builder(TYPE, {codecs}.json(stateClass))"
             ));
             printer.lines(steps.iter().map(|step| format!("    {step}")));
         });

@@ -47,6 +47,15 @@ impl<'a> Scope<'a> {
         }
     }
 
+    /// A name like this one that no class of the package has.
+    pub(super) fn free(&self, name: &str) -> String {
+        let mut free = name.to_owned();
+        while self.declared.contains(&free) {
+            free.push('_');
+        }
+        free
+    }
+
     /// A class of the SDK.
     pub(super) fn sdk(&mut self, name: &str) -> String {
         self.class(SDK, name)
