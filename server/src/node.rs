@@ -32,6 +32,9 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{Config, VERSION, adapters::ControlDirectory, admin, telemetry, threads};
 
+/// How long connections may take to send their last replies when the node stops.
+const LAST_REPLIES: Duration = Duration::from_secs(1);
+
 /// Why a node did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -137,10 +140,17 @@ impl Node {
             let name = format!("worker-{number}");
             let thread = threads::spawn(name, move || async move {
                 let server = configure(Server::builder()).add_routes(routes);
-                let serve = server.serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
-                tokio::task::spawn_local(serve);
-                worker.run().await;
-                alarm.disarm();
+                let serve =
+                    server.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+                let serve = tokio::task::spawn_local(serve);
+                tokio::select! {
+                    () = worker.run() => {}
+                    () = stop.cancelled() => {
+                        // Last replies leave; streams that their callers keep open are cut off.
+                        let _ = tokio::time::timeout(LAST_REPLIES, serve).await;
+                        alarm.disarm();
+                    }
+                }
             });
             worker_threads.push(thread.map_err(Error::Thread)?);
         }
@@ -215,6 +225,12 @@ impl Node {
     /// Stops in order: no new calls, running ones end, everything saved, then the parts. True if every call ended in
     /// time.
     pub async fn stop(self) -> bool {
+        let patience = self.drain;
+        self.stop_within(patience).await
+    }
+
+    /// Stops like [`stop`](Self::stop), but waits only this long for running calls.
+    pub async fn stop_within(self, patience: Duration) -> bool {
         self.ready.send_replace(false);
         self.health
             .set_service_status("readiness", ServingStatus::NotServing)
@@ -222,7 +238,7 @@ impl Node {
         self.health
             .set_service_status("", ServingStatus::NotServing)
             .await;
-        let drained = self.data.drain(self.drain).await;
+        let drained = self.data.drain(patience).await;
         self.stop.cancel();
         drop(self.data);
         self.control.shutdown().await;
@@ -230,7 +246,13 @@ impl Node {
         for task in self.background {
             task.abort();
         }
-        drop(self.threads);
+        let threads = self.threads;
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                let _ = thread.join();
+            }
+        });
+        let _ = joined.await;
         drained
     }
 }

@@ -96,6 +96,20 @@ impl LocalNode {
         );
     }
 
+    /// Stops the node without waiting for its calls, and starts it again on the same folder.
+    pub async fn stop_hard(&mut self) {
+        self.node
+            .take()
+            .expect("the node runs")
+            .stop_within(std::time::Duration::ZERO)
+            .await;
+        self.node = Some(
+            Node::start(&self.config)
+                .await
+                .expect("the node starts again"),
+        );
+    }
+
     /// Stops the node in order. True if every call ended in time.
     pub async fn stop(&mut self) -> bool {
         let node = self.node.take().expect("the node runs");

@@ -151,8 +151,8 @@ impl Handle {
             .map_or(0, |found| found.active())
     }
 
-    /// Takes no new calls, tells hosts, and waits until what is there has ended and is saved, or `patience` is over.
-    /// True if it all ended.
+    /// Takes no new calls, tells hosts, and waits until what is there has ended and is saved, or `patience` is over;
+    /// then ends the host sessions. True if it all ended in time.
     pub async fn drain(&self, patience: Duration) -> bool {
         self.sessions.announce_draining(patience);
         let workers = self.router.workers();
@@ -167,6 +167,8 @@ impl Handle {
                 let _ = drained.await;
             }
         };
-        tokio::time::timeout(patience, all).await.is_ok()
+        let in_time = tokio::time::timeout(patience, all).await.is_ok();
+        self.sessions.close_all();
+        in_time
     }
 }

@@ -1,8 +1,10 @@
 //! Tests of the whole: each module tells the stories of one surface, over the real binary and real processes.
 
+mod bad_input;
 mod cli;
 mod host;
 mod invoke;
 mod node;
 mod readme;
+mod sessions;
 mod tidy;

@@ -86,6 +86,15 @@ impl Sessions {
         }
     }
 
+    /// Ends every session.
+    pub fn close_all(&self) {
+        for entry in self.all().values() {
+            entry.link.close();
+            // Wakes the stream, which sees that it is over.
+            entry.link.send(Vec::new());
+        }
+    }
+
     /// How many sessions offer a type.
     #[must_use]
     pub fn hosts_of(&self, system: &str, actor_type: &str) -> u32 {

@@ -37,6 +37,7 @@ impl Worker {
             }
             let slot = self.types[at].get_or_insert_with(|| TypeSlot::new(Arc::clone(runtime)));
             slot.runtime = Arc::clone(runtime);
+            slot.compare_offers();
             let mut hosted_change = false;
             for (shard, owner) in slot.shards.iter_mut().zip(runtime.view.shards.iter()) {
                 let epoch = if owner.node == self.node {
@@ -233,10 +234,15 @@ impl Worker {
             }
         }
         self.held = self.held.saturating_sub(late.len());
+        let kind = if self.outbox.store_is_down() {
+            ErrorKind::StoreUnavailable
+        } else {
+            ErrorKind::DeadlineExceeded
+        };
         for routed in late {
             let error = CallError::new(
-                ErrorKind::StoreUnavailable,
-                "the state store did not answer before the call's deadline; the call was not run",
+                kind,
+                "the deadline passed before the actor's shard was taken over; the call was not run. Retry it",
             );
             self.answer_now(routed.call.reply_to, Err(error));
         }

@@ -200,13 +200,13 @@ impl Worker {
             else {
                 continue;
             };
-            let same = definition.actions == slot_type.runtime.definition.actions;
-            let differs = (!same).then(|| Arc::clone(definition));
             slot_type.offers.retain(|offer| offer.link.id != session.id);
             slot_type.offers.push(Offer {
                 link: Arc::clone(session),
-                differs,
+                definition: Arc::clone(definition),
+                differs: false,
             });
+            slot_type.compare_offers();
             slot_type.retry();
             self.outbox.know(session);
             self.claim_type(*type_id);

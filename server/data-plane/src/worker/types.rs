@@ -23,8 +23,10 @@ pub(super) struct TypeSlot {
 #[derive(Debug)]
 pub(super) struct Offer {
     pub(super) link: Arc<SessionLink>,
-    /// The definition that its host has, if it is not the registered one.
-    pub(super) differs: Option<Arc<TypeDefinition>>,
+    /// The definition that its host has.
+    pub(super) definition: Arc<TypeDefinition>,
+    /// True if its actions are not those of the registered definition.
+    pub(super) differs: bool,
 }
 
 /// A shard at a worker.
@@ -96,10 +98,10 @@ impl TypeSlot {
 
     /// Takes credits of the session with the fewest turns in flight that can run the action.
     pub(super) fn reserve(&self, action: &str, wanted: u32) -> Option<(Arc<SessionLink>, u32)> {
-        let able = self.offers.iter().filter(|offer| {
-            let differs = offer.differs.as_ref();
-            differs.is_none_or(|definition| definition.actions.contains_key(action))
-        });
+        let able = self
+            .offers
+            .iter()
+            .filter(|offer| !offer.differs || offer.definition.actions.contains_key(action));
         let mut links: Vec<&Arc<SessionLink>> = able.map(|offer| &offer.link).collect();
         if links.len() > 1 {
             links.sort_by_key(|link| link.in_flight());
@@ -108,6 +110,14 @@ impl TypeSlot {
             let got = link.reserve(wanted);
             (got > 0).then(|| (Arc::clone(link), got))
         })
+    }
+
+    /// The type changed, or an offer came: compare again.
+    pub(super) fn compare_offers(&mut self) {
+        let registered = &self.runtime.definition.actions;
+        for offer in &mut self.offers {
+            offer.differs = offer.definition.actions != *registered;
+        }
     }
 
     pub(super) fn offers_of(&self, session: SessionId) -> bool {
