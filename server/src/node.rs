@@ -24,7 +24,7 @@ use callboard_proto::{
 use callboard_statestore::StateStore;
 use callboard_statestore_sql::{SqlStore, SqliteOptions};
 use callboard_transport::{accept, server::configure};
-use callboard_types::limits;
+use callboard_types::{ClusterView, limits};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{service::Routes, transport::Server};
@@ -163,11 +163,15 @@ impl Node {
             }
         }));
 
-        let (ready, ready_seen) = watch::channel(true);
-        health
-            .set_service_status("readiness", ServingStatus::Serving)
-            .await;
-        health.set_service_status("", ServingStatus::Serving).await;
+        let (ready, ready_seen) = watch::channel(false);
+        let keeper = Keeper {
+            data: data.clone(),
+            view: control_handle.view(),
+            health: health.clone(),
+            ready: ready.clone(),
+        };
+        keeper.look().await;
+        background.push(tokio::spawn(keeper.run(stop.clone())));
         background.push(tokio::spawn({
             let stop = stop.clone();
             async move {
@@ -231,6 +235,7 @@ impl Node {
 
     /// Stops like [`stop`](Self::stop), but waits only this long for running calls.
     pub async fn stop_within(self, patience: Duration) -> bool {
+        self.data.start_draining();
         self.ready.send_replace(false);
         self.health
             .set_service_status("readiness", ServingStatus::NotServing)
@@ -254,6 +259,44 @@ impl Node {
         });
         let _ = joined.await;
         drained
+    }
+}
+
+/// How often readiness is looked at, and metrics are put in order.
+const KEEPER_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Keeps readiness honest: the node is ready while commits work and it knows who leads.
+struct Keeper {
+    data: DataHandle,
+    view: watch::Receiver<Arc<ClusterView>>,
+    health: HealthReporter,
+    ready: watch::Sender<bool>,
+}
+
+impl Keeper {
+    async fn run(self, stop: CancellationToken) {
+        loop {
+            let pause = tokio::time::sleep(KEEPER_INTERVAL);
+            if stop.run_until_cancelled(pause).await.is_none() || self.data.is_draining() {
+                return;
+            }
+            self.look().await;
+            // Histograms keep every sample until somebody puts them into buckets, whether or not anybody scrapes.
+            telemetry::metrics().run_upkeep();
+        }
+    }
+
+    async fn look(&self) {
+        let ready = self.data.store_is_up() && self.view.borrow().leader.is_some();
+        if self.ready.send_replace(ready) != ready {
+            let status = if ready {
+                ServingStatus::Serving
+            } else {
+                ServingStatus::NotServing
+            };
+            self.health.set_service_status("readiness", status).await;
+            self.health.set_service_status("", status).await;
+        }
     }
 }
 

@@ -11,6 +11,8 @@ pub const CALLS_TOTAL: &str = "callboard_calls_total";
 pub const TURNS_TOTAL: &str = "callboard_turns_total";
 /// How long a call waited in its mailbox before a host got it.
 pub const MAILBOX_WAIT_SECONDS: &str = "callboard_mailbox_wait_seconds";
+/// How long a host took for a turn, the way there and back included.
+pub const HOST_SECONDS: &str = "callboard_host_seconds";
 /// How long one commit transaction took.
 pub const COMMIT_SECONDS: &str = "callboard_commit_seconds";
 /// How many actors one commit transaction wrote.
@@ -39,6 +41,7 @@ pub struct WorkerMetrics {
     actors_active: Gauge,
     calls_held: Gauge,
     mailbox_wait: Histogram,
+    host_time: Histogram,
 }
 
 impl WorkerMetrics {
@@ -57,6 +60,7 @@ impl WorkerMetrics {
             actors_active: gauge!(ACTORS_ACTIVE, "worker" => worker.clone()),
             calls_held: gauge!(CALLS_HELD, "worker" => worker),
             mailbox_wait: histogram!(MAILBOX_WAIT_SECONDS),
+            host_time: histogram!(HOST_SECONDS),
         }
     }
 
@@ -78,6 +82,11 @@ impl WorkerMetrics {
     pub fn dispatched(&mut self, turns: usize, waited_micros: u64) {
         self.turns += turns as u64;
         self.mailbox_wait.record(waited_micros as f64 / 1e6);
+    }
+
+    /// A host answered a turn.
+    pub fn host_answered(&self, micros: u64) {
+        self.host_time.record(micros as f64 / 1e6);
     }
 
     /// An answer came too late.

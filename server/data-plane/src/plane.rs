@@ -1,6 +1,12 @@
 //! Puts the data plane of one node together.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use callboard_statestore::StateStore;
 use callboard_types::{ClusterView, NodeId, limits};
@@ -15,7 +21,7 @@ use crate::{
     },
     ports::Directory,
     router::Router,
-    store::{Reader, Writer},
+    store::{ReadQueue, Reader, WriteQueue, Writer},
     worker::{Message, Worker, WorkerParts, Workers},
 };
 
@@ -59,6 +65,8 @@ pub struct Handle {
     pub actors: Actors,
     sessions: Sessions,
     router: Router,
+    writes: WriteQueue,
+    draining: Arc<AtomicBool>,
     fatal: watch::Receiver<Option<String>>,
 }
 
@@ -79,7 +87,9 @@ impl DataPlane {
             limits::COMMIT_QUEUE_MAX,
             fatal.clone(),
         );
-        let (reader, reads) = Reader::new(Arc::clone(&store), limits::WORKER_INBOX_BATCHES, fatal);
+        let (reads, read_jobs) = mpsc::channel(limits::WORKER_INBOX_BATCHES);
+        let (chores, chore_jobs) = mpsc::channel(limits::WORKER_INBOX_BATCHES);
+        let reads = ReadQueue::new(reads, chores);
         let (senders, inboxes): (Vec<_>, Vec<_>) = (0..count)
             .map(|_| mpsc::channel(limits::WORKER_INBOX_BATCHES))
             .unzip();
@@ -100,6 +110,7 @@ impl DataPlane {
         let (catalog, follow) = catalog::follow(views, workers.clone());
         let router = Router::new(catalog, workers.clone());
         let sessions = Sessions::default();
+        let reader = |jobs| Reader::new(Arc::clone(&store), workers.clone(), jobs, fatal.clone());
         let hosts = Hosts::new(
             router.clone(),
             directory,
@@ -111,7 +122,8 @@ impl DataPlane {
             workers: built,
             background: vec![
                 ("commit writer", Box::pin(writer(workers.clone()).run())),
-                ("store reader", Box::pin(reader(workers).run())),
+                ("store reader", Box::pin(reader(read_jobs).run())),
+                ("store chores", Box::pin(reader(chore_jobs).run())),
                 ("catalog", Box::pin(follow)),
             ],
             handle: Handle {
@@ -120,6 +132,8 @@ impl DataPlane {
                 actors: Actors::new(router.clone(), store, sessions.clone()),
                 sessions,
                 router,
+                writes,
+                draining: Arc::default(),
                 fatal: fatal_seen,
             },
         }
@@ -134,6 +148,23 @@ impl Handle {
             // The writer has ended: the node is stopping.
             Err(_) => futures::future::pending().await,
         }
+    }
+
+    /// From now on the node is about to stop; see [`drain`](Self::drain).
+    pub fn start_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// True once the node is about to stop.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// True if commits work at the moment.
+    #[must_use]
+    pub fn store_is_up(&self) -> bool {
+        !self.writes.is_down()
     }
 
     /// How many sessions offer a type on this node.

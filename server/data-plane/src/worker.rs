@@ -164,7 +164,10 @@ impl Worker {
             Message::Calls(calls) => calls.into_iter().for_each(|call| self.on_call(call)),
             Message::Results { session, results } => self.on_results(&session, results),
             Message::Written(verdicts) => self.on_written(verdicts),
-            Message::WriterReady => self.outbox.retry_writes(),
+            Message::WriterReady => {
+                self.outbox.retry_writes();
+                self.types.iter_mut().flatten().for_each(TypeSlot::retry);
+            }
             Message::Loaded(rows) => self.on_loaded(rows),
             Message::LookedUp(answers) => {
                 for (slot, request_id, found) in answers {
@@ -287,8 +290,22 @@ impl Worker {
 
     // === machines ===
 
-    /// Lets one activation take a step, and carries out its effects.
+    /// Lets one activation take a step, carries out its effects, and looks at it again at the end of the round.
     fn step<R>(
+        &mut self,
+        slot: Slot,
+        step: impl FnOnce(&mut Activation, Env<'_>, &mut Vec<Effect>) -> R,
+    ) -> Option<R> {
+        let entry = self.table.get_mut(slot)?;
+        if !entry.touched {
+            entry.touched = true;
+            self.touched.push(slot);
+        }
+        self.step_aside(slot, step)
+    }
+
+    /// Like [`step`](Self::step), for steps that leave nothing to commit or to hand out.
+    fn step_aside<R>(
         &mut self,
         slot: Slot,
         step: impl FnOnce(&mut Activation, Env<'_>, &mut Vec<Effect>) -> R,
@@ -300,10 +317,6 @@ impl Worker {
         let mut effects = std::mem::take(&mut self.effects);
         let result = step(&mut entry.activation, env, &mut effects);
         self.held = (self.held + entry.activation.held()).saturating_sub(before);
-        if !entry.touched {
-            entry.touched = true;
-            self.touched.push(slot);
-        }
         if !entry.listed && entry.activation.is_busy() {
             entry.listed = true;
             self.busy.push(slot);
@@ -336,6 +349,8 @@ impl Worker {
     fn on_tick(&mut self) {
         self.expire_claims();
         self.raise_low_water();
+        // Another worker's turns may have freed a session that this one waits for.
+        self.types.iter_mut().flatten().for_each(TypeSlot::retry);
         self.metrics.flush(self.held);
         self.finish_draining();
     }
@@ -352,26 +367,29 @@ impl Worker {
 
     /// Gives each touched activation its commit and its turns, then sends everything.
     fn end_round(&mut self) {
-        while let Some(routed) = self.local_calls.pop() {
-            self.on_call(routed);
-        }
         if self.callers_gone {
             self.drop_unwanted();
         }
-        let touched = std::mem::take(&mut self.touched);
-        for slot in &touched {
-            if let Some(entry) = self.table.get_mut(*slot) {
-                entry.touched = false;
-            }
-            self.commit(*slot);
-            self.dispatch(*slot);
-        }
         self.dispatch_waiting();
-        // Handing turns out can touch again, for example when a read was answered on the way.
-        if self.touched.is_empty() {
-            let mut touched = touched;
-            touched.clear();
-            self.touched = touched;
+        loop {
+            while let Some(routed) = self.local_calls.pop() {
+                self.on_call(routed);
+            }
+            if self.touched.is_empty() {
+                break;
+            }
+            let mut touched = std::mem::take(&mut self.touched);
+            for slot in touched.drain(..) {
+                if let Some(entry) = self.table.get_mut(slot) {
+                    entry.touched = false;
+                }
+                self.commit(slot);
+                self.dispatch(slot);
+            }
+            if self.touched.is_empty() {
+                // Keeps its capacity for the next round.
+                self.touched = touched;
+            }
         }
         self.outbox.flush();
     }

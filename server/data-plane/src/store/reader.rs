@@ -56,12 +56,35 @@ pub enum ReadJob {
 
 /// A worker's way to the readers.
 #[derive(Clone, Debug)]
-pub struct ReadQueue(mpsc::Sender<(usize, Vec<ReadJob>)>);
+pub struct ReadQueue {
+    reads: mpsc::Sender<(usize, Vec<ReadJob>)>,
+    /// Work that can take long and that nobody waits for.
+    chores: mpsc::Sender<(usize, Vec<ReadJob>)>,
+}
 
 impl ReadQueue {
+    /// A queue that leads to two readers: one for what calls wait for, one for chores.
+    #[must_use]
+    pub fn new(
+        reads: mpsc::Sender<(usize, Vec<ReadJob>)>,
+        chores: mpsc::Sender<(usize, Vec<ReadJob>)>,
+    ) -> Self {
+        Self { reads, chores }
+    }
+
     /// Hands over jobs if there is room; they stay with the worker otherwise, for its next round.
     pub fn send(&self, worker: usize, jobs: &mut Vec<ReadJob>) {
-        if let Ok(permit) = self.0.try_reserve() {
+        let is_chore = |job: &mut ReadJob| matches!(job, ReadJob::RaiseLowWater { .. });
+        let chores: Vec<ReadJob> = jobs.extract_if(.., is_chore).collect();
+        if !chores.is_empty()
+            && let Err(error) = self.chores.try_send((worker, chores))
+        {
+            jobs.extend(error.into_inner().1);
+        }
+        let reads_waiting = jobs
+            .iter()
+            .any(|job| !matches!(job, ReadJob::RaiseLowWater { .. }));
+        if reads_waiting && let Ok(permit) = self.reads.try_reserve() {
             permit.send((worker, std::mem::take(jobs)));
         }
     }
@@ -84,20 +107,20 @@ struct Sorted {
 }
 
 impl Reader {
-    /// A reader and the queue that leads to it.
+    /// A reader of the jobs that come over a channel.
+    #[must_use]
     pub fn new(
         store: Arc<dyn StateStore>,
-        queue_batches: usize,
+        workers: Workers,
+        jobs: mpsc::Receiver<(usize, Vec<ReadJob>)>,
         fatal: watch::Sender<Option<String>>,
-    ) -> (impl FnOnce(Workers) -> Self, ReadQueue) {
-        let (sender, jobs) = mpsc::channel(queue_batches);
-        let build = move |workers| Self {
+    ) -> Self {
+        Self {
             store,
             workers,
             jobs,
             fatal,
-        };
-        (build, ReadQueue(sender))
+        }
     }
 
     /// Runs until every queue is gone, or the store failed for good.

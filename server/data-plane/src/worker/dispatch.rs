@@ -22,7 +22,7 @@ impl Worker {
         if self.outbox.writer_is_full() {
             return self.queue(slot);
         }
-        let ready = self.step(slot, |activation, env, fx| activation.turns_ready(env, fx));
+        let ready = self.step_aside(slot, |activation, env, fx| activation.turns_ready(env, fx));
         let Some(ready) = ready.filter(|ready| *ready > 0) else {
             return;
         };
@@ -49,7 +49,7 @@ impl Worker {
         let (number, place) = (self.number as u64, u64::from(slot.index));
         let mut count = self.turn_count;
         let session = link.id;
-        let taken = self.step(slot, |activation, env, fx| {
+        let taken = self.step_aside(slot, |activation, env, fx| {
             let draw = || {
                 count = count.wrapping_add(1);
                 u64::from(count) << 32 | place << 8 | number
@@ -167,13 +167,17 @@ impl Worker {
             let slot = self.table.at_place(place);
             let answered = slot.and_then(|slot| {
                 self.step(slot, |activation, env, fx| {
-                    activation.on_result(env, session.id, turn_id, end, fx)
+                    let micros = activation.head_micros(env.now);
+                    (
+                        activation.on_result(env, session.id, turn_id, end, fx),
+                        micros,
+                    )
                 })
             });
             match answered {
-                Some(Answered::Taken) => {}
-                Some(Answered::Stale) | None => self.metrics.stale_result(),
-                Some(Answered::OutOfOrder) => {
+                Some((Answered::Taken, micros)) => self.metrics.host_answered(micros),
+                Some((Answered::Stale, _)) | None => self.metrics.stale_result(),
+                Some((Answered::OutOfOrder, _)) => {
                     tracing::warn!(session = %session.id, "a host answered turns out of order");
                     session.close();
                 }

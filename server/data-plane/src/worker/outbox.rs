@@ -92,6 +92,9 @@ impl Outbox {
 
     /// Queues a frame for a session.
     pub(super) fn frame(&mut self, link: &Arc<SessionLink>, frame: NodeFrame) {
+        if link.is_closed() {
+            return;
+        }
         self.know(link);
         if let Some((_, frames)) = self.sessions.get_mut(&link.id) {
             frames.push(frame);

@@ -154,6 +154,13 @@ impl Activation {
         })
     }
 
+    /// How long the turn that runs now has been running, in microseconds; 0 if none does.
+    #[must_use]
+    pub fn head_micros(&self, now: Tick) -> u64 {
+        let busy = self.busy.as_ref().filter(|busy| !busy.run.is_empty());
+        busy.map_or(0, |busy| now.micros_since(busy.head_since))
+    }
+
     /// The state and encoded tags that the next turn starts from.
     #[must_use]
     pub fn state(&self) -> (Option<&StateBlob>, &Bytes) {
