@@ -10,7 +10,10 @@ use callboard_control_plane::{
         systems::Systems,
     },
 };
-use callboard_data_plane::plane::{DataPlane, Handle as DataHandle, Options as DataOptions};
+use callboard_data_plane::{
+    plane::{DataPlane, Handle as DataHandle, Options as DataOptions},
+    worker::Worker,
+};
 use callboard_proto::{
     FILE_DESCRIPTOR_SET,
     control::v1::{
@@ -21,7 +24,6 @@ use callboard_proto::{
     gateway::v1::gateway_service_server::GatewayServiceServer,
     host::v1::host_service_server::HostServiceServer,
 };
-use callboard_statestore::StateStore;
 use callboard_statestore_sql::{SqlStore, SqliteOptions};
 use callboard_transport::{accept, server::configure};
 use callboard_types::{ClusterView, limits};
@@ -91,77 +93,53 @@ impl Node {
         let _ = telemetry::metrics();
         // The folder's lock comes first: whatever follows may rely on being alone in it.
         let store = Arc::new(SqlStore::open_sqlite(store_options(config)?).await?);
-
-        // Listening comes before the control plane, which tells others the real port; nothing is accepted yet.
-        let lanes = config.worker_count();
-        let limits = accept::Options {
-            connections_max: config.listen.connections_max,
-            connections_per_ip_max: config.listen.connections_per_ip_max,
-            ..accept::Options::default()
-        };
-        let listen = |address, error| Error::Listen { address, error };
-        let (acceptor, incoming) = accept::listen(config.listen.gateway, limits, lanes)
-            .map_err(|error| listen(config.listen.gateway, error))?;
-        let gateway_address = acceptor.local_address();
-        let admin_listener =
-            admin::bind(config.listen.admin).map_err(|error| listen(config.listen.admin, error))?;
-        let admin_address = admin_listener
-            .local_addr()
-            .map_err(|error| listen(config.listen.admin, error))?;
-
+        // Ports come before the control plane, which tells others the real one; nothing is accepted yet.
+        let listeners = Listeners::bind(config)?;
         let advertised = match config.listen.advertise.as_str() {
-            "" => gateway_address.to_string(),
+            "" => listeners.gateway_address.to_string(),
             given => given.to_owned(),
         };
-        let (control, control_handle) =
-            ControlPlane::start(ControlOptions::new(&config.node.data, advertised)).await?;
+        let options = ControlOptions::new(&config.node.data, advertised);
+        let (control, control_handle) = ControlPlane::start(options).await?;
 
         let data_options = DataOptions {
-            workers: lanes,
+            workers: config.worker_count(),
             host_ping: Duration::from_millis(config.node.host_ping_ms),
             version: VERSION,
         };
         let directory = Arc::new(ControlDirectory(control_handle.clone()));
-        let shared: Arc<dyn StateStore> = Arc::clone(&store) as _;
-        let plane = DataPlane::new(&data_options, control_handle.node(), shared, directory);
+        let plane = DataPlane::new(
+            &data_options,
+            control_handle.node(),
+            Arc::clone(&store) as _,
+            directory,
+        );
         let data = plane.handle;
+        let mut background: Vec<_> = plane
+            .background
+            .into_iter()
+            .map(|(_, task)| tokio::spawn(task))
+            .collect();
 
-        let (failed_sender, failed) = watch::channel(None);
-        let mut background = Vec::new();
-        for (_, task) in plane.background {
-            background.push(tokio::spawn(task));
-        }
         let (health, routes) = routes(&data, &control_handle).await;
+        let (failed_sender, failed) = watch::channel(None);
         let stop = CancellationToken::new();
-        let mut worker_threads = Vec::new();
-        for (number, (worker, incoming)) in plane.workers.into_iter().zip(incoming).enumerate() {
-            let (routes, stop) = (routes.clone(), stop.clone());
+        let threads = plane
+            .workers
+            .into_iter()
+            .zip(listeners.incoming)
+            .enumerate();
+        let threads = threads.map(|(number, (worker, incoming))| {
             let alarm = Alarm(failed_sender.clone());
-            let name = format!("worker-{number}");
-            let thread = threads::spawn(name, move || async move {
-                let server = configure(Server::builder()).add_routes(routes);
-                let serve =
-                    server.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
-                let serve = tokio::task::spawn_local(serve);
-                tokio::select! {
-                    () = worker.run() => {}
-                    () = stop.cancelled() => {
-                        // Last replies leave; streams that their callers keep open are cut off.
-                        let _ = tokio::time::timeout(LAST_REPLIES, serve).await;
-                        alarm.disarm();
-                    }
-                }
-            });
-            worker_threads.push(thread.map_err(Error::Thread)?);
-        }
-        background.push(tokio::spawn({
-            let stop = stop.clone();
-            async move {
-                if let Err(error) = acceptor.run(stop).await {
-                    failed_sender.send_replace(Some(format!("the listener failed: {error}")));
-                }
-            }
-        }));
+            let serving = serve(worker, incoming, routes.clone(), stop.clone(), alarm);
+            threads::spawn(format!("worker-{number}"), move || serving)
+        });
+        let threads = threads.collect::<Result<_, _>>().map_err(Error::Thread)?;
+        background.push(tokio::spawn(accept_until(
+            listeners.acceptor,
+            stop.clone(),
+            failed_sender,
+        )));
 
         let (ready, ready_seen) = watch::channel(false);
         let keeper = Keeper {
@@ -172,24 +150,20 @@ impl Node {
         };
         keeper.look().await;
         background.push(tokio::spawn(keeper.run(stop.clone())));
-        background.push(tokio::spawn({
-            let stop = stop.clone();
-            async move {
-                if let Err(error) =
-                    admin::serve(admin_listener, admin::Readiness(ready_seen), stop).await
-                {
-                    tracing::error!(%error, "the admin listener failed");
-                }
+        let admin = admin::serve(listeners.admin, admin::Readiness(ready_seen), stop.clone());
+        background.push(tokio::spawn(async move {
+            if let Err(error) = admin.await {
+                tracing::error!(%error, "the admin listener failed");
             }
         }));
         Ok(Self {
-            gateway_address,
-            admin_address,
+            gateway_address: listeners.gateway_address,
+            admin_address: listeners.admin_address,
             control,
             control_handle,
             data,
             store,
-            threads: worker_threads,
+            threads,
             background,
             health,
             ready,
@@ -313,6 +287,70 @@ impl Drop for Alarm {
     fn drop(&mut self) {
         self.0
             .send_replace(Some("a shard worker failed; see the log".to_owned()));
+    }
+}
+
+/// The bound ports of a node.
+struct Listeners {
+    acceptor: accept::Acceptor,
+    incoming: Vec<accept::Incoming>,
+    admin: std::net::TcpListener,
+    gateway_address: SocketAddr,
+    admin_address: SocketAddr,
+}
+
+impl Listeners {
+    fn bind(config: &Config) -> Result<Self, Error> {
+        let limits = accept::Options {
+            connections_max: config.listen.connections_max,
+            connections_per_ip_max: config.listen.connections_per_ip_max,
+            ..accept::Options::default()
+        };
+        let wrong = |address| move |error| Error::Listen { address, error };
+        let gateway = config.listen.gateway;
+        let (acceptor, incoming) =
+            accept::listen(gateway, limits, config.worker_count()).map_err(wrong(gateway))?;
+        let admin = admin::bind(config.listen.admin).map_err(wrong(config.listen.admin))?;
+        let admin_address = admin.local_addr().map_err(wrong(config.listen.admin))?;
+        let gateway_address = acceptor.local_address();
+        Ok(Self {
+            acceptor,
+            incoming,
+            admin,
+            gateway_address,
+            admin_address,
+        })
+    }
+}
+
+/// What a worker's thread does: runs the worker and serves its share of the connections.
+async fn serve(
+    worker: Worker,
+    incoming: accept::Incoming,
+    routes: Routes,
+    stop: CancellationToken,
+    alarm: Alarm,
+) {
+    let server = configure(Server::builder()).add_routes(routes);
+    let serving = server.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+    let serving = tokio::task::spawn_local(serving);
+    tokio::select! {
+        () = worker.run() => {}
+        () = stop.cancelled() => {
+            // Last replies leave; streams that their callers keep open are cut off.
+            let _ = tokio::time::timeout(LAST_REPLIES, serving).await;
+            alarm.disarm();
+        }
+    }
+}
+
+async fn accept_until(
+    acceptor: accept::Acceptor,
+    stop: CancellationToken,
+    failed: watch::Sender<Option<String>>,
+) {
+    if let Err(error) = acceptor.run(stop).await {
+        failed.send_replace(Some(format!("the listener failed: {error}")));
     }
 }
 

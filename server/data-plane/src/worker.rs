@@ -80,6 +80,7 @@ pub struct Worker {
     cancelled: HashSet<(u64, u64)>,
     callers_gone: bool,
     turn_count: u32,
+    claim_cursor: usize,
     held: usize,
     now: Tick,
     wall: Millis,
@@ -110,6 +111,7 @@ impl Worker {
             cancelled: HashSet::new(),
             callers_gone: false,
             turn_count: 0,
+            claim_cursor: 0,
             held: 0,
             now: Tick::now(),
             wall: Millis::now(),
@@ -348,6 +350,7 @@ impl Worker {
 
     fn on_tick(&mut self) {
         self.expire_claims();
+        self.claim_next_type();
         self.raise_low_water();
         // Another worker's turns may have freed a session that this one waits for.
         self.types.iter_mut().flatten().for_each(TypeSlot::retry);

@@ -14,7 +14,7 @@ use crate::{activation::inbox_record, catalog::Catalog, store::ReadJob};
 
 /// How far the low-water time lags behind the outcome window at most, in milliseconds. Raising it costs a transaction
 /// per type.
-const LOW_WATER_STEP_MS: i64 = 60_000;
+const LOW_WATER_STEP_MS: i64 = 30_000;
 
 impl TypeSlot {
     /// True if calls to the shard can run here: it is owned, and claimed if its type needs that.
@@ -85,6 +85,21 @@ impl Worker {
             }
         }
         self.activate_named(type_id);
+    }
+
+    /// Claims one type that nobody has used yet. The low-water time of its shards must rise like that of others, or what
+    /// lies below could never be cleared away.
+    pub(super) fn claim_next_type(&mut self) {
+        let count = self.types.len().max(1);
+        self.claim_cursor = (self.claim_cursor + 1) % count;
+        if let Ok(type_id) = u32::try_from(self.claim_cursor)
+            && self
+                .types
+                .get(self.claim_cursor)
+                .is_some_and(Option::is_some)
+        {
+            self.claim_type(type_id);
+        }
     }
 
     /// Keeps a call until its shard is claimed.

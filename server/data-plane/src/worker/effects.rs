@@ -191,6 +191,12 @@ impl Worker {
                     });
                 }
                 Some(Verdict::FenceLost { stored }) => self.on_fence_lost(slot, stored),
+                None if let Written::Accepted(sequence) = what => {
+                    let next = self.next_sequence(slot);
+                    self.step(slot, |activation, _, fx| {
+                        activation.on_acceptance_unknown(sequence, next, fx);
+                    });
+                }
                 Some(Verdict::RevisionMismatch { .. }) | None => self.restart(slot),
             }
         }

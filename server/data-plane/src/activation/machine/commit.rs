@@ -134,8 +134,7 @@ impl Activation {
         self.rest(env, fx);
     }
 
-    /// The inbox row of an accepted call is durable: its caller may be told. If the row is not, the
-    /// activation is [restarted](Self::restart) instead, and the row is written anew.
+    /// The inbox row of an accepted call is durable: its caller may be told.
     pub fn on_accepted(&mut self, sequence: u64, fx: &mut Vec<Effect>) {
         let Some(busy) = self.busy.as_mut() else {
             return;
@@ -154,10 +153,26 @@ impl Activation {
         }
     }
 
+    /// Nobody knows whether the inbox row of an accepted call is there: it is written again under a new sequence. If
+    /// both rows are there, the second is found to be a repetition when they are replayed.
+    pub fn on_acceptance_unknown(&mut self, sequence: u64, next: u64, fx: &mut Vec<Effect>) {
+        let Some(busy) = self.busy.as_mut() else {
+            return;
+        };
+        let mut items = (busy.settled.iter_mut().map(|settled| &mut settled.item))
+            .chain(busy.run.iter_mut().map(|running| &mut running.item))
+            .chain(busy.mailbox.iter_mut());
+        if let Some(item) = items.find(|item| item.sequence == Some(sequence)) {
+            item.sequence = Some(next);
+            item.row_held_back = true;
+            item.write_row(fx);
+            self.stale_rows.push(sequence);
+        }
+    }
+
     /// Starts over from the store: commits of this activation were discarded, or nobody knows
     /// whether they happened. Every call that has not been answered waits in the mailbox again, in
-    /// its old order, and is checked against the row once it is loaded. Accepted calls whose row
-    /// may be missing are written again under their old sequence.
+    /// its old order, and is checked against the row once it is loaded.
     pub fn restart(&mut self, env: Env<'_>, fx: &mut Vec<Effect>) {
         self.abandon_run(fx);
         if let Some(busy) = self.busy.as_mut() {
@@ -168,10 +183,6 @@ impl Activation {
                 .filter(|item| item.work != Work::Init)
             {
                 busy.mailbox.push_front(item);
-            }
-            for item in &mut busy.mailbox {
-                // Written again when the row is loaded and the call is known to be new.
-                item.row_held_back = !item.acceptance.is_empty();
             }
         }
         self.phase = Phase::Loading;

@@ -2,11 +2,15 @@
 
 mod simulation;
 
-use callboard_types::{Action, Kind, TypeDefinition};
+use callboard_statestore::ActorRecord;
+use callboard_types::{Action, ErrorKind, Kind, limits};
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::*;
-use crate::call::{Metadata, Payload};
+use crate::{
+    activation::outcome::{StoredOutcome, fingerprint},
+    call::{Metadata, Payload},
+};
 
 const SESSION: SessionId = SessionId(7);
 
