@@ -82,6 +82,16 @@ test("a call too large for the stream is refused alone", async () => {
   assert.equal(await small, "small");
 });
 
+test("a proxy of the environment is not asked for a server on this machine", async () => {
+  process.env["http_proxy"] = "http://127.0.0.1:9";
+  try {
+    const client = await start();
+    assert.equal(await client.ref(echo, "k").say("direct", { timeout: "5s" }), "direct");
+  } finally {
+    delete process.env["http_proxy"];
+  }
+});
+
 test("a closed client refuses calls, those under way included", async () => {
   const node = await FakeNode.start();
   nodes.push(node);

@@ -31,6 +31,8 @@ const CHANNEL_OPTIONS = {
   "grpc-node.flow_control_window": WINDOW_BYTES,
 };
 
+const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:|$)/;
+
 /** The address that the options, or else the environment, name. */
 export function serverAddress(options: ServerOptions): string {
   const server = options.server ?? process.env["CALLBOARD_SERVER"] ?? DEFAULT_SERVER;
@@ -39,9 +41,8 @@ export function serverAddress(options: ServerOptions): string {
 
 /** Opens a channel; the connection is made by its first call. */
 export function openChannel(options: ServerOptions): Client {
-  return new Client(
-    serverAddress(options),
-    options.credentials ?? credentials.createInsecure(),
-    CHANNEL_OPTIONS,
-  );
+  const address = serverAddress(options);
+  // grpc-js takes the proxy of the environment even to this very machine, where no proxy can reach.
+  const proxy = LOOPBACK.test(address) ? { "grpc.enable_http_proxy": 0 } : {};
+  return new Client(address, options.credentials ?? credentials.createInsecure(), { ...CHANNEL_OPTIONS, ...proxy });
 }
