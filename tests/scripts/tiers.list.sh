@@ -1,15 +1,84 @@
 # The tiers of `make verify` and `make test`, in order, and what each runs. Sourced by tiers.sh from the repository's root.
+# shellcheck shell=bash disable=SC2034
+
+# === make verify: nothing is written but build output ===
 
 verify_tiers=(format proto clippy docs generated tidy)
 
 tier_format() { cargo fmt --all --check; }
+
 tier_proto() { tests/scripts/buf.sh; }
+
 tier_clippy() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
+
 tier_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked; }
+
 tier_generated() { tests/scripts/gen.sh --check; }
-tier_tidy() { cargo test --locked -p callboard-tests --test it tidy; }
 
-test_tiers=(rust conformance)
+# With the same selection as the tier `rust`, so that nothing is compiled for this one alone.
+tier_tidy() { cargo test --workspace --locked --test it -- tidy; }
 
+# === make test ===
+
+test_tiers=(
+  rust
+  sdk_typescript sdk_python sdk_java
+  conformance_typescript conformance_python conformance_java
+  examples_typescript examples_python
+  crash demo
+)
+
+# Everything in Rust, the generator's golden and parity tests, the README and the command line included.
 tier_rust() { cargo test --workspace --locked --no-fail-fast; }
-tier_conformance() { tests/scripts/conformance.sh; }
+
+tier_sdk_typescript() { (cd sdks/typescript && npm ci --no-audit --no-fund && npm test); }
+
+tier_sdk_python() {
+  local venv
+  venv=$(tests/scripts/tools.sh venv python sdks/python) || return
+  (
+    cd sdks/python &&
+      "$venv/bin/ruff" check . &&
+      "$venv/bin/mypy" &&
+      "$venv/bin/pytest"
+  )
+}
+
+# The SDK, and the Java examples, which are modules of its build.
+tier_sdk_java() { mvn -B --no-transfer-progress -Dstyle.color=never -f sdks/java/pom.xml verify; }
+
+# One suite for all SDKs (tests/conformance.md), and a line of its own in the summary for each.
+tier_conformance_typescript() { tests/scripts/conformance.sh typescript; }
+
+tier_conformance_python() {
+  local venv
+  venv=$(tests/scripts/tools.sh venv python sdks/python) || return
+  CALLBOARD_PYTHON_VENV=$venv tests/scripts/conformance.sh python
+}
+
+tier_conformance_java() { tests/scripts/conformance.sh java; }
+
+# Every example with a package.json, wherever it lies.
+tier_examples_typescript() {
+  local manifest failed=0
+  for manifest in $(git ls-files 'examples/*package.json'); do
+    (cd "$(dirname "$manifest")" && npm ci --no-audit --no-fund && npm test) || failed=1
+  done
+  return $failed
+}
+
+tier_examples_python() {
+  local venv manifest failed=0
+  venv=$(tests/scripts/tools.sh venv python sdks/python) || return
+  for manifest in $(git ls-files 'examples/*pyproject.toml'); do
+    (cd "$(dirname "$manifest")" && "$venv/bin/mypy" && "$venv/bin/pytest") || failed=1
+  done
+  return $failed
+}
+
+tier_crash() {
+  cargo build --workspace --locked --bins &&
+    "${CARGO_TARGET_DIR:-target}/debug/callboard-crash"
+}
+
+tier_demo() { tests/scripts/demo.sh; }
