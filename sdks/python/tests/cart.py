@@ -48,7 +48,7 @@ class Cart(JsonActor[CartState]):
     def put_slowly(self, ctx: Context[CartState], item: Item) -> int:
         """Adds an item from a thread; stops when nobody waits any more."""
         ctx.state.items[item.name] = item.count
-        for _ in range(500):
+        for _ in range(150):
             if ctx.cancelled:
                 raise ActorError(Code.CANCELLED, "STOPPED", "nobody waits")
             time.sleep(0.01)

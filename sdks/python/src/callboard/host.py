@@ -5,7 +5,7 @@ order.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import functools
 import logging
 import signal
 import threading
@@ -66,8 +66,7 @@ class Host:
         self._threads = threads
         self._drain_timeout = drain_timeout
         self._executor: Executor | None = None
-        self._current: Session | None = None
-        self._runs: set[asyncio.Task[None]] = set()
+        self._sessions: dict[Session, asyncio.Task[None]] = {}
         self._main: asyncio.Task[None] | None = None
         self._stopping: asyncio.Event = asyncio.Event()
         self._ready: asyncio.Event = asyncio.Event()
@@ -107,33 +106,32 @@ class Host:
         main, executor = self._main, self._executor
         if main is None or executor is None:
             return
-        session = self._current
+        leaving = [self._leave(one, run, permanent) for one, run in self._sessions.items()]
         try:
-            if session is not None and session.welcomed:
-                await asyncio.wait_for(self._leave(session, permanent), self._drain_timeout)
+            await asyncio.wait_for(asyncio.gather(*leaving), self._drain_timeout)
         except asyncio.TimeoutError:
             LOG.warning(
                 "drain timeout of %.0f s is over; unfinished turns run elsewhere",
                 self._drain_timeout,
             )
         finally:
-            pending = {main, *self._runs}
+            pending = {main, *self._sessions.values()}
             for task in pending:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
             executor.close()
 
-    async def _leave(self, session: Session, permanent: bool) -> None:
-        runs = list(self._runs)
-        if not runs:
+    async def _leave(self, session: Session, run: asyncio.Task[None], permanent: bool) -> None:
+        if not session.welcomed:
             return
         drained = asyncio.create_task(session.drain(permanent))
-        # A session that breaks meanwhile has nothing left to finish.
-        await asyncio.wait({drained, *runs}, return_when=asyncio.FIRST_COMPLETED)
-        if drained.done():
-            session.finish()
-            await asyncio.wait(runs)
-        else:
+        try:
+            # A session that breaks meanwhile has nothing left to finish.
+            await asyncio.wait({drained, run}, return_when=asyncio.FIRST_COMPLETED)
+            if drained.done():
+                session.finish()
+                await asyncio.wait({run})
+        finally:
             drained.cancel()
 
     async def _or_failure(self, event: Coroutine[Any, Any, Any]) -> None:
@@ -152,9 +150,8 @@ class Host:
         while not self._stopping.is_set():
             session = Session(self._offer, executor)
             run = asyncio.create_task(session.run())
-            self._runs.add(run)
-            run.add_done_callback(self._runs.discard)
-            self._current = session
+            self._sessions[session] = run
+            run.add_done_callback(functools.partial(self._ended, session))
             try:
                 await self._watch(session, run)
                 backoff.reset()
@@ -173,8 +170,9 @@ class Host:
             await asyncio.sleep(backoff.next())
 
     async def _watch(self, session: Session, run: asyncio.Task[None]) -> None:
-        """Returns when the node leaves; its session then finishes its turns on its own. Raises what
-        ended the session.
+        """Returns when the node leaves, and raises what ended the session otherwise.
+
+        A node that leaves ends the session itself, once it has no more turns to hand out.
         """
         registered = asyncio.create_task(session.registered.wait())
         leaving = asyncio.create_task(session.leaving.wait())
@@ -188,22 +186,16 @@ class Host:
                 run.result()
             else:
                 LOG.info("%s is leaving; its turns are finished meanwhile", self.server)
-                closing = asyncio.create_task(self._finish(session, run))
-                self._runs.add(closing)
-                closing.add_done_callback(self._runs.discard)
         finally:
             registered.cancel()
             leaving.cancel()
             if not run.done() and not session.leaving.is_set():
                 run.cancel()
 
-    async def _finish(self, session: Session, run: asyncio.Task[None]) -> None:
-        settled = asyncio.create_task(session.settle())
-        await asyncio.wait({settled, run}, return_when=asyncio.FIRST_COMPLETED)
-        settled.cancel()
-        session.finish()
-        with contextlib.suppress(SessionEnded):
-            await run
+    def _ended(self, session: Session, run: asyncio.Task[None]) -> None:
+        del self._sessions[session]
+        if not run.cancelled():
+            run.exception()  # reported already, or of a session that the node had announced to end
 
 
 async def serve(

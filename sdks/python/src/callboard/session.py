@@ -150,10 +150,6 @@ class Session:
         """
         self._outbox.close()
 
-    async def settle(self) -> None:
-        """Returns when every turn of this session is answered."""
-        await self._turns.idle()
-
     async def _handshake(
         self, call: grpc.aio.StreamStreamCall[ConnectRequest, ConnectResponse]
     ) -> None:
