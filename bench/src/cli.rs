@@ -59,6 +59,9 @@ pub(crate) struct RunArgs {
     /// Seconds of each throughput row, in place of its default.
     #[arg(long, value_name = "SECONDS")]
     pub(crate) seconds: Option<u64>,
+    /// Actors of the rows about cold and idle ones, in place of their default.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) actors: Option<u64>,
 }
 
 /// Arguments of the servers.

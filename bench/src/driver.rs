@@ -67,6 +67,9 @@ impl Scale {
             scale.seconds = seconds;
             scale.durable = seconds;
         }
+        if let Some(actors) = args.actors {
+            scale.actors = actors.max(500 * scale.paced);
+        }
         scale
     }
 }

@@ -84,8 +84,24 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Row>, Error> {
         )
         .await?;
     let after = stage.node.resident_bytes()?;
-    stage.stop().await?;
     rows.push(idle("volatile", actors, before, after));
+
+    // States that came in different messages must not keep those messages alive.
+    let churn = format!(
+        "--mode stream --concurrency 256 --keys {actors} --type BenchVolatile --action Add --warmup 0 \
+         --seconds {}",
+        bench.scale.seconds
+    );
+    let churned = stage.load(bench, &churn).await?;
+    let after = stage.node.resident_bytes()?;
+    stage.stop().await?;
+    let each = churned.report.calls as f64 / actors as f64;
+    rows.push(idle(
+        &format!("volatile, {each:.1} Adds later,"),
+        actors,
+        before,
+        after,
+    ));
     Ok(rows)
 }
 
