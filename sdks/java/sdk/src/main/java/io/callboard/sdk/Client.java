@@ -87,9 +87,10 @@ public final class Client implements Caller, AutoCloseable {
    */
   public <I> CompletableFuture<Accepted> tellAsync(
       ActorId target, Action<I, ?> action, I argument, CallOptions options) {
+    CallOptions named = named(options);
     CompletableFuture<InvokeResponse> reply =
-        invoke(target, action, argument, options, InvokeMode.INVOKE_MODE_ASYNC);
-    return new CallFuture<>(reply, Client::accepted);
+        invoke(target, action, argument, named, InvokeMode.INVOKE_MODE_ASYNC);
+    return new CallFuture<>(reply, response -> accepted(named, response));
   }
 
   /**
@@ -104,9 +105,11 @@ public final class Client implements Caller, AutoCloseable {
    * @throws CallException if it was not
    */
   public <I> Accepted tell(ActorId target, Action<I, ?> action, I argument, CallOptions options) {
+    CallOptions named = named(options);
     return accepted(
+        named,
         ClientCore.await(
-            invoke(target, action, argument, options, InvokeMode.INVOKE_MODE_ASYNC),
+            invoke(target, action, argument, named, InvokeMode.INVOKE_MODE_ASYNC),
             target + " " + action.name()));
   }
 
@@ -124,8 +127,15 @@ public final class Client implements Caller, AutoCloseable {
     return tell(target, action, argument, CallOptions.DEFAULT);
   }
 
-  private static Accepted accepted(InvokeResponse response) {
-    return new Accepted(response.getRequestId(), response.getDurable());
+  /** The options with a request id, so that it is known here too: replies on streams do not repeat it. */
+  private static CallOptions named(CallOptions options) {
+    return options.idempotencyKey().isPresent()
+        ? options
+        : options.withIdempotencyKey(RequestIds.next(System.currentTimeMillis()));
+  }
+
+  private static Accepted accepted(CallOptions named, InvokeResponse response) {
+    return new Accepted(named.idempotencyKey().orElseThrow(), response.getDurable());
   }
 
   /**

@@ -149,7 +149,7 @@ class ClientTest {
     StreamedCall call = streamed();
     assertEquals(InvokeMode.INVOKE_MODE_ASYNC, call.request().getMode());
     call.answer(
-        StreamReply.newBuilder().setResponse(InvokeResponse.newBuilder().setRequestId("k1").setDurable(true)));
+        StreamReply.newBuilder().setResponse(InvokeResponse.newBuilder().setDurable(true)));
     assertEquals(new Accepted("k1", true), accepted.get());
   }
 
