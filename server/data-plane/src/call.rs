@@ -100,8 +100,8 @@ pub enum ReplyTo {
         sink: Arc<StreamSink>,
         /// The caller's number for the call.
         stream_id: u64,
-        /// Set if the reply is to be JSON.
-        json_for: Option<Arc<TypeRuntime>>,
+        /// What the reply needs beside the outcome; most need nothing.
+        extras: Option<Box<StreamExtras>>,
     },
     /// A unary call.
     Unary(oneshot::Sender<Outcome>),
@@ -135,6 +135,15 @@ pub struct StreamAnswer {
     pub stream_id: u64,
     /// What came of it.
     pub outcome: Outcome,
+    /// What the reply needs beside the outcome.
+    pub extras: Option<Box<StreamExtras>>,
+}
+
+/// What a reply on a stream needs beside the outcome.
+#[derive(Debug, Default)]
+pub struct StreamExtras {
     /// Set if the reply is to be JSON.
     pub json_for: Option<Arc<TypeRuntime>>,
+    /// The request id, if the gateway made it up.
+    pub made_id: String,
 }

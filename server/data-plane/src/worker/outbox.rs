@@ -49,7 +49,7 @@ impl Outbox {
             ReplyTo::Stream {
                 sink,
                 stream_id,
-                json_for,
+                extras,
             } => {
                 let (_, batch) = self
                     .streams
@@ -58,7 +58,7 @@ impl Outbox {
                 batch.push(StreamAnswer {
                     stream_id,
                     outcome,
-                    json_for,
+                    extras,
                 });
             }
             // A caller that has gone has dropped its end.

@@ -23,7 +23,7 @@ use tonic::{Status, Streaming};
 
 use super::{Gateway, respond};
 use crate::{
-    call::{ReplyTo, StreamAnswer, StreamSink},
+    call::{ReplyTo, StreamAnswer, StreamExtras, StreamSink},
     grpc::convert,
     worker::{Message, RoutedCall},
 };
@@ -127,13 +127,22 @@ impl Reader {
                 continue;
             }
             let request = call.call.unwrap_or_default();
+            let nameless = request.request_id.is_empty();
             match self.gateway.check(&catalog, request, now) {
                 Ok((worker, mut routed, json_for)) => {
+                    let extras = (nameless || json_for.is_some()).then(|| {
+                        let made_id = if nameless {
+                            routed.call.request_id.clone()
+                        } else {
+                            String::new()
+                        };
+                        Box::new(StreamExtras { json_for, made_id })
+                    });
                     let sink = Arc::clone(&self.sink);
                     routed.call.reply_to = ReplyTo::Stream {
                         sink,
                         stream_id,
-                        json_for,
+                        extras,
                     };
                     per_worker[worker].push(routed);
                 }
@@ -169,7 +178,7 @@ fn refusal(stream_id: u64, error: CallError) -> StreamAnswer {
     StreamAnswer {
         stream_id,
         outcome: Err(error),
-        json_for: None,
+        extras: None,
     }
 }
 
@@ -192,7 +201,7 @@ impl Replies {
         for StreamAnswer {
             stream_id,
             outcome,
-            json_for,
+            extras,
         } in waiting.by_ref()
         {
             bytes += 64
@@ -200,8 +209,9 @@ impl Replies {
                     Ok(reply) => reply.payload.data.len(),
                     Err(error) => error.size(),
                 };
-            let outcome =
-                outcome.and_then(|reply| respond(reply, String::new(), json_for.as_deref()));
+            let extras = extras.map(|extras| *extras).unwrap_or_default();
+            let outcome = outcome
+                .and_then(|reply| respond(reply, extras.made_id, extras.json_for.as_deref()));
             replies.push(StreamReply {
                 stream_id,
                 outcome: Some(match outcome {
