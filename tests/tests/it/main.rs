@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cli;
+mod cli_node;
 mod host;
 mod invoke;
 mod node;

@@ -11,6 +11,7 @@ use std::{
 };
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::tidy::root;
 
@@ -106,6 +107,8 @@ pub(crate) fn succeeds(command: &mut Command) -> Output {
 pub(crate) struct Node {
     process: Child,
     address: String,
+    // A killed node cannot remove its folder itself.
+    _data: TempDir,
 }
 
 // === impl Node ===
@@ -113,18 +116,20 @@ pub(crate) struct Node {
 impl Node {
     /// Starts a node and returns once it serves.
     pub(crate) fn start() -> Self {
+        let data = tempfile::tempdir().expect("a temporary folder can be made");
         let mut process = Command::new(callboard())
             .args([
                 "-o",
                 "jsonl",
                 "-q",
                 "dev",
-                "--ephemeral",
                 "--port",
                 "0",
                 "--admin-port",
                 "0",
+                "--data",
             ])
+            .arg(data.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -139,7 +144,11 @@ impl Node {
             .as_str()
             .expect("the node has an address")
             .to_owned();
-        Self { process, address }
+        Self {
+            process,
+            address,
+            _data: data,
+        }
     }
 
     /// Where the node listens, as `host:port`.
