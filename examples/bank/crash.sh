@@ -12,8 +12,9 @@ jar=examples/bank/target/bank.jar
 work=$(mktemp -d)
 node=
 host=
+demo=
 cleanup() {
-  for pid in $host $node; do kill -9 "$pid" 2>/dev/null || :; done
+  for pid in $demo $host $node; do kill -9 "$pid" 2>/dev/null || :; done
   rm -rf "$work"
 }
 trap cleanup EXIT
@@ -52,11 +53,14 @@ for round in 1 2 3; do
   start_host
   sleep 1
   kill -9 "$node"
+  # The data folder is free when the process is gone.
+  wait "$node" 2>/dev/null || :
   start_node "${CALLBOARD_SERVER##*:}"
   if ! wait "$demo"; then
     cat "$work/demo.log" >&2
     exit 1
   fi
+  demo=
   tail -1 "$work/demo.log"
 done
 kill -TERM "$host"
