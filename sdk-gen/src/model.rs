@@ -418,8 +418,6 @@ pub struct Service {
     pub name: String,
     /// Its name with the package.
     pub full_name: String,
-    /// Its place among the services of the file.
-    pub index: usize,
     /// Whether it describes an actor type.
     pub kind: ServiceKind,
     /// Methods in declaration order.

@@ -110,6 +110,16 @@ impl LocalNode {
         );
     }
 
+    /// Starts a node that was stopped again on the same folder, with its settings changed first.
+    pub async fn start_again(&mut self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config);
+        self.node = Some(
+            Node::start(&self.config)
+                .await
+                .expect("the node starts again"),
+        );
+    }
+
     /// Stops the node in order. True if every call ended in time.
     pub async fn stop(&mut self) -> bool {
         let node = self.node.take().expect("the node runs");

@@ -320,7 +320,6 @@ impl Builder {
         Service {
             name: service.name().to_owned(),
             full_name: service.full_name().to_owned(),
-            index: service.index(),
             kind: options::service_kind(service, &position, &mut self.faults),
             methods: service
                 .methods()

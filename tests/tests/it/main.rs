@@ -9,3 +9,4 @@ mod node;
 mod readme;
 mod sessions;
 mod tidy;
+mod trouble;

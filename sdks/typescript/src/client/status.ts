@@ -16,6 +16,9 @@ export const CONNECTION_LOST = "CONNECTION_LOST";
 /** The reason of errors to which the server gave none: they come from gRPC itself, or from something in between. */
 export const UNEXPLAINED = "GRPC_ERROR";
 
+/** What the server's transport says, under CANCELLED, when it ends a call at its deadline by itself. */
+const SERVER_TIMEOUT = "Timeout expired";
+
 const DETAILS_KEY = "grpc-status-details-bin";
 const DOMAIN = "callboard.io";
 
@@ -77,6 +80,9 @@ function withoutDetails(error: ServiceError, server: string): CallboardError {
     case Code.DEADLINE_EXCEEDED:
       return new CallboardError(error.code, "DEADLINE_EXCEEDED", error.details, { cause: error });
     case Code.CANCELLED:
+      if (error.details === SERVER_TIMEOUT) {
+        return new CallboardError(Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", error.details, { cause: error });
+      }
       return new CallboardError(error.code, "CANCELLED", error.details, { cause: error });
     default:
       return new CallboardError(error.code, UNEXPLAINED, error.details, { cause: error });

@@ -38,6 +38,9 @@ use crate::{
 
 pub use stream::Replies;
 
+/// How long before the deadline of gRPC itself a call is answered at the latest.
+const ANSWER_AHEAD: Duration = Duration::from_millis(15);
+
 /// The gateway of one node. Cheap to clone.
 #[derive(Clone)]
 pub struct Gateway {
@@ -178,6 +181,8 @@ impl GatewayService for Gateway {
         let header = grpc_timeout(request.metadata());
         let mut request = request.into_inner();
         if let Some(header) = header {
+            // The transport ends the call at the header's time without a word; ours must come before.
+            let header = header.saturating_sub((header / 10).min(ANSWER_AHEAD));
             let header = u32::try_from(header.as_millis()).unwrap_or(u32::MAX).max(1);
             let asked = request.timeout_ms;
             request.timeout_ms = if asked == 0 {
@@ -294,7 +299,7 @@ impl Gateway {
         let Some(record) = rows.into_iter().next().flatten() else {
             return Ok(GetStateResponse::default());
         };
-        show_state(&route, record, request.as_json)
+        Ok(show_state(&route, record, request.as_json))
     }
 
     /// The state of an actor that is only in memory.
@@ -318,31 +323,26 @@ impl Gateway {
             tags: stats.tags,
             ..ActorRecord::default()
         };
-        show_state(&route, record, as_json)
+        Ok(show_state(&route, record, as_json))
     }
 }
 
-fn show_state(
-    route: &Route,
-    record: ActorRecord,
-    as_json: bool,
-) -> Result<GetStateResponse, CallError> {
+fn show_state(route: &Route, record: ActorRecord, as_json: bool) -> GetStateResponse {
     let state = record.state.map(|state| Payload {
         content_type: state.content_type,
         type_url: state.type_url,
         data: state.data,
     });
-    let json = match &state {
-        Some(state) if as_json => transcode::value(&route.actor_type, state)?,
-        _ => None,
-    };
-    Ok(GetStateResponse {
+    // A state that contradicts its own content type is still handed out as it is.
+    let shown = state.as_ref().filter(|_| as_json);
+    let json = shown.and_then(|state| transcode::value(&route.actor_type, state).ok().flatten());
+    GetStateResponse {
         exists: true,
         state: state.and_then(convert::payload_to_proto),
         json,
         revision: record.revision.0,
         tags: convert::tags_to_proto(&record.tags),
-    })
+    }
 }
 
 /// The key that an empty one stands for: the type's name, for NAMED types.
