@@ -16,12 +16,7 @@ generate_typescript() { sdks/typescript/scripts/generate.sh "$@"; }
 
 generate_python() { sdks/python/gen.sh "$@"; }
 
-generate_java() {
-  "$CALLBOARD" gen --lang java --layer messages "$@" -I proto --out sdks/java/sdk/gen \
-    proto/callboard/gateway/v1/gateway.proto proto/callboard/host/v1/host.proto &&
-    "$CALLBOARD" gen --lang java --layer actor "$@" -I examples/incrementor \
-      --out examples/incrementor/java/gen examples/incrementor/incrementor.proto
-}
+generate_java() { sdks/java/gen.sh "$@"; }
 
 passed=0
 failed=0

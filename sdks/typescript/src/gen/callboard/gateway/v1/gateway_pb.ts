@@ -88,7 +88,7 @@ export type InvokeResponse = Message<"callboard.gateway.v1.InvokeResponse"> & {
     }
     | { case: undefined; value?: undefined };
 
-  /** The request id that the call ran under. */
+  /** The request id that the call ran under. On InvokeStream only set if the server made it up. */
   requestId: string;
 
   /** The revision of the actor's state that the reply was computed on or produced. 0 for types without durable state. */

@@ -112,7 +112,7 @@ class InvokeResponse(_message.Message):
         """The reply as JSON, if the argument came as JSON."""
         ...
     request_id: _builtins.str
-    """The request id that the call ran under."""
+    """The request id that the call ran under. On InvokeStream only set if the server made it up."""
     revision: _builtins.int
     """The revision of the actor's state that the reply was computed on or produced. 0 for types without durable state."""
     durable: _builtins.bool
