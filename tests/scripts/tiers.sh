@@ -63,8 +63,10 @@ for tier in "${selected[@]}"; do
   else
     [ "$failed" -gt 0 ] || failed=1
     line=$(printf 'FAILED  %-24s %4d s  %5d passed, %d failed' "$tier" "$took" "$passed" "$failed")
-    echo "--- $tier: the end of $log"
-    tail -n 80 "$log"
+    echo "--- $tier: what failed, and the end of $log"
+    grep -nE '(\bFAILED\b|^FAIL|panicked at|^error|^not ok|✖|\[ERROR\])' -A 6 "$log" | head -n 80
+    echo "..."
+    tail -n 40 "$log"
     echo "---"
   fi
   echo "$line"
