@@ -47,7 +47,8 @@ pub(crate) struct InvokeArgs {
     #[arg(long = "async")]
     asynchronous: bool,
 
-    /// The request id: calls with the same one are applied once. Drawn anew if left out
+    /// The request id: calls with the same one are applied once. Best a UUIDv7, which holds the time of the first try;
+    /// drawn anew if left out
     #[arg(long, value_name = "REQUEST_ID")]
     key: Option<String>,
 
