@@ -76,9 +76,13 @@ tier_examples_python() {
   return $failed
 }
 
+# Kills under load; then the test of the test, which must find losses; power cuts where this user may mount disks.
 tier_crash() {
+  local crash=${CARGO_TARGET_DIR:-target}/debug/callboard-crash power_cuts=0
+  [ "$(id -u)" -ne 0 ] || power_cuts=10
   cargo build --workspace --locked --bins &&
-    "${CARGO_TARGET_DIR:-target}/debug/callboard-crash"
+    "$crash" --power-cuts "$power_cuts" &&
+    "$crash" --sabotage --kills 5 --host-kills 0
 }
 
 tier_demo() { tests/scripts/demo.sh; }
