@@ -27,6 +27,7 @@ use callboard_proto::{
 use callboard_statestore_sql::{SqlStore, SqliteOptions};
 use callboard_transport::{accept, server::configure};
 use callboard_types::{ClusterView, limits};
+use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{service::Routes, transport::Server};
@@ -115,23 +116,18 @@ impl Node {
             directory,
         );
         let data = plane.handle;
-        let mut background: Vec<_> = plane
-            .background
-            .into_iter()
-            .map(|(_, task)| tokio::spawn(task))
-            .collect();
+        let mut background = vec![tokio::spawn(plane.catalog)];
 
         let (health, routes) = routes(&data, &control_handle).await;
         let (failed_sender, failed) = watch::channel(None);
         let stop = CancellationToken::new();
-        let threads = plane
-            .workers
-            .into_iter()
-            .zip(listeners.incoming)
-            .enumerate();
+        // The store's tasks go beside the first worker.
+        let mut store_tasks = plane.store_tasks;
+        let threads = plane.workers.into_iter().zip(listeners.incoming).enumerate();
         let threads = threads.map(|(number, (worker, incoming))| {
             let alarm = Alarm(failed_sender.clone());
-            let serving = serve(worker, incoming, routes.clone(), stop.clone(), alarm);
+            let beside = std::mem::take(&mut store_tasks);
+            let serving = serve(worker, beside, incoming, routes.clone(), stop.clone(), alarm);
             threads::spawn(format!("worker-{number}"), move || serving)
         });
         let threads = threads.collect::<Result<_, _>>().map_err(Error::Thread)?;
@@ -190,6 +186,7 @@ impl Node {
     pub async fn failed(&mut self) -> Error {
         let mut data = self.data.clone();
         let why = tokio::select! {
+            biased;
             fatal = self.control_handle.fatal() => fatal.to_string(),
             why = data.fatal() => why,
             failed = self.failed.wait_for(Option::is_some) => match failed {
@@ -286,7 +283,7 @@ impl Alarm {
 impl Drop for Alarm {
     fn drop(&mut self) {
         self.0
-            .send_replace(Some("a shard worker failed; see the log".to_owned()));
+            .send_replace(Some("a shard worker or the commit writer ended; see the log".to_owned()));
     }
 }
 
@@ -323,9 +320,10 @@ impl Listeners {
     }
 }
 
-/// What a worker's thread does: runs the worker and serves its share of the connections.
+/// What a worker's thread does: runs the worker with what goes beside it, and serves its share of the connections.
 async fn serve(
     worker: Worker,
+    beside: Vec<BoxFuture<'static, ()>>,
     incoming: accept::Incoming,
     routes: Routes,
     stop: CancellationToken,
@@ -334,6 +332,14 @@ async fn serve(
     let server = configure(Server::builder()).add_routes(routes);
     let serving = server.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
     let serving = tokio::task::spawn_local(serving);
+    for task in beside {
+        // Its end, or its panic, ends the node: nobody else writes and reads.
+        let alarm = Alarm(alarm.0.clone());
+        tokio::task::spawn_local(async move {
+            task.await;
+            drop(alarm);
+        });
+    }
     tokio::select! {
         () = worker.run() => {}
         () = stop.cancelled() => {

@@ -40,8 +40,11 @@ pub struct Options {
 pub struct DataPlane {
     /// Run each on a thread of its own, together with the connections of that thread.
     pub workers: Vec<Worker>,
-    /// Run on any runtime: commit writer, readers, and what follows the view.
-    pub background: Vec<(&'static str, futures::future::BoxFuture<'static, ()>)>,
+    /// Commit writer and readers. They only group and hand over; beside the first worker they save a thread switch on
+    /// the way to the store and back.
+    pub store_tasks: Vec<futures::future::BoxFuture<'static, ()>>,
+    /// Follows the view. Run it on any runtime.
+    pub catalog: futures::future::BoxFuture<'static, ()>,
     /// The services and the way to stop.
     pub handle: Handle,
 }
@@ -120,12 +123,12 @@ impl DataPlane {
         );
         Self {
             workers: built,
-            background: vec![
-                ("commit writer", Box::pin(writer(workers.clone()).run())),
-                ("store reader", Box::pin(reader(read_jobs).run())),
-                ("store chores", Box::pin(reader(chore_jobs).run())),
-                ("catalog", Box::pin(follow)),
+            store_tasks: vec![
+                Box::pin(writer(workers.clone()).run()),
+                Box::pin(reader(read_jobs).run()),
+                Box::pin(reader(chore_jobs).run()),
             ],
+            catalog: Box::pin(follow),
             handle: Handle {
                 gateway: Gateway::new(router.clone(), Arc::clone(&store)),
                 hosts,

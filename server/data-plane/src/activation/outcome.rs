@@ -217,6 +217,13 @@ impl Outcomes {
         }
     }
 
+    /// Gives back memory that an idle actor does not need.
+    pub fn shrink(&mut self) {
+        self.inline.shrink_to_fit();
+        self.leaving.shrink_to_fit();
+        self.on_their_way.shrink_to_fit();
+    }
+
     /// The outcomes for the row.
     #[must_use]
     pub fn encode_row(&self) -> Bytes {

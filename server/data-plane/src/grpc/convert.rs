@@ -119,7 +119,8 @@ pub fn turn_end(result: TurnResult) -> TurnEnd {
         state: result.state.map(|state| StateBlob {
             content_type: state.content_type,
             type_url: state.type_url,
-            data: state.data,
+            // A slice of its message would keep the whole message in memory for as long as the actor lives.
+            data: Bytes::copy_from_slice(&state.data),
         }),
         tags: result.tags.map(|tags| tags_from_proto(tags.values)),
     }

@@ -201,6 +201,7 @@ impl Activation {
     pub(super) fn rest(&mut self, env: Env<'_>, fx: &mut Vec<Effect>) {
         if self.phase == Phase::Active && !self.is_busy() {
             self.busy = None;
+            self.outcomes.shrink();
             self.arm(
                 self.last_used.plus_millis(env.definition.idle_timeout_ms),
                 fx,
