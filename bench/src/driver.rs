@@ -45,23 +45,9 @@ struct Scale {
 impl Scale {
     fn of(args: &RunArgs) -> Self {
         let mut scale = if args.quick {
-            Self {
-                warmup: 1,
-                seconds: 3,
-                baseline: 2,
-                durable: 5,
-                paced: 5,
-                actors: 50_000,
-            }
+            Self { warmup: 1, seconds: 3, baseline: 2, durable: 5, paced: 5, actors: 50_000 }
         } else {
-            Self {
-                warmup: 3,
-                seconds: 15,
-                baseline: 5,
-                durable: 660,
-                paced: 30,
-                actors: 1_000_000,
-            }
+            Self { warmup: 3, seconds: 15, baseline: 5, durable: 660, paced: 30, actors: 1_000_000 }
         };
         if let Some(seconds) = args.seconds {
             scale.seconds = seconds;
@@ -96,9 +82,7 @@ pub(crate) async fn run(args: &RunArgs) -> Result<ExitCode, Error> {
     let wanted = |row: &str| {
         args.only.is_empty() || args.only.iter().any(|name| row.contains(name.as_str()))
     };
-    let groups = GROUPS
-        .iter()
-        .filter(|group| group.rows.iter().any(|row| wanted(row)));
+    let groups = GROUPS.iter().filter(|group| group.rows.iter().any(|row| wanted(row)));
     if args.list {
         for group in groups {
             for row in group.rows.iter().filter(|row| wanted(row)) {
@@ -129,11 +113,7 @@ pub(crate) async fn run(args: &RunArgs) -> Result<ExitCode, Error> {
     if let Some(path) = &args.json {
         std::fs::write(path, serde_json::to_vec_pretty(&table)?)?;
     }
-    Ok(if table.has_failures() {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(if table.has_failures() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 impl Bench {
@@ -155,13 +135,7 @@ impl Bench {
             Some(parent) => builder.tempdir_in(parent)?,
             None => builder.tempdir()?,
         };
-        Ok(Self {
-            exe,
-            node_bin,
-            hosts: args.hosts.clone(),
-            folder,
-            scale: Scale::of(args),
-        })
+        Ok(Self { exe, node_bin, hosts: args.hosts.clone(), folder, scale: Scale::of(args) })
     }
 
     /// A folder of this run; the same name is the same folder.
@@ -177,10 +151,8 @@ impl Bench {
     }
 
     async fn host(&self, server: &str) -> Result<Peer, Error> {
-        let mut host = Peer::start(
-            &self.exe,
-            &["host", "--until-stdin-closes", "--server", server],
-        )?;
+        let mut host =
+            Peer::start(&self.exe, &["host", "--until-stdin-closes", "--server", server])?;
         host.wait_for(Duration::from_secs(10), |event| match event {
             Event::Registered => Some(()),
             _ => None,
@@ -221,15 +193,11 @@ impl Bench {
         let patience = Duration::from_secs(self.scale.durable + 600);
         let cpu = || node.map(Node::cpu).transpose();
         let before = generator
-            .wait_for(patience, |event| {
-                matches!(event, Event::Measuring).then_some(())
-            })
+            .wait_for(patience, |event| matches!(event, Event::Measuring).then_some(()))
             .await
             .and_then(|()| cpu())?;
         let after = generator
-            .wait_for(patience, |event| {
-                matches!(event, Event::Measured).then_some(())
-            })
+            .wait_for(patience, |event| matches!(event, Event::Measured).then_some(()))
             .await
             .and_then(|()| cpu())?;
         let report = generator
@@ -264,8 +232,6 @@ impl Stage {
     }
 
     async fn load(&self, bench: &Bench, line: &str) -> Result<Measured, Error> {
-        bench
-            .load(self.node.address(), Some(&self.node), line)
-            .await
+        bench.load(self.node.address(), Some(&self.node), line).await
     }
 }

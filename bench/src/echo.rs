@@ -29,12 +29,7 @@ impl EchoService for Echo {
 /// Serves until the process ends. Announces its address in an event.
 pub(crate) async fn serve(args: &ListenArgs) -> Result<(), Error> {
     let (incoming, address) = wire::listen(args.port).await?;
-    measure::emit(&Event::Listening {
-        address: address.to_string(),
-    })?;
-    wire::server()
-        .add_service(EchoServiceServer::new(Echo))
-        .serve_with_incoming(incoming)
-        .await?;
+    measure::emit(&Event::Listening { address: address.to_string() })?;
+    wire::server().add_service(EchoServiceServer::new(Echo)).serve_with_incoming(incoming).await?;
     Ok(())
 }

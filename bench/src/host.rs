@@ -60,9 +60,7 @@ impl Session {
             credits: args.credits,
             state_cache_bytes: 0,
         });
-        outbox
-            .try_send(message(vec![hello]))
-            .expect("the channel is new and not empty of room");
+        outbox.try_send(message(vec![hello])).expect("the channel is new and not empty of room");
         let inbox = HostServiceClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
@@ -140,10 +138,7 @@ impl Session {
     }
 
     async fn send(&self, request: ConnectRequest) -> Result<(), Error> {
-        self.outbox
-            .send(request)
-            .await
-            .map_err(|_| Error::failed("the node closed the session"))
+        self.outbox.send(request).await.map_err(|_| Error::failed("the node closed the session"))
     }
 }
 
@@ -171,9 +166,7 @@ impl Answer {
 
     fn result(&mut self, result: TurnResult) {
         self.bytes += result.encoded_len();
-        self.frames.push(HostFrame {
-            frame: Some(host_frame::Frame::Result(result)),
-        });
+        self.frames.push(HostFrame { frame: Some(host_frame::Frame::Result(result)) });
     }
 
     fn take(&mut self) -> Option<ConnectRequest> {
@@ -184,17 +177,12 @@ impl Answer {
 }
 
 fn frames_of(message: Option<ConnectResponse>) -> Result<Vec<NodeFrame>, Error> {
-    message
-        .map(|message| message.frames)
-        .ok_or_else(|| Error::failed("the node ended the session"))
+    message.map(|message| message.frames).ok_or_else(|| Error::failed("the node ended the session"))
 }
 
 fn message(frames: Vec<host_frame::Frame>) -> ConnectRequest {
     ConnectRequest {
-        frames: frames
-            .into_iter()
-            .map(|frame| HostFrame { frame: Some(frame) })
-            .collect(),
+        frames: frames.into_iter().map(|frame| HostFrame { frame: Some(frame) }).collect(),
     }
 }
 

@@ -45,9 +45,7 @@ pub(crate) async fn run(args: &LoadArgs) -> Result<Report, Error> {
     if args.mode != Mode::Echo {
         wait_until_served(args, &channel).await?;
     }
-    let shared = Shared {
-        recorder: Arc::new(Mutex::new(Recorder::new())),
-    };
+    let shared = Shared { recorder: Arc::new(Mutex::new(Recorder::new())) };
     match args.mode {
         Mode::Echo | Mode::Unary => unary::run(args, &channel, &shared).await?,
         Mode::Stream => streaming::run(args, &channel, &shared).await?,
@@ -55,9 +53,7 @@ pub(crate) async fn run(args: &LoadArgs) -> Result<Report, Error> {
     let mut report = shared.recorder().report();
     if report.calls == 0 && report.errors == 0 {
         report.errors = 1;
-        report
-            .error_kinds
-            .insert("no call ended inside the measured time".into(), 1);
+        report.error_kinds.insert("no call ended inside the measured time".into(), 1);
     }
     Ok(report)
 }

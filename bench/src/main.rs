@@ -45,9 +45,7 @@ fn main() -> ExitCode {
 /// Runs one subcommand on a current-thread runtime: on few cores one thread per process beats a shared pool, and the
 /// processes of a row share the machine anyway.
 fn dispatch(command: Command) -> Result<ExitCode, Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match command {
         Command::Run(args) => runtime.block_on(driver::run(&args)),
         Command::EchoServer(args) => serve(runtime, echo::serve(&args), args.until_stdin_closes),

@@ -62,9 +62,7 @@ impl Report {
         self.intervals
             .iter()
             .min()
-            .map_or(self.per_second, |calls| {
-                *calls as f64 / INTERVAL.as_secs_f64()
-            })
+            .map_or(self.per_second, |calls| *calls as f64 / INTERVAL.as_secs_f64())
     }
 }
 
@@ -208,9 +206,7 @@ mod tests {
         for millis in 1..=100 {
             recorder.success(start, start + Duration::from_millis(millis));
         }
-        recorder
-            .stop(start + Duration::from_secs(2))
-            .expect("standard output is open");
+        recorder.stop(start + Duration::from_secs(2)).expect("standard output is open");
         recorder.success(start, start + Duration::from_secs(3));
         recorder.failure("REFUSED");
 
@@ -231,9 +227,7 @@ mod tests {
             let ended = start + Duration::from_secs(second);
             recorder.success(ended, ended);
         }
-        recorder
-            .stop(start + Duration::from_secs(35))
-            .expect("standard output is open");
+        recorder.stop(start + Duration::from_secs(35)).expect("standard output is open");
         let report = recorder.report();
         assert_eq!(report.intervals, [3, 1, 2]);
         assert!((report.slowest_per_second() - 0.1).abs() < 1e-9);

@@ -20,19 +20,12 @@ pub(crate) fn counter(value: u64) -> Payload {
 
 /// The counter at the beginning of a payload; 0 if there is none.
 pub(crate) fn read_counter(payload: &Payload) -> u64 {
-    payload
-        .data
-        .first_chunk::<8>()
-        .map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    payload.data.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 /// Bytes as a payload.
 pub(crate) fn opaque(data: Bytes) -> Payload {
-    Payload {
-        content_type: OPAQUE.into(),
-        type_url: String::new(),
-        data,
-    }
+    Payload { content_type: OPAQUE.into(), type_url: String::new(), data }
 }
 
 /// The key with a number.
@@ -48,9 +41,7 @@ pub(crate) struct Ids {
 impl Ids {
     /// A generator; two with the same seed differ in time only.
     pub(crate) fn new(seed: u64) -> Self {
-        Self {
-            random: StdRng::seed_from_u64(seed),
-        }
+        Self { random: StdRng::seed_from_u64(seed) }
     }
 
     /// The next id, for a call made at the given Unix time in milliseconds.
@@ -58,9 +49,7 @@ impl Ids {
         let mut random = [0; 10];
         self.random.fill_bytes(&mut random);
         let millis = u64::try_from(now_ms).unwrap_or(0);
-        uuid::Builder::from_unix_timestamp_millis(millis, &random)
-            .into_uuid()
-            .to_string()
+        uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string()
     }
 
     /// A number below `bound`.

@@ -53,19 +53,11 @@ pub(crate) async fn serve(args: &ListenArgs) -> Result<(), Error> {
     let (incoming, address) = wire::listen(args.port).await?;
     let (inbox, inputs) = mpsc::channel(INBOX_EVENTS);
     tokio::spawn(table::run(inputs));
-    measure::emit(&Event::Listening {
-        address: address.to_string(),
-    })?;
-    let gateway = GatewayServiceServer::new(Edge {
-        inbox: inbox.clone(),
-    })
-    .max_decoding_message_size(MESSAGE_BYTES_MAX);
+    measure::emit(&Event::Listening { address: address.to_string() })?;
+    let gateway = GatewayServiceServer::new(Edge { inbox: inbox.clone() })
+        .max_decoding_message_size(MESSAGE_BYTES_MAX);
     let hosts = HostServiceServer::new(Edge { inbox }).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    wire::server()
-        .add_service(gateway)
-        .add_service(hosts)
-        .serve_with_incoming(incoming)
-        .await?;
+    wire::server().add_service(gateway).add_service(hosts).serve_with_incoming(incoming).await?;
     Ok(())
 }
 
@@ -101,15 +93,9 @@ impl GatewayService for Edge {
         request: Request<InvokeRequest>,
     ) -> Result<Response<InvokeResponse>, Status> {
         let (replies, mut messages) = mpsc::channel(1);
-        let call = StreamCall {
-            stream_id: 0,
-            call: Some(request.into_inner()),
-        };
+        let call = StreamCall { stream_id: 0, call: Some(request.into_inner()) };
         let input = Input::Calls(Arc::new(replies), vec![call]);
-        self.inbox
-            .send(input)
-            .await
-            .map_err(|_| Status::unavailable("the router is ending"))?;
+        self.inbox.send(input).await.map_err(|_| Status::unavailable("the router is ending"))?;
         let outcome = match messages.recv().await {
             Some(message) => message?.replies.into_iter().next().and_then(|r| r.outcome),
             None => None,
@@ -134,18 +120,14 @@ impl GatewayService for Edge {
     }
 
     async fn spawn(&self, _: Request<SpawnRequest>) -> Result<Response<SpawnResponse>, Status> {
-        Err(Status::unimplemented(
-            "a router without actors has none to spawn",
-        ))
+        Err(Status::unimplemented("a router without actors has none to spawn"))
     }
 
     async fn get_state(
         &self,
         _: Request<GetStateRequest>,
     ) -> Result<Response<GetStateResponse>, Status> {
-        Err(Status::unimplemented(
-            "a router without actors keeps no state",
-        ))
+        Err(Status::unimplemented("a router without actors keeps no state"))
     }
 }
 
@@ -169,10 +151,7 @@ impl HostService for Edge {
 
 /// A reply as a frame of a stream.
 fn reply_frame(stream_id: u64, outcome: stream_reply::Outcome) -> StreamReply {
-    StreamReply {
-        stream_id,
-        outcome: Some(outcome),
-    }
+    StreamReply { stream_id, outcome: Some(outcome) }
 }
 
 /// A successful outcome.

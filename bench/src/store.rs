@@ -46,10 +46,7 @@ pub(crate) async fn run(args: &StoreArgs) -> Result<Report, Error> {
         let batch = producers.batch(args.concurrency);
         let actors = batch.actors.len();
         let verdicts = store.commit(batch).await?;
-        if verdicts.len() != actors
-            || verdicts
-                .iter()
-                .any(|verdict| *verdict != Verdict::Committed)
+        if verdicts.len() != actors || verdicts.iter().any(|verdict| *verdict != Verdict::Committed)
         {
             return Err(Error::failed(format!("a commit was refused: {verdicts:?}")));
         }
@@ -66,20 +63,13 @@ pub(crate) async fn run(args: &StoreArgs) -> Result<Report, Error> {
 async fn claim_shards(store: &SqlStore) -> Result<(), Error> {
     let claims: Vec<_> = (0..limits::SHARDS_DEFAULT)
         .map(|number| ShardClaim {
-            shard: ShardId {
-                system: SYSTEM.into(),
-                actor_type: actors::DURABLE.into(),
-                number,
-            },
+            shard: ShardId { system: SYSTEM.into(), actor_type: actors::DURABLE.into(), number },
             epoch: EPOCH,
             node: NodeId(1),
         })
         .collect();
     let claimed = store.claim(&claims).await?;
-    if claimed
-        .iter()
-        .all(|claim| matches!(claim, Claimed::Held { .. }))
-    {
+    if claimed.iter().all(|claim| matches!(claim, Claimed::Held { .. })) {
         return Ok(());
     }
     Err(Error::failed(format!("a shard was refused: {claimed:?}")))

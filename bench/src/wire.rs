@@ -46,10 +46,7 @@ pub(crate) async fn connect(server: &str) -> Result<Channel, Error> {
 pub(crate) async fn listen(port: u16) -> Result<(TcpIncoming, SocketAddr), Error> {
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     let address = listener.local_addr()?;
-    Ok((
-        TcpIncoming::from(listener).with_nodelay(Some(true)),
-        address,
-    ))
+    Ok((TcpIncoming::from(listener).with_nodelay(Some(true)), address))
 }
 
 /// A server with the windows that the measurements use.

@@ -39,10 +39,7 @@ impl FromStr for ActorRef {
         if actor_type.is_empty() {
             return Err("the actor type before the slash is empty".into());
         }
-        Ok(Self {
-            actor_type: actor_type.to_owned(),
-            key: key.to_owned(),
-        })
+        Ok(Self { actor_type: actor_type.to_owned(), key: key.to_owned() })
     }
 }
 
@@ -58,11 +55,7 @@ impl fmt::Display for ActorRef {
 
 /// Names an actor as the command line does.
 pub(crate) fn name_of(actor: &ActorId) -> String {
-    ActorRef {
-        actor_type: actor.r#type.clone(),
-        key: actor.key.clone(),
-    }
-    .to_string()
+    ActorRef { actor_type: actor.r#type.clone(), key: actor.key.clone() }.to_string()
 }
 
 #[cfg(test)]
@@ -70,8 +63,7 @@ mod tests {
     use super::*;
 
     fn parts(text: &str) -> Result<(String, String), String> {
-        text.parse::<ActorRef>()
-            .map(|actor| (actor.actor_type, actor.key))
+        text.parse::<ActorRef>().map(|actor| (actor.actor_type, actor.key))
     }
 
     #[test]

@@ -18,14 +18,7 @@ const DEFAULT_SERVER: &str = "127.0.0.1:7070";
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// How data is printed on stdout
-    #[arg(
-        short,
-        long,
-        global = true,
-        value_enum,
-        default_value_t,
-        value_name = "FORMAT"
-    )]
+    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) output: Format,
 
     /// The node to talk to, as host:port
@@ -70,8 +63,7 @@ pub(crate) struct Global {
 impl Global {
     /// Connects to the chosen node.
     pub(crate) async fn connect(&self) -> Result<Connection, Failure> {
-        self.talk()
-            .detail(&format!("connecting to {}", self.server));
+        self.talk().detail(&format!("connecting to {}", self.server));
         Connection::open(&self.server, self.timeout).await
     }
 
@@ -82,12 +74,6 @@ impl Global {
 
     /// Talks on stderr as loudly as chosen.
     pub(crate) fn talk(&self) -> Talk {
-        Talk {
-            level: if self.quiet {
-                -1
-            } else {
-                i16::from(self.verbose)
-            },
-        }
+        Talk { level: if self.quiet { -1 } else { i16::from(self.verbose) } }
     }
 }

@@ -90,9 +90,7 @@ impl Command {
 
 /// Runs a client command on a runtime of its own, until it ends or the user interrupts it.
 fn client(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         tokio::select! {
             // First, so that the signal is caught before the command does anything.

@@ -40,10 +40,7 @@ pub(crate) struct Connection {
 impl Connection {
     /// Connects to `server` (`host:port`). Fails with exit code 4 if nobody answers there.
     pub(crate) async fn open(server: &str, timeout: Duration) -> Result<Self, Failure> {
-        let address = server
-            .strip_prefix("http://")
-            .unwrap_or(server)
-            .trim_end_matches('/');
+        let address = server.strip_prefix("http://").unwrap_or(server).trim_end_matches('/');
         if address.contains("://") {
             return Err(Failure::usage(format!(
                 "--server takes host:port, not {server:?}: nodes speak gRPC without TLS"
@@ -55,15 +52,8 @@ impl Connection {
             .tcp_nodelay(true)
             .user_agent(concat!("callboard-cli/", env!("CARGO_PKG_VERSION")))
             .map_err(|error| Failure::usage(format!("--server {server:?}: {error}")))?;
-        let channel = endpoint
-            .connect()
-            .await
-            .map_err(|error| unreachable(address, &error))?;
-        Ok(Self {
-            channel,
-            address: address.to_owned(),
-            timeout,
-        })
+        let channel = endpoint.connect().await.map_err(|error| unreachable(address, &error))?;
+        Ok(Self { channel, address: address.to_owned(), timeout })
     }
 
     /// Where the node is, as `host:port`.

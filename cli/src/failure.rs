@@ -141,19 +141,11 @@ impl Failure {
     }
 
     fn text(&self, color: bool) -> String {
-        let label = if color {
-            "\u{1b}[1;31merror:\u{1b}[0m"
-        } else {
-            "error:"
-        };
+        let label = if color { "\u{1b}[1;31merror:\u{1b}[0m" } else { "error:" };
         let mut text = format!("{label} {}", self.message);
         if !self.reason.is_empty() && self.exit != Exit::Usage {
             // "UNKNOWN" is what a failure on this side of the wire has for want of a code.
-            let code = if self.code == "UNKNOWN" {
-                ""
-            } else {
-                &self.code
-            };
+            let code = if self.code == "UNKNOWN" { "" } else { &self.code };
             text.push_str(&format!(" [{}]", format!("{code} {}", self.reason).trim()));
         }
         match self.retry {
@@ -186,11 +178,7 @@ impl Failure {
             what_to_do: self.advice.as_deref(),
             metadata: &self.metadata,
         };
-        let document = Document {
-            api_version: API_VERSION,
-            kind: "Error",
-            value: &report,
-        };
+        let document = Document { api_version: API_VERSION, kind: "Error", value: &report };
         serde_json::to_string(&document).unwrap_or_else(|_| self.message.clone())
     }
 }
@@ -213,11 +201,7 @@ impl From<Status> for Failure {
     fn from(status: Status) -> Self {
         // Only a status that was made on this side has a source: the connection broke while the call was under way.
         let broken = std::error::Error::source(&status).is_some();
-        let code = if broken {
-            Code::Unavailable
-        } else {
-            status.code()
-        };
+        let code = if broken { Code::Unavailable } else { status.code() };
         let details = status.get_error_details_vec();
         // The actor's own code may attach an ErrorInfo too, so the domain decides.
         let info = details.iter().find_map(|detail| match detail {
@@ -228,10 +212,7 @@ impl From<Status> for Failure {
             ErrorDetail::RetryInfo(info) => info.retry_delay.filter(|delay| !delay.is_zero()),
             _ => None,
         });
-        let fact = |name: &str| {
-            info.and_then(|info| info.metadata.get(name))
-                .map(String::as_str)
-        };
+        let fact = |name: &str| info.and_then(|info| info.metadata.get(name)).map(String::as_str);
         let from_actor = fact("from_actor") == Some("true");
         let retry = match fact("retry") {
             Some("RETRY_SAFE") => Retry::Safe,
@@ -242,10 +223,8 @@ impl From<Status> for Failure {
             None => Retry::Never,
         };
         let reason = info.map(|info| info.reason.clone()).unwrap_or_default();
-        let mut metadata: BTreeMap<_, _> = info
-            .into_iter()
-            .flat_map(|info| info.metadata.clone())
-            .collect();
+        let mut metadata: BTreeMap<_, _> =
+            info.into_iter().flat_map(|info| info.metadata.clone()).collect();
         // These two are said in fields of their own.
         metadata.remove("retry");
         metadata.remove("from_actor");
@@ -255,10 +234,7 @@ impl From<Status> for Failure {
             advice: advice_for(&reason).map(Into::into),
             reason,
             message: if broken {
-                format!(
-                    "the connection broke before the answer came: {}",
-                    status.message()
-                )
+                format!("the connection broke before the answer came: {}", status.message())
             } else {
                 status.message().to_owned()
             },
@@ -273,10 +249,7 @@ impl From<Status> for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         let closed_pipe = error.kind() == io::ErrorKind::BrokenPipe;
-        Self {
-            closed_pipe,
-            ..Self::new(Exit::Other, "IO", error.to_string())
-        }
+        Self { closed_pipe, ..Self::new(Exit::Other, "IO", error.to_string()) }
     }
 }
 
@@ -351,10 +324,8 @@ mod tests {
     use super::*;
 
     fn refused(code: Code, reason: &str, metadata: &[(&str, &str)]) -> Failure {
-        let metadata: HashMap<String, String> = metadata
-            .iter()
-            .map(|(name, value)| ((*name).into(), (*value).into()))
-            .collect();
+        let metadata: HashMap<String, String> =
+            metadata.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let mut details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, metadata);
         details.set_retry_info(Some(Duration::from_millis(200)));
         Status::with_error_details(code, "no host of type Counter is connected", details).into()
@@ -374,11 +345,7 @@ mod tests {
             (Code::Internal, 1),
         ];
         for (code, exit) in expected {
-            assert_eq!(
-                Failure::from(Status::new(code, "")).exit() as u8,
-                exit,
-                "{code:?}"
-            );
+            assert_eq!(Failure::from(Status::new(code, "")).exit() as u8, exit, "{code:?}");
         }
     }
 

@@ -30,12 +30,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Exit codes: 0 ok, 1 other, 2 usage, 3 not found, 4 unavailable, 5 deadline exceeded, 6 conflict or precondition,
 /// 7 denied, 8 the actor's own code returned an error, 130 interrupted.
 #[derive(Parser)]
-#[command(
-    name = "callboard",
-    version,
-    max_term_width = 100,
-    arg_required_else_help = true
-)]
+#[command(name = "callboard", version, max_term_width = 100, arg_required_else_help = true)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -75,15 +70,8 @@ mod tests {
     fn every_command_and_flag_is_explained() {
         fn check(command: &clap::Command, path: &str) {
             assert!(command.get_about().is_some(), "{path} has no help");
-            for argument in command
-                .get_arguments()
-                .filter(|argument| !argument.is_hide_set())
-            {
-                assert!(
-                    argument.get_help().is_some(),
-                    "{path} {} has no help",
-                    argument.get_id()
-                );
+            for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+                assert!(argument.get_help().is_some(), "{path} {} has no help", argument.get_id());
             }
             for sub in command.get_subcommands() {
                 check(sub, &format!("{path} {}", sub.get_name()));

@@ -102,11 +102,7 @@ pub(crate) fn columns<'a>(
 /// comfy-table pads both sides of a cell; scripts and people both prefer lines that begin at the left edge.
 fn write_table(out: &mut dyn Write, table: &Table) -> io::Result<()> {
     for line in table.lines() {
-        writeln!(
-            out,
-            "{}",
-            line.strip_prefix(' ').unwrap_or(&line).trim_end()
-        )?;
+        writeln!(out, "{}", line.strip_prefix(' ').unwrap_or(&line).trim_end())?;
     }
     Ok(())
 }
@@ -165,11 +161,7 @@ impl<W: Write> Printer<W> {
     }
 
     fn document(&mut self, kind: &str, value: &impl Serialize, indented: bool) -> io::Result<()> {
-        let document = Document {
-            api_version: API_VERSION,
-            kind,
-            value,
-        };
+        let document = Document { api_version: API_VERSION, kind, value };
         if indented {
             serde_json::to_writer_pretty(&mut self.out, &document)?;
         } else {

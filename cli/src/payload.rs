@@ -31,32 +31,20 @@ fn to_proto(value: Value) -> Result<ProtoValue, Failure> {
             Kind::ListValue(ListValue { values })
         }
         Value::Object(entries) => {
-            let fields = entries
-                .into_iter()
-                .map(|(name, value)| Ok((name, to_proto(value)?)));
-            Kind::StructValue(Struct {
-                fields: fields.collect::<Result<_, Failure>>()?,
-            })
+            let fields = entries.into_iter().map(|(name, value)| Ok((name, to_proto(value)?)));
+            Kind::StructValue(Struct { fields: fields.collect::<Result<_, Failure>>()? })
         }
     };
     Ok(ProtoValue { kind: Some(kind) })
 }
 
 fn exact(number: &Number) -> Result<f64, Failure> {
-    let whole = number
-        .as_i64()
-        .map(i64::unsigned_abs)
-        .or_else(|| number.as_u64());
+    let whole = number.as_i64().map(i64::unsigned_abs).or_else(|| number.as_u64());
     if whole.is_some_and(|whole| whole > EXACT_INTEGER_MAX) {
-        return Err(
-            Failure::usage(format!("{number} does not fit a JSON number exactly")).advice(format!(
-                r#"write it as a string, "{number}", which 64-bit fields accept"#
-            )),
-        );
+        return Err(Failure::usage(format!("{number} does not fit a JSON number exactly"))
+            .advice(format!(r#"write it as a string, "{number}", which 64-bit fields accept"#)));
     }
-    number
-        .as_f64()
-        .ok_or_else(|| Failure::usage(format!("{number} is no number that JSON knows")))
+    number.as_f64().ok_or_else(|| Failure::usage(format!("{number} is no number that JSON knows")))
 }
 
 /// The JSON that a `google.protobuf.Value` stands for. Whole numbers are written without a fraction.
@@ -68,10 +56,7 @@ pub(crate) fn to_json(value: ProtoValue) -> Value {
         Some(Kind::NumberValue(number)) => number_to_json(number),
         Some(Kind::ListValue(list)) => list.values.into_iter().map(to_json).collect(),
         Some(Kind::StructValue(fields)) => {
-            let entries = fields
-                .fields
-                .into_iter()
-                .map(|(name, value)| (name, to_json(value)));
+            let entries = fields.fields.into_iter().map(|(name, value)| (name, to_json(value)));
             Value::Object(entries.collect::<Map<_, _>>())
         }
     }
@@ -113,9 +98,7 @@ fn from_protobuf(payload: &Payload, descriptor_set: &[u8]) -> Option<Value> {
     let descriptor = pool.get_message_by_name(&payload.type_url)?;
     let message = DynamicMessage::decode(descriptor, payload.data.clone()).ok()?;
     let options = SerializeOptions::new().skip_default_fields(false);
-    message
-        .serialize_with_options(serde_json::value::Serializer, &options)
-        .ok()
+    message.serialize_with_options(serde_json::value::Serializer, &options).ok()
 }
 
 #[cfg(test)]
@@ -136,10 +119,7 @@ mod tests {
     fn a_number_that_would_change_on_the_way_is_refused() {
         let failure =
             from_text(r#"{"amount": 9007199254740993}"#).expect_err("2^53 + 1 is not a double");
-        assert!(
-            failure.to_string().contains("9007199254740993"),
-            "{failure}"
-        );
+        assert!(failure.to_string().contains("9007199254740993"), "{failure}");
     }
 
     #[test]

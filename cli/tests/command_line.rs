@@ -26,10 +26,7 @@ fn stderr(output: &Output) -> String {
 /// An address where nobody listens.
 fn nobody() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port exists");
-    listener
-        .local_addr()
-        .expect("a bound socket has an address")
-        .to_string()
+    listener.local_addr().expect("a bound socket has an address").to_string()
 }
 
 #[test]
@@ -57,11 +54,7 @@ fn an_argument_that_is_no_json_is_a_usage_error_before_anything_is_sent() {
 fn a_missing_argument_file_is_named() {
     let output = callboard(&["invoke", "Counter/u1", "Add", "-d", "@no-such-file.json"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(
-        stderr(&output).contains("no-such-file.json"),
-        "{}",
-        stderr(&output)
-    );
+    assert!(stderr(&output).contains("no-such-file.json"), "{}", stderr(&output));
 }
 
 #[test]
@@ -113,21 +106,10 @@ fn talk_is_not_coloured_where_nobody_sees_it() {
 
 #[test]
 fn the_grpcurl_twin_is_printed_without_a_node() {
-    let arguments = [
-        "invoke",
-        "Counter/u1",
-        "Add",
-        "-d",
-        "{\"amount\": 1}",
-        "--print-grpcurl",
-    ];
+    let arguments = ["invoke", "Counter/u1", "Add", "-d", "{\"amount\": 1}", "--print-grpcurl"];
     let output = callboard(&arguments);
     assert_eq!(output.status.code(), Some(0));
-    assert!(
-        stdout(&output).starts_with("grpcurl -plaintext -d '{"),
-        "{}",
-        stdout(&output)
-    );
+    assert!(stdout(&output).starts_with("grpcurl -plaintext -d '{"), "{}", stdout(&output));
 }
 
 #[test]
@@ -148,11 +130,7 @@ fn the_version_is_the_packages() {
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
     let output = Command::new("sh")
-        .args([
-            "-c",
-            "\"$0\" completions zsh | true",
-            env!("CARGO_BIN_EXE_callboard"),
-        ])
+        .args(["-c", "\"$0\" completions zsh | true", env!("CARGO_BIN_EXE_callboard")])
         .output()
         .expect("a shell runs");
     assert_eq!(stderr(&output), "");
@@ -161,10 +139,7 @@ fn a_reader_that_goes_away_is_no_failure() {
 #[test]
 fn a_server_that_never_answers_is_exit_code_5_after_the_timeout() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port exists");
-    let server = silent
-        .local_addr()
-        .expect("a bound socket has an address")
-        .to_string();
+    let server = silent.local_addr().expect("a bound socket has an address").to_string();
     let output = callboard(&["--server", &server, "--timeout", "200ms", "systems", "list"]);
     assert_eq!(output.status.code(), Some(5), "{}", stderr(&output));
 }
@@ -173,19 +148,14 @@ fn a_server_that_never_answers_is_exit_code_5_after_the_timeout() {
 #[test]
 fn an_interrupt_is_exit_code_130() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port exists");
-    let server = silent
-        .local_addr()
-        .expect("a bound socket has an address")
-        .to_string();
+    let server = silent.local_addr().expect("a bound socket has an address").to_string();
     let child = Command::new(env!("CARGO_BIN_EXE_callboard"))
         .args(["--server", &server, "systems", "list"])
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary runs");
     let _connection = silent.accept().expect("the command connects");
-    let interrupt = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
+    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
     assert!(interrupt.expect("kill runs").success());
     let output = child.wait_with_output().expect("the command ends");
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
@@ -194,20 +164,9 @@ fn an_interrupt_is_exit_code_130() {
 #[test]
 fn a_connection_that_breaks_is_exit_code_4_and_the_key_for_the_retry_is_named() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port exists");
-    let server = listener
-        .local_addr()
-        .expect("a bound socket has an address")
-        .to_string();
+    let server = listener.local_addr().expect("a bound socket has an address").to_string();
     let hangs_up = std::thread::spawn(move || drop(listener.accept()));
-    let output = callboard(&[
-        "--server",
-        &server,
-        "invoke",
-        "Counter/u1",
-        "add",
-        "--key",
-        "k-1",
-    ]);
+    let output = callboard(&["--server", &server, "invoke", "Counter/u1", "add", "--key", "k-1"]);
     hangs_up.join().expect("somebody connected");
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
     assert!(stderr(&output).contains("--key k-1"), "{}", stderr(&output));

@@ -94,9 +94,7 @@ async fn version(db: &DatabaseConnection, name: &str) -> Result<Option<i64>, DbE
 }
 
 async fn record(db: &DatabaseConnection, name: &str, value: i64) -> Result<(), DbErr> {
-    let replace = OnConflict::column(StoreMeta::Name)
-        .update_column(StoreMeta::Value)
-        .to_owned();
+    let replace = OnConflict::column(StoreMeta::Name).update_column(StoreMeta::Value).to_owned();
     let insert = Query::insert()
         .into_table(StoreMeta::Table)
         .columns([StoreMeta::Name, StoreMeta::Value])

@@ -42,19 +42,13 @@ impl MigrationTrait for Migration {
 
     async fn down(&self, _: &SchemaManager) -> Result<(), DbErr> {
         // Going back would drop every actor. The previous release works on this schema, so nothing needs undoing.
-        Err(DbErr::Migration(
-            "the first tables are never dropped".to_owned(),
-        ))
+        Err(DbErr::Migration("the first tables are never dropped".to_owned()))
     }
 }
 
 /// A name or key: text that is compared byte for byte.
 fn name(column: impl IntoIden) -> ColumnDef {
-    ColumnDef::new(column)
-        .text()
-        .not_null()
-        .extra("COLLATE BINARY")
-        .take()
+    ColumnDef::new(column).text().not_null().extra("COLLATE BINARY").take()
 }
 
 fn number(column: impl IntoIden) -> ColumnDef {
@@ -66,12 +60,8 @@ fn bytes(column: impl IntoIden) -> ColumnDef {
 }
 
 fn actors() -> TableCreateStatement {
-    let mut key = Index::create()
-        .col(Actors::System)
-        .col(Actors::Type)
-        .col(Actors::Key)
-        .primary()
-        .take();
+    let mut key =
+        Index::create().col(Actors::System).col(Actors::Type).col(Actors::Key).primary().take();
     // The large columns come last, so that comparing a revision does not read through them.
     Table::create()
         .table(Actors::Table)

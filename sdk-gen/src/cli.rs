@@ -50,10 +50,7 @@ pub struct GenArgs {
 pub fn run(args: &GenArgs) -> Result<Report, Error> {
     let language = language(&args.lang)?;
     let layer: Layer = args.layer.parse()?;
-    let mut options = Options {
-        layer,
-        ..Options::default()
-    };
+    let mut options = Options { layer, ..Options::default() };
     for option in &args.plugin_opt {
         let (name, value) = option.split_once('=').ok_or_else(|| {
             Error::Usage(format!("--plugin-opt {option}: write it as NAME=VALUE"))
@@ -64,11 +61,8 @@ pub fn run(args: &GenArgs) -> Result<Report, Error> {
     let model = match &args.descriptor_set {
         None => sources::compile(&args.protos, &args.include)?,
         Some(set) => {
-            let targets: Vec<String> = args
-                .protos
-                .iter()
-                .map(|path| path.to_string_lossy().into_owned())
-                .collect();
+            let targets: Vec<String> =
+                args.protos.iter().map(|path| path.to_string_lossy().into_owned()).collect();
             descriptor_set::read(set, &targets)?
         }
     };

@@ -16,11 +16,7 @@ pub struct Position {
 impl Position {
     /// A whole file.
     pub fn file(file: impl Into<String>) -> Self {
-        Position {
-            file: file.into(),
-            line: 0,
-            column: 0,
-        }
+        Position { file: file.into(), line: 0, column: 0 }
     }
 }
 
@@ -52,11 +48,7 @@ impl Diagnostic {
         message: impl Into<String>,
         help: impl Into<String>,
     ) -> Self {
-        Diagnostic {
-            position: position.into(),
-            message: message.into(),
-            help: help.into(),
-        }
+        Diagnostic { position: position.into(), message: message.into(), help: help.into() }
     }
 }
 
@@ -104,10 +96,7 @@ pub enum Error {
 impl Error {
     /// Wraps a system error with the path that it is about.
     pub fn io(path: impl Into<PathBuf>, source: io::Error) -> Self {
-        Error::Io {
-            path: path.into(),
-            source,
-        }
+        Error::Io { path: path.into(), source }
     }
 
     /// `Ok` if there are no faults, else all of them in the order of their positions.

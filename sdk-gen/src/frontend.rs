@@ -23,9 +23,7 @@ pub(crate) fn editions_fault(position: Position) -> Diagnostic {
 pub(crate) fn unsupported(file: &FileDescriptorProto) -> Option<Diagnostic> {
     if !matches!(file.syntax(), "" | "proto2" | "proto3") {
         let line = file.source_code_info.iter().flat_map(|info| &info.location);
-        let span = line
-            .filter(|location| location.path == [12])
-            .find_map(|l| l.span.first());
+        let span = line.filter(|location| location.path == [12]).find_map(|l| l.span.first());
         let position = Position {
             file: file.name().to_owned(),
             line: span.map_or(0, |line| *line as u32 + 1),

@@ -64,13 +64,7 @@ impl Imports {
             number += 1;
             name = format!("{symbol}{separator}{number}");
         }
-        symbols.insert(
-            symbol.to_owned(),
-            Local {
-                name: name.clone(),
-                type_only,
-            },
-        );
+        symbols.insert(symbol.to_owned(), Local { name: name.clone(), type_only });
         name
     }
 
@@ -109,16 +103,8 @@ mod tests {
         assert_eq!(
             modules[0].1,
             [
-                Imported {
-                    symbol: "Part",
-                    local: "Part$1",
-                    type_only: false
-                },
-                Imported {
-                    symbol: "Whole",
-                    local: "Whole",
-                    type_only: true
-                },
+                Imported { symbol: "Part", local: "Part$1", type_only: false },
+                Imported { symbol: "Whole", local: "Whole", type_only: true },
             ]
         );
     }

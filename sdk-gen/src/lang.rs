@@ -83,13 +83,10 @@ pub fn language(name: &str) -> Result<&'static dyn Language, Error> {
         "py" => "python",
         other => other,
     };
-    languages()
-        .into_iter()
-        .find(|language| language.name() == long)
-        .ok_or_else(|| {
-            let known = languages().map(|language| language.name()).join(", ");
-            Error::Usage(format!("unknown language \"{name}\"; use one of: {known}"))
-        })
+    languages().into_iter().find(|language| language.name() == long).ok_or_else(|| {
+        let known = languages().map(|language| language.name()).join(", ");
+        Error::Usage(format!("unknown language \"{name}\"; use one of: {known}"))
+    })
 }
 
 /// Which part of the output is wanted.
@@ -158,11 +155,7 @@ impl Options {
     /// [`Error::Usage`] if `lang` is missing or anything is unknown or given twice.
     pub fn parse(text: &str) -> Result<(&'static dyn Language, Options), Error> {
         let mut parameters = BTreeMap::new();
-        for part in text
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-        {
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let (name, value) = part.split_once('=').unwrap_or((part, "true"));
             let (name, value) = (name.trim().to_owned(), value.trim().to_owned());
             if parameters.insert(name.clone(), value).is_some() {
@@ -175,9 +168,7 @@ impl Options {
                 "parameter \"lang\" is missing; add lang=NAME with one of: {known}"
             )));
         };
-        let layer = parameters
-            .remove("layer")
-            .map_or(Ok(Layer::All), |layer| layer.parse())?;
+        let layer = parameters.remove("layer").map_or(Ok(Layer::All), |layer| layer.parse())?;
         let language = language(&name)?;
         let options = Options { layer, parameters };
         options.check(language)?;
@@ -197,10 +188,8 @@ impl Options {
         for (name, value) in &self.parameters {
             let known = language.parameters();
             let Some(parameter) = known.iter().find(|parameter| parameter.name == name) else {
-                let names: Vec<&str> = ["lang", "layer"]
-                    .into_iter()
-                    .chain(known.iter().map(|p| p.name))
-                    .collect();
+                let names: Vec<&str> =
+                    ["lang", "layer"].into_iter().chain(known.iter().map(|p| p.name)).collect();
                 return Err(Error::Usage(format!(
                     "{} has no parameter \"{name}\"; it has: {}",
                     language.name(),

@@ -49,17 +49,12 @@ impl Model {
 
     /// The file that declares the message or enum with this full name.
     pub fn file_of(&self, full_name: &str) -> Option<&File> {
-        self.types
-            .get(full_name)
-            .map(|location| &self.files[location.file])
+        self.types.get(full_name).map(|location| &self.files[location.file])
     }
 
     /// The message with this full name. Map entries are not messages here; see [`Shape::Map`].
     pub fn message(&self, full_name: &str) -> Option<&Message> {
-        let location = self
-            .types
-            .get(full_name)
-            .filter(|location| !location.is_enum)?;
+        let location = self.types.get(full_name).filter(|location| !location.is_enum)?;
         let (first, rest) = location.path.split_first()?;
         let mut message = &self.files[location.file].messages[*first];
         for index in rest {
@@ -70,10 +65,7 @@ impl Model {
 
     /// The enum with this full name.
     pub fn enumeration(&self, full_name: &str) -> Option<&Enum> {
-        let location = self
-            .types
-            .get(full_name)
-            .filter(|location| location.is_enum)?;
+        let location = self.types.get(full_name).filter(|location| location.is_enum)?;
         let (last, outer) = location.path.split_last()?;
         let file = &self.files[location.file];
         let Some((first, rest)) = outer.split_first() else {
@@ -142,12 +134,10 @@ impl File {
 
     /// The actor services with their settings, in order.
     pub fn actors(&self) -> impl Iterator<Item = (&Service, &ActorSettings)> {
-        self.services
-            .iter()
-            .filter_map(|service| match &service.kind {
-                ServiceKind::Actor(settings) => Some((service, settings)),
-                ServiceKind::Plain => None,
-            })
+        self.services.iter().filter_map(|service| match &service.kind {
+            ServiceKind::Actor(settings) => Some((service, settings)),
+            ServiceKind::Plain => None,
+        })
     }
 
     /// All messages, nested ones after the one that contains them.
@@ -165,10 +155,7 @@ impl File {
 
     /// All enums: the top-level ones, then those inside messages.
     pub fn all_enums(&self) -> Vec<&Enum> {
-        let nested = self
-            .all_messages()
-            .into_iter()
-            .flat_map(|message| &message.enums);
+        let nested = self.all_messages().into_iter().flat_map(|message| &message.enums);
         self.enums.iter().chain(nested).collect()
     }
 }
@@ -207,11 +194,7 @@ impl Comments {
     /// The lines to show in documentation: the leading comment, else the trailing one, with the usual leading space and
     /// empty lines at both ends removed.
     pub fn lines(&self) -> Vec<String> {
-        let text = if self.leading.trim().is_empty() {
-            &self.trailing
-        } else {
-            &self.leading
-        };
+        let text = if self.leading.trim().is_empty() { &self.trailing } else { &self.leading };
         let mut lines: Vec<String> = text
             .lines()
             .map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end().to_owned())
@@ -219,10 +202,7 @@ impl Comments {
         while lines.last().is_some_and(String::is_empty) {
             lines.pop();
         }
-        let first = lines
-            .iter()
-            .position(|line| !line.is_empty())
-            .unwrap_or(lines.len());
+        let first = lines.iter().position(|line| !line.is_empty()).unwrap_or(lines.len());
         lines.drain(..first);
         lines
     }
@@ -261,9 +241,7 @@ pub struct Message {
 impl Message {
     /// The fields of `oneofs[index]`.
     pub fn oneof_fields(&self, index: usize) -> impl Iterator<Item = &Field> {
-        self.fields
-            .iter()
-            .filter(move |field| field.oneof == Some(index))
+        self.fields.iter().filter(move |field| field.oneof == Some(index))
     }
 
     /// The field marked with the option `actor_id`, if there is one.

@@ -79,17 +79,9 @@ pub fn relative_path(from: &str, to: &str) -> String {
     let mut from: Vec<&str> = from.split('/').collect();
     from.pop();
     let to: Vec<&str> = to.split('/').collect();
-    let shared = from
-        .iter()
-        .zip(&to[..to.len() - 1])
-        .take_while(|(from, to)| from == to)
-        .count();
+    let shared = from.iter().zip(&to[..to.len() - 1]).take_while(|(from, to)| from == to).count();
     let up = from.len() - shared;
-    let prefix = if up == 0 {
-        "./".to_owned()
-    } else {
-        "../".repeat(up)
-    };
+    let prefix = if up == 0 { "./".to_owned() } else { "../".repeat(up) };
     prefix + &to[shared..].join("/")
 }
 
@@ -101,12 +93,7 @@ mod tests {
     fn case_changes_keep_acronyms_and_digits_together() {
         for (name, snake_name, camel_name, pascal_name) in [
             ("SetLanguage", "set_language", "setLanguage", "SetLanguage"),
-            (
-                "GetHTTPStatus2",
-                "get_http_status2",
-                "getHttpStatus2",
-                "GetHttpStatus2",
-            ),
+            ("GetHTTPStatus2", "get_http_status2", "getHttpStatus2", "GetHttpStatus2"),
             ("add", "add", "add", "Add"),
             ("get_state", "get_state", "getState", "GetState"),
             ("A", "a", "a", "A"),
@@ -124,10 +111,7 @@ mod tests {
     fn relative_paths_climb_to_the_shared_folder() {
         assert_eq!(relative_path("acme/v1/a", "acme/v1/c"), "./c");
         assert_eq!(relative_path("acme/v1/a", "acme/b"), "../b");
-        assert_eq!(
-            relative_path("a", "google/protobuf/any"),
-            "./google/protobuf/any"
-        );
+        assert_eq!(relative_path("a", "google/protobuf/any"), "./google/protobuf/any");
         assert_eq!(relative_path("x/y/a", "b"), "../../b");
     }
 }

@@ -34,11 +34,7 @@ pub struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (written, unchanged) = (self.written.len(), self.unchanged.len());
-        write!(
-            f,
-            "{written} written, {unchanged} unchanged, {} removed",
-            self.removed.len()
-        )
+        write!(f, "{written} written, {unchanged} unchanged, {} removed", self.removed.len())
     }
 }
 
@@ -63,10 +59,7 @@ pub fn write(folder: &Path, kind: &str, files: &[OutputFile]) -> Result<Report, 
             folder.join(path).display()
         )));
     }
-    for file in files
-        .iter()
-        .filter(|file| plan.report.written.contains(&file.path))
-    {
+    for file in files.iter().filter(|file| plan.report.written.contains(&file.path)) {
         let path = folder.join(&file.path);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(|error| Error::io(parent, error))?;
@@ -92,28 +85,16 @@ pub fn check(folder: &Path, kind: &str, files: &[OutputFile]) -> Result<Report, 
     let plan = Plan::make(folder, kind, files)?;
     let mut differences = Vec::new();
     for path in &plan.report.written {
-        let content = files
-            .iter()
-            .find(|file| file.path == *path)
-            .map(|file| &file.content);
+        let content = files.iter().find(|file| file.path == *path).map(|file| &file.content);
         differences.push(match (read(&folder.join(path))?, content) {
             (Some(found), Some(wanted)) => {
-                let line = found
-                    .lines()
-                    .zip(wanted.lines())
-                    .take_while(|(a, b)| a == b)
-                    .count();
+                let line = found.lines().zip(wanted.lines()).take_while(|(a, b)| a == b).count();
                 format!("  changed  {path} (first difference in line {})", line + 1)
             }
             _ => format!("  missing  {path}"),
         });
     }
-    differences.extend(
-        plan.report
-            .removed
-            .iter()
-            .map(|path| format!("  stale    {path}")),
-    );
+    differences.extend(plan.report.removed.iter().map(|path| format!("  stale    {path}")));
     if differences.is_empty() && read(&folder.join(MANIFEST))?.as_deref() != Some(&plan.manifest) {
         differences.push(format!("  changed  {MANIFEST}"));
     }
@@ -150,10 +131,7 @@ impl Plan {
         manifest.comment =
             "Written by callboard gen. Lists the files that it may remove.".to_owned();
         let wanted: BTreeSet<String> = files.iter().map(|file| file.path.clone()).collect();
-        let before = manifest
-            .files
-            .insert(kind.to_owned(), wanted)
-            .unwrap_or_default();
+        let before = manifest.files.insert(kind.to_owned(), wanted).unwrap_or_default();
         let still: BTreeSet<&String> = manifest.files.values().flatten().collect();
 
         let mut report = Report::default();
@@ -169,10 +147,7 @@ impl Plan {
                 }
             }
         }
-        for path in before
-            .iter()
-            .filter(|path| !still.contains(path) && is_inside(path))
-        {
+        for path in before.iter().filter(|path| !still.contains(path) && is_inside(path)) {
             if read(&folder.join(path))?.is_some_and(|text| is_generated(&text)) {
                 report.removed.push(path.clone());
             }
@@ -180,27 +155,17 @@ impl Plan {
         manifest.files.retain(|_, files| !files.is_empty());
         let text = serde_json::to_string_pretty(&manifest)
             .map_err(|error| Error::io(folder.join(MANIFEST), io::Error::other(error)))?;
-        Ok(Plan {
-            report,
-            foreign,
-            manifest: text + "\n",
-        })
+        Ok(Plan { report, foreign, manifest: text + "\n" })
     }
 }
 
 /// A manifest is a file like any other: it must not be able to name something outside the folder.
 fn is_inside(path: &str) -> bool {
-    Path::new(path)
-        .components()
-        .all(|part| matches!(part, std::path::Component::Normal(_)))
+    Path::new(path).components().all(|part| matches!(part, std::path::Component::Normal(_)))
 }
 
 fn is_generated(text: &str) -> bool {
-    let end = text
-        .char_indices()
-        .map(|(index, _)| index)
-        .take_while(|i| *i < MARK_WITHIN)
-        .last();
+    let end = text.char_indices().map(|(index, _)| index).take_while(|i| *i < MARK_WITHIN).last();
     text[..end.map_or(0, |end| end)].contains(MARK)
 }
 
@@ -231,10 +196,7 @@ mod tests {
     use super::*;
 
     fn file(path: &str, content: &str) -> OutputFile {
-        OutputFile {
-            path: path.to_owned(),
-            content: format!("// @generated\n{content}\n"),
-        }
+        OutputFile { path: path.to_owned(), content: format!("// @generated\n{content}\n") }
     }
 
     #[test]
@@ -256,10 +218,7 @@ mod tests {
         let error = write(folder.path(), "ts", &[file("one.ts", "1")]).unwrap_err();
         assert!(error.to_string().contains("was not generated"), "{error}");
         write(folder.path(), "ts", &[]).unwrap();
-        assert_eq!(
-            fs::read_to_string(folder.path().join("one.ts")).unwrap(),
-            "mine"
-        );
+        assert_eq!(fs::read_to_string(folder.path().join("one.ts")).unwrap(), "mine");
     }
 
     #[test]
@@ -270,10 +229,7 @@ mod tests {
         assert!(check(folder.path(), "ts", &old).is_ok());
         let new = [file("changed.ts", "other"), file("missing.ts", "3")];
         let error = check(folder.path(), "ts", &new).unwrap_err().to_string();
-        assert!(
-            error.contains("changed  changed.ts (first difference in line 2)"),
-            "{error}"
-        );
+        assert!(error.contains("changed  changed.ts (first difference in line 2)"), "{error}");
         assert!(error.contains("missing  missing.ts"), "{error}");
         assert!(error.contains("stale    stale.ts"), "{error}");
         assert!(!folder.path().join("missing.ts").exists());

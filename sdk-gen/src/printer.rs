@@ -29,11 +29,7 @@ pub struct Printer {
 impl Printer {
     /// An empty text whose levels are indented by `unit`.
     pub fn new(unit: &'static str) -> Self {
-        Printer {
-            text: String::new(),
-            unit,
-            depth: 0,
-        }
+        Printer { text: String::new(), unit, depth: 0 }
     }
 
     /// One line, or several if `text` contains line ends, each at the current indentation. Empty lines stay empty.
@@ -100,10 +96,7 @@ impl Printer {
 
     /// A comment. Nothing if there are no lines.
     pub fn comment(&mut self, style: CommentStyle, lines: &[impl AsRef<str>]) -> &mut Self {
-        let lines: Vec<String> = lines
-            .iter()
-            .map(|line| escape(style, line.as_ref()))
-            .collect();
+        let lines: Vec<String> = lines.iter().map(|line| escape(style, line.as_ref())).collect();
         let [first, rest @ ..] = lines.as_slice() else {
             return self;
         };
@@ -111,17 +104,15 @@ impl Printer {
             CommentStyle::JsDoc | CommentStyle::JavaDoc if rest.is_empty() => {
                 self.line(format!("/** {first} */"))
             }
-            CommentStyle::JsDoc | CommentStyle::JavaDoc => self
-                .line("/**")
-                .lines(lines.iter().map(|line| format!(" * {line}")))
-                .line(" */"),
+            CommentStyle::JsDoc | CommentStyle::JavaDoc => {
+                self.line("/**").lines(lines.iter().map(|line| format!(" * {line}"))).line(" */")
+            }
             CommentStyle::Hash => self.lines(lines.iter().map(|line| format!("# {line}"))),
             CommentStyle::Slashes => self.lines(lines.iter().map(|line| format!("// {line}"))),
             CommentStyle::DocString if rest.is_empty() => self.line(format!("\"\"\"{first}\"\"\"")),
-            CommentStyle::DocString => self
-                .line(format!("\"\"\"{first}"))
-                .lines(rest)
-                .line("\"\"\""),
+            CommentStyle::DocString => {
+                self.line(format!("\"\"\"{first}")).lines(rest).line("\"\"\"")
+            }
         }
     }
 
@@ -199,10 +190,7 @@ mod tests {
         printer.block("class A {", "}", |p| {
             p.line("one();").blank().blank().line("two(\n  3,\n);");
         });
-        assert_eq!(
-            printer.finish(),
-            "class A {\n  one();\n\n  two(\n    3,\n  );\n}\n"
-        );
+        assert_eq!(printer.finish(), "class A {\n  one();\n\n  two(\n    3,\n  );\n}\n");
     }
 
     #[test]
@@ -212,10 +200,7 @@ mod tests {
             printer.comment(style, &["a */ b \"\"\" <c> \\u0041 \""]);
             printer.finish()
         };
-        assert_eq!(
-            print(CommentStyle::JsDoc),
-            "/** a *\\/ b \"\"\" <c> \\u0041 \" */\n"
-        );
+        assert_eq!(print(CommentStyle::JsDoc), "/** a *\\/ b \"\"\" <c> \\u0041 \" */\n");
         assert_eq!(
             print(CommentStyle::JavaDoc),
             "/** a *&#47; b \"\"\" &lt;c&gt; &#92;u0041 \" */\n"

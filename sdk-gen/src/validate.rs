@@ -38,10 +38,7 @@ struct Scope<'a> {
 
 impl<'a> Scope<'a> {
     fn new(language: &'a dyn Language) -> Self {
-        Scope {
-            language,
-            taken: BTreeMap::new(),
-        }
+        Scope { language, taken: BTreeMap::new() }
     }
 
     fn claim(
@@ -70,12 +67,7 @@ fn check_names(file: &File, language: &dyn Language, faults: &mut Vec<Diagnostic
     let mut scope = Scope::new(language);
     for message in file.all_messages() {
         let name = language.type_name(&message.outer, &message.name);
-        scope.claim(
-            name,
-            format!("message {}", message.name),
-            &message.position,
-            faults,
-        );
+        scope.claim(name, format!("message {}", message.name), &message.position, faults);
         check_fields(message, language, faults);
     }
     for item in file.all_enums() {
@@ -94,30 +86,17 @@ fn check_fields(message: &Message, language: &dyn Language, faults: &mut Vec<Dia
     let mut scope = Scope::new(language);
     for field in &message.fields {
         let name = language.field_name(&field.name);
-        scope.claim(
-            name,
-            format!("field '{}'", field.name),
-            &field.position,
-            faults,
-        );
+        scope.claim(name, format!("field '{}'", field.name), &field.position, faults);
     }
     for oneof in &message.oneofs {
         let name = language.field_name(&oneof.name);
-        scope.claim(
-            name,
-            format!("oneof '{}'", oneof.name),
-            &oneof.position,
-            faults,
-        );
+        scope.claim(name, format!("oneof '{}'", oneof.name), &oneof.position, faults);
     }
     let mut marked = message.fields.iter().filter(|field| field.actor_id);
     if let (Some(first), Some(second)) = (marked.next(), marked.next()) {
         faults.push(Diagnostic::new(
             &second.position,
-            format!(
-                "fields '{}' and '{}' are both marked as actor_id",
-                first.name, second.name
-            ),
+            format!("fields '{}' and '{}' are both marked as actor_id", first.name, second.name),
             "mark one field; an actor has one key",
         ));
     }
@@ -126,10 +105,7 @@ fn check_fields(message: &Message, language: &dyn Language, faults: &mut Vec<Dia
         if field.shape != Shape::Singular(ValueType::Scalar(Scalar::String)) {
             faults.push(Diagnostic::new(
                 &field.position,
-                format!(
-                    "field '{}' is marked as actor_id but is not a string",
-                    field.name
-                ),
+                format!("field '{}' is marked as actor_id but is not a string", field.name),
                 "make it a string; actor keys are text",
             ));
         }
@@ -193,10 +169,7 @@ fn check_actions(service: &Service, language: &dyn Language, faults: &mut Vec<Di
             ));
         }
         let name = language.action_name(&method.name);
-        let taken = language
-            .taken_actions()
-            .iter()
-            .find(|(taken, _)| *taken == name);
+        let taken = language.taken_actions().iter().find(|(taken, _)| *taken == name);
         if let Some((_, what)) = taken {
             faults.push(Diagnostic::new(
                 &method.position,
@@ -208,12 +181,7 @@ fn check_actions(service: &Service, language: &dyn Language, faults: &mut Vec<Di
                 "rename the rpc",
             ));
         }
-        scope.claim(
-            name,
-            format!("action {}", method.name),
-            &method.position,
-            faults,
-        );
+        scope.claim(name, format!("action {}", method.name), &method.position, faults);
     }
 }
 

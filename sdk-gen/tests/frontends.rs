@@ -45,11 +45,7 @@ fn an_actor_service_carries_its_settings_positions_and_comments() {
     let state = settings.state_type.as_deref().unwrap();
     assert_eq!(state, "callboard.examples.incrementor.v1.IncrementorState");
     assert_eq!(model.message(state).unwrap().fields.len(), 4);
-    let total = service
-        .methods
-        .iter()
-        .find(|method| method.name == "Total")
-        .unwrap();
+    let total = service.methods.iter().find(|method| method.name == "Total").unwrap();
     assert!(total.is_read_only());
     assert_eq!(total.comments.lines(), ["Answers the total."]);
     assert_eq!(total.position.to_string(), "incrementor.proto:24:3");
@@ -73,21 +69,9 @@ message State { map<string, int64> items = 1; }
     assert_eq!(settings.durability, Durability::Snapshot);
     assert_eq!(settings.snapshot_interval_ms, 500);
     assert_eq!(settings.state_type.as_deref(), Some("shop.State"));
-    assert!(
-        model
-            .message("shop.Item")
-            .unwrap()
-            .actor_id_field()
-            .is_some()
-    );
-    assert!(matches!(
-        model.message("shop.State").unwrap().fields[0].shape,
-        Shape::Map(..)
-    ));
-    assert_eq!(
-        file.descriptor_dependencies,
-        ["callboard/options/v1/options.proto"]
-    );
+    assert!(model.message("shop.Item").unwrap().actor_id_field().is_some());
+    assert!(matches!(model.message("shop.State").unwrap().fields[0].shape, Shape::Map(..)));
+    assert_eq!(file.descriptor_dependencies, ["callboard/options/v1/options.proto"]);
     let raw = prost_types::FileDescriptorProto::decode(file.descriptor.as_slice()).unwrap();
     assert_eq!(raw.dependency, ["callboard/options/v1/options.proto"]);
 
@@ -128,11 +112,7 @@ fn plugin_and_descriptor_set_give_the_model_that_the_sources_give() {
 fn faults_in_protos_have_file_line_and_column() {
     let text = "syntax = \"proto3\";\nmessage A {\n  strin x = 1;\n}\n";
     let faults_of = |text: &str| faults(&[("a.proto", text)]);
-    assert!(
-        faults_of(text).starts_with("a.proto:3:3: "),
-        "{}",
-        faults_of(text)
-    );
+    assert!(faults_of(text).starts_with("a.proto:3:3: "), "{}", faults_of(text));
     let broken = faults_of("syntax = \"proto3\";\nmessage A {\n  string x 1;\n}\n");
     assert!(broken.starts_with("a.proto:3:12: "), "{broken}");
     let import = faults_of("syntax = \"proto3\";\nimport \"b.proto\";\n");
@@ -144,16 +124,10 @@ fn faults_in_protos_have_file_line_and_column() {
 fn editions_are_refused_in_sources_and_imports_and_by_the_plugin() {
     let text = "// edition = \"2023\";\n/* x */ edition = \"2023\";\nmessage A {}\n";
     let refused = faults(&[("a.proto", text)]);
-    assert!(
-        refused.starts_with("a.proto:2:9: protobuf editions are not supported"),
-        "{refused}"
-    );
+    assert!(refused.starts_with("a.proto:2:9: protobuf editions are not supported"), "{refused}");
     let import = "syntax = \"proto3\";\nimport \"b.proto\";\n";
     let refused = faults(&[("a.proto", import), ("b.proto", text)]);
-    assert!(
-        refused.starts_with("b.proto:2:9: protobuf editions"),
-        "{refused}"
-    );
+    assert!(refused.starts_with("b.proto:2:9: protobuf editions"), "{refused}");
 
     let file = prost_types::FileDescriptorProto {
         name: Some("a.proto".to_owned()),
@@ -167,12 +141,7 @@ fn editions_are_refused_in_sources_and_imports_and_by_the_plugin() {
     };
     let answer = plugin::answer(&request.encode_to_vec()).unwrap();
     let answer = plugin::Response::decode(answer.as_slice()).unwrap();
-    assert!(
-        answer
-            .error
-            .unwrap()
-            .starts_with("a.proto: protobuf editions are not supported")
-    );
+    assert!(answer.error.unwrap().starts_with("a.proto: protobuf editions are not supported"));
     assert_eq!(answer.supported_features, Some(1));
 }
 
@@ -222,10 +191,7 @@ fn a_file_that_cannot_be_found_is_told_with_what_to_do() {
         refused.unwrap_err().to_string()
     };
     let missing = compile(Path::new("nope.proto"), folder.path());
-    assert!(
-        missing.starts_with("nope.proto does not exist, neither here nor below"),
-        "{missing}"
-    );
+    assert!(missing.starts_with("nope.proto does not exist, neither here nor below"), "{missing}");
     let empty = compile(folder.path(), folder.path());
     assert!(empty.ends_with("contains no .proto files"), "{empty}");
     let outside = folder.path().join("outside.proto");

@@ -22,11 +22,7 @@ fn protos(folder: &Path, prefix: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("the matrix is there") {
         let path = entry.expect("a readable folder").path();
-        let name = path
-            .file_name()
-            .expect("entries have names")
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_name().expect("entries have names").to_string_lossy().into_owned();
         if path.is_dir() {
             found.extend(protos(&path, &format!("{prefix}{name}/")));
         } else if name.ends_with(".proto") {
@@ -40,10 +36,7 @@ fn protos(folder: &Path, prefix: &str) -> Vec<PathBuf> {
 fn generate(lang: &str, layer: &str) -> Vec<OutputFile> {
     let model = sources::compile(&protos(&matrix(), ""), &[matrix()])
         .unwrap_or_else(|error| panic!("{error}"));
-    let options = Options {
-        layer: layer.parse().expect("a layer"),
-        ..Options::default()
-    };
+    let options = Options { layer: layer.parse().expect("a layer"), ..Options::default() };
     let language = language(lang).expect("a language");
     callboard_sdk_gen::generate(&model, language, &options)
         .unwrap_or_else(|error| panic!("{error}"))
@@ -62,23 +55,14 @@ fn compare(lang: &str) {
         }
     });
     // A file that is no longer generated must not keep its golden file.
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(lang);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(lang);
     for entry in fs::read_dir(folder).expect("golden files") {
-        let name = entry
-            .expect("a readable folder")
-            .file_name()
-            .to_string_lossy()
-            .into_owned();
+        let name = entry.expect("a readable folder").file_name().to_string_lossy().into_owned();
         let Some(path) = name.strip_suffix(".snap") else {
             continue;
         };
         let known = files.iter().any(|file| file.path.replace('/', ".") == path);
-        assert!(
-            known,
-            "{lang} does not generate {path} any more; remove its golden file"
-        );
+        assert!(known, "{lang} does not generate {path} any more; remove its golden file");
     }
 }
 
@@ -117,11 +101,7 @@ fn layers_are_parts_of_the_whole() {
         let all = generate(lang, "all");
         for layer in ["messages", "actor"] {
             for file in generate(lang, layer) {
-                assert!(
-                    all.contains(&file),
-                    "{lang} {layer}: {} is not in all",
-                    file.path
-                );
+                assert!(all.contains(&file), "{lang} {layer}: {} is not in all", file.path);
             }
         }
     }

@@ -16,10 +16,7 @@ const PLUGIN: &str = env!("CARGO_BIN_EXE_protoc-gen-callboard");
 type Tree = BTreeMap<String, String>;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("..")
-        .canonicalize()
-        .expect("the repository")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository")
 }
 
 fn read(folder: &Path, prefix: &str, wanted: &str, tree: &mut Tree) {
@@ -28,11 +25,7 @@ fn read(folder: &Path, prefix: &str, wanted: &str, tree: &mut Tree) {
     };
     for entry in entries {
         let path = entry.expect("a readable folder").path();
-        let name = path
-            .file_name()
-            .expect("entries have names")
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_name().expect("entries have names").to_string_lossy().into_owned();
         if path.is_dir() {
             read(&path, &format!("{prefix}{name}/"), wanted, tree);
         } else if name.ends_with(wanted) && name != "callboard-gen.json" {
@@ -56,15 +49,9 @@ fn protos(folder: &Path) -> Vec<String> {
 }
 
 fn sh(command: &mut Command) {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = [output.stdout, output.stderr].concat();
-    assert!(
-        output.status.success(),
-        "{command:?}: {}",
-        String::from_utf8_lossy(&said)
-    );
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&said));
 }
 
 fn by_callboard_gen(lang: &str, folder: &Path, out: &Path) -> Tree {
@@ -80,15 +67,8 @@ fn by_callboard_gen(lang: &str, folder: &Path, out: &Path) -> Tree {
     };
     run(&args).unwrap_or_else(|error| panic!("{error}"));
     // A second run finds nothing to do.
-    let again = run(&GenArgs {
-        check: true,
-        ..args
-    })
-    .unwrap_or_else(|error| panic!("{error}"));
-    assert!(
-        again.written.is_empty() && again.removed.is_empty(),
-        "{again:?}"
-    );
+    let again = run(&GenArgs { check: true, ..args }).unwrap_or_else(|error| panic!("{error}"));
+    assert!(again.written.is_empty() && again.removed.is_empty(), "{again:?}");
     tree(out)
 }
 
@@ -152,10 +132,7 @@ fn workspace(folder: &Path, at: &Path) {
 
 fn by_buf(lang: &str, workspace: &Path, out: &Path) -> Tree {
     let script = root().join("tests/scripts/buf.sh");
-    let path = Command::new(script)
-        .arg("path")
-        .output()
-        .expect("bash runs the script");
+    let path = Command::new(script).arg("path").output().expect("bash runs the script");
     let buf = String::from_utf8(path.stdout).expect("a path");
     let template = format!(
         "{{\"version\":\"v2\",\"plugins\":[{{\"local\":[\"{PLUGIN}\"],\"out\":\"{}\",\
@@ -177,11 +154,7 @@ fn assert_same(what: &str, left: &Tree, right: &Tree) {
     assert_eq!(names(left), names(right), "{what}");
     for (name, text) in left {
         let other = &right[name];
-        let line = text
-            .lines()
-            .zip(other.lines())
-            .take_while(|(a, b)| a == b)
-            .count();
+        let line = text.lines().zip(other.lines()).take_while(|(a, b)| a == b).count();
         let at = |text: &str| text.lines().nth(line).unwrap_or_default().to_owned();
         assert!(
             text == other,
@@ -199,17 +172,9 @@ fn all_agree(folder: &Path) {
     workspace(folder, &at("workspace".to_owned()));
     for lang in LANGUAGES {
         let ours = by_callboard_gen(lang, folder, &at(format!("{lang}-gen")));
-        assert!(
-            !ours.is_empty(),
-            "{lang} generates nothing for {}",
-            folder.display()
-        );
-        let what = |by: &str| {
-            format!(
-                "{lang} for {}: callboard gen against {by}",
-                folder.display()
-            )
-        };
+        assert!(!ours.is_empty(), "{lang} generates nothing for {}", folder.display());
+        let what =
+            |by: &str| format!("{lang} for {}: callboard gen against {by}", folder.display());
         assert_same(
             &what("protoc"),
             &ours,
@@ -217,11 +182,7 @@ fn all_agree(folder: &Path) {
         );
         let set = by_descriptor_set(lang, folder, &at(format!("{lang}-set")));
         assert_same(&what("a descriptor set"), &ours, &set);
-        let buf = by_buf(
-            lang,
-            &at("workspace".to_owned()),
-            &at(format!("{lang}-buf")),
-        );
+        let buf = by_buf(lang, &at("workspace".to_owned()), &at(format!("{lang}-buf")));
         assert_same(&what("buf"), &ours, &buf);
     }
 }
@@ -232,9 +193,7 @@ fn protoc_and_buf_and_callboard_gen_agree_on_the_examples() {
     for entry in fs::read_dir(root().join("examples")).expect("examples") {
         let folder = entry.expect("a readable folder").path();
         let has_protos = fs::read_dir(&folder).is_ok_and(|entries| {
-            entries
-                .flatten()
-                .any(|e| e.file_name().to_string_lossy().ends_with(".proto"))
+            entries.flatten().any(|e| e.file_name().to_string_lossy().ends_with(".proto"))
         });
         if has_protos {
             folders.push(folder);
@@ -273,10 +232,7 @@ fn the_plugin_reports_faults_the_way_compilers_show_them() {
         .expect("bash runs the script");
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(
-        said.contains("s.proto:5:3: action Do takes a stream"),
-        "{said}"
-    );
+    assert!(said.contains("s.proto:5:3: action Do takes a stream"), "{said}");
 }
 
 #[test]
@@ -293,10 +249,7 @@ fn editions_reach_the_plugin_and_are_refused_without_a_panic() {
         .expect("bash runs the script");
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(
-        said.contains("protobuf editions are not supported"),
-        "{said}"
-    );
+    assert!(said.contains("protobuf editions are not supported"), "{said}");
     assert!(!said.contains("panicked"), "{said}");
 }
 
@@ -309,12 +262,7 @@ fn bytes_that_are_no_request_fail_the_plugin() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the plugin starts");
-    child
-        .stdin
-        .take()
-        .expect("piped")
-        .write_all(&[0x0a, 0xff, 0xff])
-        .expect("written");
+    child.stdin.take().expect("piped").write_all(&[0x0a, 0xff, 0xff]).expect("written");
     let output = child.wait_with_output().expect("it ends");
     assert!(!output.status.success());
     assert!(output.stdout.is_empty());

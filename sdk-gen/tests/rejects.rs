@@ -24,10 +24,7 @@ fn faults_in(lang: &str, text: &str) -> String {
 
 fn faults(text: &str) -> String {
     let all = ["typescript", "python", "java"].map(|lang| faults_in(lang, text));
-    assert!(
-        all.iter().all(|faults| *faults == all[0]),
-        "the languages disagree: {all:#?}"
-    );
+    assert!(all.iter().all(|faults| *faults == all[0]), "the languages disagree: {all:#?}");
     all[0].clone()
 }
 
@@ -159,9 +156,7 @@ fn groups_are_refused() {
 fn rpcs_that_become_one_method_collide() {
     let text =
         format!("{ACTOR}\n  rpc SetName(M) returns (M);\n  rpc set_name(M) returns (M);\n}}");
-    let all = ["typescript", "python", "java"]
-        .map(|lang| faults_in(lang, &text))
-        .join("\n");
+    let all = ["typescript", "python", "java"].map(|lang| faults_in(lang, &text)).join("\n");
     insta::assert_snapshot!(all, @r#"
     t.proto:5:3: action set_name and action SetName (t.proto:4:3) would both be called setName in typescript
       help: rename one of them
@@ -181,10 +176,7 @@ fn types_that_collide_with_what_a_service_declares_are_refused() {
         // things of one name in one scope must be refused.
         let text = format!("{ACTOR} rpc Do(M) returns (M); }}\nmessage {name} {{}}");
         let faults = faults_in(lang, &text);
-        assert!(
-            faults.contains(&format!("would both be called {name} in {lang}")),
-            "{faults}"
-        );
+        assert!(faults.contains(&format!("would both be called {name} in {lang}")), "{faults}");
         assert!(faults.starts_with("t.proto:"), "{faults}");
     }
 }
@@ -195,10 +187,7 @@ fn all_faults_are_reported_at_once_in_the_order_of_the_file() {
         "{ACTOR}\n  rpc Up(stream M) returns (M);\n}}\nservice T {{ option (callboard.options.v1.actor) = {{}}; }}"
     );
     let faults = faults(&text);
-    let places: Vec<&str> = faults
-        .lines()
-        .filter(|l| !l.starts_with("  help"))
-        .collect();
+    let places: Vec<&str> = faults.lines().filter(|l| !l.starts_with("  help")).collect();
     assert_eq!(places.len(), 2, "{faults}");
     assert!(places[0].starts_with("t.proto:4:3: "), "{faults}");
     assert!(places[1].starts_with("t.proto:6:1: "), "{faults}");
@@ -206,19 +195,11 @@ fn all_faults_are_reported_at_once_in_the_order_of_the_file() {
 
 #[test]
 fn wrong_parameters_are_named_with_the_right_ones() {
-    let refuse = |text: &str| {
-        Options::parse(text)
-            .map(|_| ())
-            .expect_err("refused")
-            .to_string()
-    };
+    let refuse = |text: &str| Options::parse(text).map(|_| ()).expect_err("refused").to_string();
     insta::assert_snapshot!(refuse("layer=all"), @r#"parameter "lang" is missing; add lang=NAME with one of: typescript, python, java"#);
     insta::assert_snapshot!(refuse("lang=cobol"), @r#"unknown language "cobol"; use one of: typescript, python, java"#);
     insta::assert_snapshot!(refuse("lang=python,layer=most"), @r#"unknown layer "most"; use one of: messages, actor, all"#);
     insta::assert_snapshot!(refuse("lang=python,lang=java"), @r#"parameter "lang" is given twice"#);
     let unknown = refuse("lang=python,colour=red");
-    assert!(
-        unknown.starts_with("python has no parameter \"colour\""),
-        "{unknown}"
-    );
+    assert!(unknown.starts_with("python has no parameter \"colour\""), "{unknown}");
 }

@@ -32,9 +32,7 @@ impl Directory for ControlDirectory {
     }
 
     async fn set_hosted(&self, types: Vec<(String, String)>, hosted: bool) {
-        let types = types
-            .into_iter()
-            .map(|(system, name)| (system.into(), name.into()));
+        let types = types.into_iter().map(|(system, name)| (system.into(), name.into()));
         self.0.set_hosted(types.collect(), hosted).await;
     }
 }

@@ -34,9 +34,7 @@ pub(crate) async fn serve(
         .route("/metrics", get(metrics))
         .with_state(Arc::new(ready));
     let listener = TcpListener::from_std(listener)?;
-    axum::serve(listener, app)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+    axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 async fn readyz(State(ready): State<Arc<Readiness>>) -> (StatusCode, &'static str) {

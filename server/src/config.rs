@@ -119,10 +119,7 @@ impl Default for ListenConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self {
-            filter: "info".to_owned(),
-            format: LogFormat::Text,
-        }
+        Self { filter: "info".to_owned(), format: LogFormat::Text }
     }
 }
 
@@ -197,24 +194,13 @@ pub fn load(
 ) -> Result<Loaded, Error> {
     let defaults =
         Table::try_from(Config::default()).map_err(|error| Error::Invalid(error.to_string()))?;
-    let mut layers = Layers {
-        values: flatten(&defaults),
-        origins: BTreeMap::new(),
-    };
-    layers.origins = layers
-        .values
-        .keys()
-        .map(|key| (key.clone(), Origin::Default))
-        .collect();
+    let mut layers = Layers { values: flatten(&defaults), origins: BTreeMap::new() };
+    layers.origins = layers.values.keys().map(|key| (key.clone(), Origin::Default)).collect();
     if let Some(path) = file {
-        let wrong = |error: String| Error::File {
-            path: path.to_owned(),
-            error,
-        };
+        let wrong = |error: String| Error::File { path: path.to_owned(), error };
         let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-        let table: Table = text
-            .parse()
-            .map_err(|error: toml::de::Error| wrong(error.to_string()))?;
+        let table: Table =
+            text.parse().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
         for (key, value) in flatten(&table) {
             layers.set(&key, value, Origin::File(path.to_owned()))?;
         }
@@ -242,11 +228,7 @@ impl Layers {
             let hint = nearest(key, self.values.keys())
                 .map(|name| format!("; did you mean {name}?"))
                 .unwrap_or_default();
-            return Err(Error::Unknown {
-                origin,
-                key: key.to_owned(),
-                hint,
-            });
+            return Err(Error::Unknown { origin, key: key.to_owned(), hint });
         };
         *known = value;
         self.origins.insert(key.to_owned(), origin);
@@ -277,14 +259,10 @@ impl Layers {
                 .expect("sections are tables");
             section.insert(name.to_owned(), value);
         }
-        let config: Config = table
-            .try_into()
-            .map_err(|error: toml::de::Error| Error::Invalid(error.to_string()))?;
+        let config: Config =
+            table.try_into().map_err(|error: toml::de::Error| Error::Invalid(error.to_string()))?;
         config.check()?;
-        Ok(Loaded {
-            config,
-            origins: self.origins,
-        })
+        Ok(Loaded { config, origins: self.origins })
     }
 }
 
@@ -317,9 +295,7 @@ impl Config {
             return Err(Error::Invalid("node.workers must be 0 to 256".to_owned()));
         }
         if self.node.host_ping_ms == 0 {
-            return Err(Error::Invalid(
-                "node.host_ping_ms must be at least 1".to_owned(),
-            ));
+            return Err(Error::Invalid("node.host_ping_ms must be at least 1".to_owned()));
         }
         Ok(())
     }
@@ -353,9 +329,7 @@ fn flatten(table: &Table) -> BTreeMap<String, Value> {
 /// The name that shares most letters with `key`, if it is near enough to be meant.
 fn nearest<'a>(key: &str, names: impl Iterator<Item = &'a String>) -> Option<&'a String> {
     let distance = |name: &&String| edit_distance(key, name);
-    names
-        .min_by_key(distance)
-        .filter(|name| edit_distance(key, name) <= key.len() / 3)
+    names.min_by_key(distance).filter(|name| edit_distance(key, name) <= key.len() / 3)
 }
 
 /// Levenshtein's distance between two short names.
@@ -367,9 +341,7 @@ fn edit_distance(a: &str, b: &str) -> usize {
         row[0] = i + 1;
         for (j, y) in b.iter().enumerate() {
             let above = row[j + 1];
-            row[j + 1] = (above + 1)
-                .min(row[j] + 1)
-                .min(corner + usize::from(x != *y));
+            row[j + 1] = (above + 1).min(row[j] + 1).min(corner + usize::from(x != *y));
             corner = above;
         }
     }
@@ -387,11 +359,8 @@ mod tests {
     #[test]
     fn flags_win_over_environment_over_file_over_defaults() {
         let folder = std::env::temp_dir().join(format!("callboard-config-{}", std::process::id()));
-        std::fs::write(
-            &folder,
-            "[node]\nworkers = 2\ndrain_ms = 5\nhost_ping_ms = 7\n",
-        )
-        .expect("write");
+        std::fs::write(&folder, "[node]\nworkers = 2\ndrain_ms = 5\nhost_ping_ms = 7\n")
+            .expect("write");
         let env = [
             ("CALLBOARD__NODE__WORKERS".to_owned(), "3".to_owned()),
             ("CALLBOARD__NODE__DRAIN_MS".to_owned(), "6".to_owned()),
@@ -407,10 +376,7 @@ mod tests {
     #[test]
     fn a_misspelt_setting_is_an_error_that_names_the_right_one() {
         let error = load(None, env("CALLBOARD__NODE__WORKRES", "3"), &[]).expect_err("unknown");
-        assert!(
-            error.to_string().contains("did you mean node.workers?"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("did you mean node.workers?"), "{error}");
     }
 
     #[test]
@@ -425,9 +391,6 @@ mod tests {
     #[test]
     fn a_number_that_is_none_is_refused_with_its_origin() {
         let error = load(None, env("CALLBOARD__NODE__WORKERS", "many"), &[]).expect_err("refused");
-        assert!(
-            error.to_string().contains("CALLBOARD__NODE__WORKERS"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("CALLBOARD__NODE__WORKERS"), "{error}");
     }
 }

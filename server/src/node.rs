@@ -208,12 +208,8 @@ impl Node {
     pub async fn stop_within(self, patience: Duration) -> bool {
         self.data.start_draining();
         self.ready.send_replace(false);
-        self.health
-            .set_service_status("readiness", ServingStatus::NotServing)
-            .await;
-        self.health
-            .set_service_status("", ServingStatus::NotServing)
-            .await;
+        self.health.set_service_status("readiness", ServingStatus::NotServing).await;
+        self.health.set_service_status("", ServingStatus::NotServing).await;
         let drained = self.data.drain(patience).await;
         self.stop.cancel();
         drop(self.data);
@@ -260,11 +256,7 @@ impl Keeper {
     async fn look(&self) {
         let ready = self.data.store_is_up() && self.view.borrow().leader.is_some();
         if self.ready.send_replace(ready) != ready {
-            let status = if ready {
-                ServingStatus::Serving
-            } else {
-                ServingStatus::NotServing
-            };
+            let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
             self.health.set_service_status("readiness", status).await;
             self.health.set_service_status("", status).await;
         }
@@ -282,8 +274,9 @@ impl Alarm {
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        self.0
-            .send_replace(Some("a shard worker or the commit writer ended; see the log".to_owned()));
+        self.0.send_replace(Some(
+            "a shard worker or the commit writer ended; see the log".to_owned(),
+        ));
     }
 }
 
@@ -310,13 +303,7 @@ impl Listeners {
         let admin = admin::bind(config.listen.admin).map_err(wrong(config.listen.admin))?;
         let admin_address = admin.local_addr().map_err(wrong(config.listen.admin))?;
         let gateway_address = acceptor.local_address();
-        Ok(Self {
-            acceptor,
-            incoming,
-            admin,
-            gateway_address,
-            admin_address,
-        })
+        Ok(Self { acceptor, incoming, admin, gateway_address, admin_address })
     }
 }
 
@@ -371,21 +358,15 @@ fn store_options(config: &Config) -> Result<SqliteOptions, Error> {
 /// Every service of the gateway's port.
 async fn routes(data: &DataHandle, control: &ControlHandle) -> (HealthReporter, Routes) {
     let (reporter, health) = tonic_health::server::health_reporter();
-    reporter
-        .set_service_status("liveness", ServingStatus::Serving)
-        .await;
+    reporter.set_service_status("liveness", ServingStatus::Serving).await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .include_reflection_service(true)
     };
-    let v1 = reflection()
-        .build_v1()
-        .expect("the protocol's own descriptors are sound");
-    let v1alpha = reflection()
-        .build_v1alpha()
-        .expect("the protocol's own descriptors are sound");
+    let v1 = reflection().build_v1().expect("the protocol's own descriptors are sound");
+    let v1alpha = reflection().build_v1alpha().expect("the protocol's own descriptors are sound");
     let view = control.view();
     let activity = {
         let data = data.clone();

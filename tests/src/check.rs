@@ -171,17 +171,11 @@ impl fmt::Display for Violation {
             }
             Self::AnswersDiffer { add } => write!(f, "attempts of add {add} got different answers"),
             Self::WrongReceipt { add, said, is } => {
-                write!(
-                    f,
-                    "add {add} was answered {said:?}, but its place is {is:?}"
-                )
+                write!(f, "add {add} was answered {said:?}, but its place is {is:?}")
             }
             Self::WrongTotal { ledger } => write!(f, "the total of {ledger} is not its sum"),
             Self::OutOfOrder { add } => {
-                write!(
-                    f,
-                    "add {add} was acknowledged before an add that stands before it was sent"
-                )
+                write!(f, "add {add} was acknowledged before an add that stands before it was sent")
             }
             Self::BadRead { ledger, seen, why } => {
                 write!(f, "a read of {ledger} showed {seen:?}: {why}")
@@ -234,18 +228,13 @@ fn check_entries(
             .get(&entry.add)
             .is_some_and(|add| add.ledger == name && add.amount == entry.amount);
         if !sent {
-            violations.push(Violation::Invented {
-                ledger: name.into(),
-                add: entry.add,
-            });
+            violations.push(Violation::Invented { ledger: name.into(), add: entry.add });
         } else if places.insert(entry.add, at).is_some() {
             violations.push(Violation::Doubled { add: entry.add });
         }
     }
     if at.total != ledger.total {
-        violations.push(Violation::WrongTotal {
-            ledger: name.into(),
-        });
+        violations.push(Violation::WrongTotal { ledger: name.into() });
     }
 }
 
@@ -258,12 +247,8 @@ fn check_order(history: &History, ledger: &Ledger, violations: &mut Vec<Violatio
         };
         // Acceptance promises that an add is applied, not that it is applied before later ones.
         let applied = |answer: &&Answer| matches!(answer.outcome, Outcome::Applied(_));
-        let acknowledged = add
-            .answers
-            .iter()
-            .filter(applied)
-            .map(|answer| answer.returned_ns)
-            .min();
+        let acknowledged =
+            add.answers.iter().filter(applied).map(|answer| answer.returned_ns).min();
         if acknowledged.is_some_and(|returned| returned < latest_invoked) {
             violations.push(Violation::OutOfOrder { add: entry.add });
         }
@@ -276,11 +261,7 @@ fn check_answers(number: u64, add: &Add, place: Option<Receipt>, violations: &mu
     let Some(first) = add.answers.first() else {
         return;
     };
-    if add
-        .answers
-        .iter()
-        .any(|answer| answer.outcome != first.outcome)
-    {
+    if add.answers.iter().any(|answer| answer.outcome != first.outcome) {
         violations.push(Violation::AnswersDiffer { add: number });
     }
     match (&first.outcome, place) {
@@ -288,16 +269,11 @@ fn check_answers(number: u64, add: &Add, place: Option<Receipt>, violations: &mu
             violations.push(Violation::Lost { add: number });
         }
         (Outcome::Applied(said), Some(is)) if *said != is => {
-            violations.push(Violation::WrongReceipt {
-                add: number,
-                said: *said,
-                is,
-            });
+            violations.push(Violation::WrongReceipt { add: number, said: *said, is });
         }
-        (Outcome::Refused(reason), Some(_)) => violations.push(Violation::RefusedButApplied {
-            add: number,
-            reason: reason.clone(),
-        }),
+        (Outcome::Refused(reason), Some(_)) => {
+            violations.push(Violation::RefusedButApplied { add: number, reason: reason.clone() })
+        }
         (Outcome::Applied(_) | Outcome::Accepted, Some(_)) | (Outcome::Refused(_), None) => {}
     }
 }
@@ -316,17 +292,11 @@ impl<'a> Timelines<'a> {
         let mut acknowledged: HashMap<&str, Vec<(u64, u64)>> = HashMap::new();
         for add in history.adds.values() {
             invoked.entry(&add.ledger).or_default().push(add.invoked_ns);
-            let receipts = add
-                .answers
-                .iter()
-                .filter_map(|answer| match &answer.outcome {
-                    Outcome::Applied(receipt) => Some((answer.returned_ns, receipt.count)),
-                    Outcome::Accepted | Outcome::Refused(_) => None,
-                });
-            acknowledged
-                .entry(&add.ledger)
-                .or_default()
-                .extend(receipts);
+            let receipts = add.answers.iter().filter_map(|answer| match &answer.outcome {
+                Outcome::Applied(receipt) => Some((answer.returned_ns, receipt.count)),
+                Outcome::Accepted | Outcome::Refused(_) => None,
+            });
+            acknowledged.entry(&add.ledger).or_default().extend(receipts);
         }
         // What a read showed is as binding for later reads as an acknowledgement.
         for read in &history.reads {
@@ -344,10 +314,7 @@ impl<'a> Timelines<'a> {
                 *count = highest;
             }
         }
-        Self {
-            invoked,
-            acknowledged,
-        }
+        Self { invoked, acknowledged }
     }
 
     /// Why a read cannot be right, if it cannot.

@@ -107,10 +107,7 @@ pub async fn run(
             }
             Err(failure) => {
                 summary.failed += 1;
-                print(&format!(
-                    "FAILED  {title} ({millis} ms)\n        {failure}{}",
-                    log.tail()
-                ));
+                print(&format!("FAILED  {title} ({millis} ms)\n        {failure}{}", log.tail()));
             }
         }
     }
@@ -133,10 +130,7 @@ mod tests {
     fn every_action_that_scenarios_use_is_described() {
         let text = include_str!("../conformance.md");
         for (action, _) in handshake::ACTIONS {
-            assert!(
-                text.contains(&format!("| `{action}` |")),
-                "{action} is not in conformance.md"
-            );
+            assert!(text.contains(&format!("| `{action}` |")), "{action} is not in conformance.md");
         }
     }
 

@@ -36,11 +36,7 @@ impl LocalNode {
         config.node.drain_ms = 5_000;
         change(&mut config);
         let node = Node::start(&config).await.expect("the node starts");
-        Self {
-            node: Some(node),
-            config,
-            folder,
-        }
+        Self { node: Some(node), config, folder }
     }
 
     /// The node.
@@ -80,44 +76,26 @@ impl LocalNode {
     /// A host that offers a type in system `default`, registered and ready.
     pub async fn host(&self, definition: Definition) -> ScriptedHost {
         let mut host = ScriptedHost::connect(self.channel().await, 1_000).await;
-        host.register("default", vec![definition])
-            .await
-            .expect("registered");
+        host.register("default", vec![definition]).await.expect("registered");
         host
     }
 
     /// Stops the node in order and starts it again on the same folder.
     pub async fn restart(&mut self) {
         self.stop().await;
-        self.node = Some(
-            Node::start(&self.config)
-                .await
-                .expect("the node starts again"),
-        );
+        self.node = Some(Node::start(&self.config).await.expect("the node starts again"));
     }
 
     /// Stops the node without waiting for its calls, and starts it again on the same folder.
     pub async fn stop_hard(&mut self) {
-        self.node
-            .take()
-            .expect("the node runs")
-            .stop_within(std::time::Duration::ZERO)
-            .await;
-        self.node = Some(
-            Node::start(&self.config)
-                .await
-                .expect("the node starts again"),
-        );
+        self.node.take().expect("the node runs").stop_within(std::time::Duration::ZERO).await;
+        self.node = Some(Node::start(&self.config).await.expect("the node starts again"));
     }
 
     /// Starts a node that was stopped again on the same folder, with its settings changed first.
     pub async fn start_again(&mut self, change: impl FnOnce(&mut Config)) {
         change(&mut self.config);
-        self.node = Some(
-            Node::start(&self.config)
-                .await
-                .expect("the node starts again"),
-        );
+        self.node = Some(Node::start(&self.config).await.expect("the node starts again"));
     }
 
     /// Stops the node in order. True if every call ended in time.

@@ -57,11 +57,7 @@ impl Peer {
             .spawn()?;
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().expect("standard output is piped");
-        Ok(Self {
-            child,
-            stdin,
-            events: BufReader::new(stdout).lines(),
-        })
+        Ok(Self { child, stdin, events: BufReader::new(stdout).lines() })
     }
 
     /// Waits for the first event that `pick` takes; others are passed over.
@@ -76,9 +72,7 @@ impl Peer {
                     return Ok(picked);
                 }
             }
-            Err(Error::failed(
-                "a process ended before it was done; see its message above",
-            ))
+            Err(Error::failed("a process ended before it was done; see its message above"))
         };
         timeout(patience, picked)
             .await
@@ -129,11 +123,7 @@ impl Node {
             }
             _ = child.wait() => return Err(node_failed("the node ended at its start", &log)),
         }
-        Ok(Self {
-            child,
-            address,
-            ready_after: begun.elapsed(),
-        })
+        Ok(Self { child, address, ready_after: begun.elapsed() })
     }
 
     /// host:port of the gateway.
@@ -165,10 +155,7 @@ impl Node {
     }
 
     fn proc(&self, file: &str) -> Result<PathBuf, Error> {
-        let pid = self
-            .child
-            .id()
-            .ok_or_else(|| Error::failed("the node has ended"))?;
+        let pid = self.child.id().ok_or_else(|| Error::failed("the node has ended"))?;
         Ok(PathBuf::from(format!("/proc/{pid}/{file}")))
     }
 }
@@ -201,9 +188,7 @@ async fn serves(address: &str) -> bool {
     let Ok(channel) = endpoint.connect().await else {
         return false;
     };
-    let request = HealthCheckRequest {
-        service: "readiness".into(),
-    };
+    let request = HealthCheckRequest { service: "readiness".into() };
     match HealthClient::new(channel).check(request).await {
         Ok(response) => response.into_inner().status() == ServingStatus::Serving,
         Err(_) => false,
@@ -225,9 +210,7 @@ fn cpu_of(stat: &str) -> Option<Duration> {
 }
 
 fn resident_bytes_of(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kibibytes * 1024)
 }

@@ -32,47 +32,20 @@ enum Kind {
 
 /// Every group, in the order of the table.
 pub(crate) const GROUPS: &[Group] = &[
+    Group { rows: &["dev-start"], kind: Kind::Start },
+    Group { rows: &["router-stream-256"], kind: Kind::Router },
     Group {
-        rows: &["dev-start"],
-        kind: Kind::Start,
-    },
-    Group {
-        rows: &["router-stream-256"],
-        kind: Kind::Router,
-    },
-    Group {
-        rows: &[
-            "volatile-stream-256",
-            "volatile-add-stream-256",
-            "volatile-unary-64",
-        ],
+        rows: &["volatile-stream-256", "volatile-add-stream-256", "volatile-unary-64"],
         kind: Kind::Volatile,
     },
+    Group { rows: &["durable-latency-1"], kind: Kind::DurableLatency },
+    Group { rows: &["durable-hot-key-64"], kind: Kind::HotKey },
     Group {
-        rows: &["durable-latency-1"],
-        kind: Kind::DurableLatency,
-    },
-    Group {
-        rows: &["durable-hot-key-64"],
-        kind: Kind::HotKey,
-    },
-    Group {
-        rows: &[
-            "cold-256",
-            "cold-paced-500",
-            "idle-durable",
-            "idle-volatile",
-        ],
+        rows: &["cold-256", "cold-paced-500", "idle-durable", "idle-volatile"],
         kind: Kind::Resting,
     },
-    Group {
-        rows: &["durable-stream-256"],
-        kind: Kind::DurableThroughput,
-    },
-    Group {
-        rows: &["sdk-hosts"],
-        kind: Kind::Sdk,
-    },
+    Group { rows: &["durable-stream-256"], kind: Kind::DurableThroughput },
+    Group { rows: &["sdk-hosts"], kind: Kind::Sdk },
 ];
 
 impl Group {

@@ -46,15 +46,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<SdkHost>, Error> {
         .map_err(|error| Error::failed(format!("cannot read {}: {error}", path.display())))?;
     let list: List = toml::from_str(&text)
         .map_err(|error| Error::failed(format!("{}: {error}", path.display())))?;
-    if let Some(host) = list
-        .host
-        .iter()
-        .find(|host| host.json.contains(char::is_whitespace))
-    {
-        return Err(Error::failed(format!(
-            "{}: the JSON holds blanks",
-            host.name
-        )));
+    if let Some(host) = list.host.iter().find(|host| host.json.contains(char::is_whitespace)) {
+        return Err(Error::failed(format!("{}: the JSON holds blanks", host.name)));
     }
     Ok(list.host)
 }
@@ -103,10 +96,7 @@ impl RunningHost {
 
 /// Signals a process group. The standard library has no call for it.
 async fn signal_group(signal: &str, leader: u32) -> Result<(), Error> {
-    Command::new("kill")
-        .args([signal, "--", &format!("-{leader}")])
-        .status()
-        .await?;
+    Command::new("kill").args([signal, "--", &format!("-{leader}")]).status().await?;
     Ok(())
 }
 

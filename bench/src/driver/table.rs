@@ -99,10 +99,7 @@ impl Table {
 
     /// Adds a line for a row that could not be measured.
     pub(crate) fn fail(&mut self, name: &str, error: &Error) {
-        self.rows.push(Row {
-            verdict: Verdict::Failed,
-            ..Row::figure(name, error.to_string())
-        });
+        self.rows.push(Row { verdict: Verdict::Failed, ..Row::figure(name, error.to_string()) });
     }
 
     /// True if a row could not be measured.
@@ -112,16 +109,7 @@ impl Table {
 
     /// The table for people.
     pub(crate) fn to_text(&self, quick: bool) -> String {
-        let head = [
-            "row",
-            "asked",
-            "measured",
-            "x echo",
-            "p50 us",
-            "p99 us",
-            "CPU us/call",
-            "",
-        ];
+        let head = ["row", "asked", "measured", "x echo", "p50 us", "p99 us", "CPU us/call", ""];
         let mut cells = vec![head.map(String::from)];
         cells.extend(self.rows.iter().map(cells_of));
         let mut widths = [0; 8];
@@ -161,9 +149,7 @@ fn cells_of(row: &Row) -> [String; 8] {
         row.name.clone(),
         row.asked.clone(),
         row.measured.clone(),
-        row.times_echo
-            .map(|ratio| format!("{ratio:.2}"))
-            .unwrap_or_default(),
+        row.times_echo.map(|ratio| format!("{ratio:.2}")).unwrap_or_default(),
         number(row.p50_us),
         number(row.p99_us),
         row.node_us.map(|us| format!("{us:.1}")).unwrap_or_default(),

@@ -32,21 +32,18 @@ pub(crate) fn definitions(idle_timeout_ms: u64) -> Vec<ActorTypeDefinition> {
         read_only,
         ..Default::default()
     };
-    [
-        (VOLATILE, Durability::Volatile),
-        (DURABLE, Durability::Durable),
-    ]
-    .into_iter()
-    .map(|(name, durability)| ActorTypeDefinition {
-        name: name.into(),
-        kind: Kind::Unnamed as i32,
-        durability: durability as i32,
-        actions: vec![action(ECHO, false), action(ADD, false), action(PEEK, true)],
-        idle_timeout_ms,
-        mailbox_limit: MAILBOX_LIMIT,
-        ..Default::default()
-    })
-    .collect()
+    [(VOLATILE, Durability::Volatile), (DURABLE, Durability::Durable)]
+        .into_iter()
+        .map(|(name, durability)| ActorTypeDefinition {
+            name: name.into(),
+            kind: Kind::Unnamed as i32,
+            durability: durability as i32,
+            actions: vec![action(ECHO, false), action(ADD, false), action(PEEK, true)],
+            idle_timeout_ms,
+            mailbox_limit: MAILBOX_LIMIT,
+            ..Default::default()
+        })
+        .collect()
 }
 
 /// Runs the turns of a run in order, each on the state that the previous one left.
@@ -66,10 +63,7 @@ pub(crate) fn run(run: TurnRun, mut result: impl FnMut(TurnResult)) {
 }
 
 fn run_turn(turn: Turn, state: Option<&Payload>) -> TurnResult {
-    let mut result = TurnResult {
-        turn_id: turn.turn_id,
-        ..Default::default()
-    };
+    let mut result = TurnResult { turn_id: turn.turn_id, ..Default::default() };
     let outcome = match turn.action.as_str() {
         ECHO => Outcome::Reply(turn.payload.unwrap_or_default()),
         ADD => {
@@ -89,11 +83,7 @@ mod tests {
     use super::*;
 
     fn turn(turn_id: u64, action: &str) -> Turn {
-        Turn {
-            turn_id,
-            action: action.into(),
-            ..Default::default()
-        }
+        Turn { turn_id, action: action.into(), ..Default::default() }
     }
 
     fn reply(result: &TurnResult) -> u64 {
@@ -109,12 +99,7 @@ mod tests {
         run(
             TurnRun {
                 state: Some(State::StateFull(payload::counter(41))),
-                turns: vec![
-                    turn(1, ADD),
-                    turn(2, "Nothing"),
-                    turn(3, ADD),
-                    turn(4, PEEK),
-                ],
+                turns: vec![turn(1, ADD), turn(2, "Nothing"), turn(3, ADD), turn(4, PEEK)],
                 ..Default::default()
             },
             |result| results.push(result),

@@ -86,9 +86,7 @@ impl Calls {
 fn stride(keys: u64) -> u64 {
     // Near the golden section, which keeps successive numbers far apart.
     let near = (keys as f64 * 0.618) as u64;
-    (near.max(1)..)
-        .find(|step| divisor(*step, keys) <= 1)
-        .unwrap_or(1)
+    (near.max(1)..).find(|step| divisor(*step, keys) <= 1).unwrap_or(1)
 }
 
 /// The greatest common divisor.
@@ -119,9 +117,7 @@ mod tests {
 
     #[test]
     fn each_key_comes_once_and_then_the_load_ends() {
-        let mut calls = Calls::new(&args(
-            "--mode stream --key-order once --keys 3 --key-start 7",
-        ));
+        let mut calls = Calls::new(&args("--mode stream --key-order once --keys 3 --key-start 7"));
         let mut keys: Vec<_> = std::iter::from_fn(|| calls.next(1)).map(key_of).collect();
         keys.sort();
         assert_eq!(keys, ["bench-00000007", "bench-00000008", "bench-00000009"]);
@@ -133,9 +129,7 @@ mod tests {
         let mut ids = BTreeSet::new();
         let mut keys = BTreeSet::new();
         for _ in 0..1_000 {
-            let request = calls
-                .next(1_700_000_000_000)
-                .expect("random keys never end");
+            let request = calls.next(1_700_000_000_000).expect("random keys never end");
             assert!(ids.insert(request.request_id.clone()));
             keys.insert(key_of(request));
         }

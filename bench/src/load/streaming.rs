@@ -52,13 +52,8 @@ pub(crate) async fn run(args: &LoadArgs, channel: &Channel, shared: &Shared) -> 
     }
     mark_time(args, shared, join(&mut streams)).await?;
     stop.cancel();
-    if tokio::time::timeout(DRAIN, join(&mut streams))
-        .await
-        .is_err()
-    {
-        shared
-            .recorder()
-            .failure("calls were still unanswered at the end");
+    if tokio::time::timeout(DRAIN, join(&mut streams)).await.is_err() {
+        shared.recorder().failure("calls were still unanswered at the end");
     }
     Ok(())
 }
@@ -84,10 +79,8 @@ struct Caller {
 impl Caller {
     async fn open(args: &LoadArgs, channel: &Channel, shared: Shared) -> Result<Self, Error> {
         let (outbox, requests) = mpsc::channel(OUTBOX_MESSAGES);
-        let inbox = gateway(channel)
-            .invoke_stream(ReceiverStream::new(requests))
-            .await?
-            .into_inner();
+        let inbox =
+            gateway(channel).invoke_stream(ReceiverStream::new(requests)).await?.into_inner();
         Ok(Self {
             calls: Calls::new(args),
             shared,
@@ -160,15 +153,9 @@ impl Caller {
                 self.exhausted = true;
                 break;
             };
-            let slot = self
-                .free
-                .pop()
-                .expect("the caller asks for no more than are free");
+            let slot = self.free.pop().expect("the caller asks for no more than are free");
             self.started[slot] = Some(started);
-            message.calls.push(StreamCall {
-                stream_id: slot as u64,
-                call: Some(call),
-            });
+            message.calls.push(StreamCall { stream_id: slot as u64, call: Some(call) });
         }
         if message.calls.is_empty() {
             return Ok(());

@@ -38,9 +38,7 @@ pub(crate) async fn run(args: &LoadArgs, channel: &Channel, shared: &Shared) -> 
     stop.store(true, Ordering::Relaxed);
     let drained = tokio::time::timeout(DRAIN, callers.join_all()).await;
     if drained.is_err() {
-        shared
-            .recorder()
-            .failure("calls were still unanswered at the end");
+        shared.recorder().failure("calls were still unanswered at the end");
     }
     Ok(())
 }
@@ -50,9 +48,7 @@ async fn echo(channel: &Channel, shared: &Shared, stop: &AtomicBool) {
     let payload = payload::counter(1).data;
     while !stop.load(Ordering::Relaxed) {
         let started = measure::now();
-        let request = EchoRequest {
-            payload: payload.clone(),
-        };
+        let request = EchoRequest { payload: payload.clone() };
         record(shared, started, client.echo(request).await);
     }
 }

@@ -113,10 +113,8 @@ impl Table {
     fn take_frame(&mut self, host_frame: HostFrame) {
         match host_frame.frame {
             Some(host_frame::Frame::Hello(_)) => {
-                let welcome = node_frame::Frame::Welcome(Welcome {
-                    protocol_major: 1,
-                    ..Default::default()
-                });
+                let welcome =
+                    node_frame::Frame::Welcome(Welcome { protocol_major: 1, ..Default::default() });
                 self.to_host.push(frame(welcome));
             }
             Some(host_frame::Frame::Register(register)) => {
@@ -160,9 +158,7 @@ impl Table {
             let _ = host.send(Ok(ConnectResponse { frames })).await;
         }
         for (_, (replies, batch)) in self.to_callers.drain() {
-            let _ = replies
-                .send(Ok(InvokeStreamResponse { replies: batch }))
-                .await;
+            let _ = replies.send(Ok(InvokeStreamResponse { replies: batch })).await;
         }
     }
 }

@@ -51,10 +51,7 @@ impl Producers {
                 spilled_until: Millis(0),
             })
         });
-        Ok(Self {
-            actors: actors.collect::<Result<_, Error>>()?,
-            ids: Ids::new(SEED),
-        })
+        Ok(Self { actors: actors.collect::<Result<_, Error>>()?, ids: Ids::new(SEED) })
     }
 
     /// One add of each producer, to actors at random. Adds to one actor share its row.
@@ -65,13 +62,8 @@ impl Producers {
             *adds.entry(actor).or_default() += 1;
         }
         let now = Millis::now();
-        let actors = adds
-            .into_iter()
-            .map(|(actor, adds)| self.actors[actor].commit(adds, now));
-        CommitBatch {
-            actors: actors.collect(),
-            inbox: Vec::new(),
-        }
+        let actors = adds.into_iter().map(|(actor, adds)| self.actors[actor].commit(adds, now));
+        CommitBatch { actors: actors.collect(), inbox: Vec::new() }
     }
 }
 
@@ -90,11 +82,8 @@ impl Actor {
             self.revision = self.revision.next();
         }
         let state = payload::counter(self.revision.0);
-        let spill = (leaving > 0).then(|| SpillPack {
-            from: now,
-            until: now,
-            data: outcomes(leaving),
-        });
+        let spill =
+            (leaving > 0).then(|| SpillPack { from: now, until: now, data: outcomes(leaving) });
         ActorCommit {
             id: self.id.clone(),
             shard: self.shard,
@@ -151,11 +140,7 @@ mod tests {
         let mut inline = 0;
         for _ in 0..50 {
             let commit = producers.batch(1).actors.remove(0);
-            spilled += commit
-                .spill
-                .iter()
-                .map(|pack| pack.data.len())
-                .sum::<usize>();
+            spilled += commit.spill.iter().map(|pack| pack.data.len()).sum::<usize>();
             inline = commit.record.outcomes.len();
         }
         assert_eq!(spilled + inline, 50 * OUTCOME_BYTES);

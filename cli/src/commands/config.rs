@@ -44,10 +44,6 @@ pub(super) fn set_log_filter(loaded: &mut Loaded, global: &Global, levels: [&str
     if loaded.origins.get("log.filter") != Some(&Origin::Default) {
         return;
     }
-    let level = if global.quiet {
-        0
-    } else {
-        1 + usize::from(global.verbose.min(2))
-    };
+    let level = if global.quiet { 0 } else { 1 + usize::from(global.verbose.min(2)) };
     loaded.config.log.filter = levels[level].to_owned();
 }

@@ -50,26 +50,17 @@ impl DevArgs {
     /// Runs the node.
     pub(super) fn run(self, global: &Global) -> Result<ExitCode, Failure> {
         let folder = self.ephemeral.then(tempfile::tempdir).transpose()?;
-        let data = folder
-            .as_ref()
-            .map(|folder| folder.path().to_owned())
-            .or(self.data);
+        let data = folder.as_ref().map(|folder| folder.path().to_owned()).or(self.data);
         let mut flags = Vec::new();
         if let Some(data) = &data {
             flags.push(("node.data", data.display().to_string()));
         }
-        for (key, port) in [
-            ("listen.gateway", self.port),
-            ("listen.admin", self.admin_port),
-        ] {
+        for (key, port) in [("listen.gateway", self.port), ("listen.admin", self.admin_port)] {
             flags.extend(port.map(|port| (key, format!("127.0.0.1:{port}"))));
         }
         let mut loaded = config::load(None, &flags)?;
         let listen = &loaded.config.listen;
-        if ![listen.gateway, listen.admin]
-            .iter()
-            .all(|address| address.ip().is_loopback())
-        {
+        if ![listen.gateway, listen.admin].iter().all(|address| address.ip().is_loopback()) {
             return Err(Failure::usage("callboard dev listens on loopback only")
                 .advice("use `callboard serve` for a node that others reach"));
         }
@@ -86,24 +77,10 @@ impl DevArgs {
 
 /// What a developer needs to know next.
 fn welcome(ready: &Ready, ephemeral: bool) -> String {
-    let Ready {
-        address,
-        admin_address,
-        data,
-        started_in_ms,
-        ..
-    } = ready;
-    let data = if ephemeral {
-        "temporary".into()
-    } else {
-        data.display().to_string()
-    };
+    let Ready { address, admin_address, data, started_in_ms, .. } = ready;
+    let data = if ephemeral { "temporary".into() } else { data.display().to_string() };
     let default = address.port() == 7070;
-    let server = if default {
-        String::new()
-    } else {
-        format!("CALLBOARD_SERVER={address} ")
-    };
+    let server = if default { String::new() } else { format!("CALLBOARD_SERVER={address} ") };
     format!(
         "Callboard {version} is ready after {started_in_ms} ms
 
@@ -137,10 +114,7 @@ mod tests {
             started_in_ms: 120,
         };
         let text = welcome(&ready(5000), false);
-        assert!(
-            text.contains("CALLBOARD_SERVER=127.0.0.1:5000 callboard invoke"),
-            "{text}"
-        );
+        assert!(text.contains("CALLBOARD_SERVER=127.0.0.1:5000 callboard invoke"), "{text}");
         let text = welcome(&ready(7070), false);
         assert!(text.contains("\n  callboard invoke"), "{text}");
     }

@@ -33,12 +33,7 @@ impl Noun for Generation {
     }
 
     fn name(&self) -> String {
-        let files: Vec<_> = self
-            .written
-            .iter()
-            .chain(&self.unchanged)
-            .cloned()
-            .collect();
+        let files: Vec<_> = self.written.iter().chain(&self.unchanged).cloned().collect();
         files.join("\n")
     }
 
@@ -58,16 +53,8 @@ impl Noun for Generation {
 pub(super) fn run(args: &GenArgs, global: &Global) -> Result<(), Failure> {
     let report = cli::run(args).map_err(|error| refused(&error))?;
     global.talk().note(&report.to_string());
-    let Report {
-        written,
-        unchanged,
-        removed,
-    } = report;
-    Ok(global.printer().one(&Generation {
-        written,
-        unchanged,
-        removed,
-    })?)
+    let Report { written, unchanged, removed } = report;
+    Ok(global.printer().one(&Generation { written, unchanged, removed })?)
 }
 
 fn refused(error: &Error) -> Failure {

@@ -14,12 +14,7 @@ use crate::{
 #[derive(Args)]
 pub(crate) struct HealthArgs {
     /// A service of grpc.health.v1: "liveness", "readiness", or a gRPC service; empty for the node
-    #[arg(
-        long,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "NAME"
-    )]
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "NAME")]
     service: String,
 }
 
@@ -36,11 +31,7 @@ impl Noun for Health {
     const COLUMNS: &'static [&'static str] = &["SERVICE", "STATUS", "SERVER"];
 
     fn cells(&self) -> Vec<String> {
-        let service = if self.service.is_empty() {
-            "node"
-        } else {
-            &self.service
-        };
+        let service = if self.service.is_empty() { "node" } else { &self.service };
         vec![service.into(), self.status.into(), self.server.clone()]
     }
 
@@ -55,12 +46,8 @@ impl HealthArgs {
     /// Prints the status; anything but SERVING is exit code 4.
     pub(super) async fn run(self, global: &Global) -> Result<(), Failure> {
         let connection = global.connect().await?;
-        let request = HealthCheckRequest {
-            service: self.service.clone(),
-        };
-        let answer = connection
-            .answer(connection.health().check(request))
-            .await?;
+        let request = HealthCheckRequest { service: self.service.clone() };
+        let answer = connection.answer(connection.health().check(request)).await?;
         let status = answer.status();
         global.printer().one(&Health {
             service: self.service,

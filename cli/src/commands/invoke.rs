@@ -86,12 +86,7 @@ impl Noun for Invocation {
 
     fn cells(&self) -> Vec<String> {
         let reply = self.reply.to_string();
-        vec![
-            self.actor.clone(),
-            self.action.clone(),
-            self.request_id.clone(),
-            reply,
-        ]
+        vec![self.actor.clone(), self.action.clone(), self.request_id.clone(), reply]
     }
 
     fn name(&self) -> String {
@@ -122,9 +117,7 @@ impl InvokeArgs {
             return Ok(global.printer().text(&format!("{command}\n"))?);
         }
         let connection = global.connect().await?;
-        global
-            .talk()
-            .detail(&format!("request id {}", request.request_id));
+        global.talk().detail(&format!("request id {}", request.request_id));
         let actor = request.actor.clone().unwrap_or_default();
         let request_id = request.request_id.clone();
         let answer = connection
@@ -149,15 +142,8 @@ impl InvokeArgs {
             Some(text) => Some(Argument::Json(payload::from_text(&text)?)),
             None => None,
         };
-        let request_id = self
-            .key
-            .clone()
-            .unwrap_or_else(|| Uuid::now_v7().to_string());
-        let mode = if self.asynchronous {
-            InvokeMode::Async
-        } else {
-            InvokeMode::Sync
-        };
+        let request_id = self.key.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
+        let mode = if self.asynchronous { InvokeMode::Async } else { InvokeMode::Sync };
         Ok(InvokeRequest {
             actor: Some(self.actor.in_system(&global.system)),
             action: self.action.clone(),
@@ -193,13 +179,9 @@ impl InvokeArgs {
             return;
         }
         if self.asynchronous && answer.durable {
-            global
-                .talk()
-                .note("accepted and stored: the call will run whatever crashes");
+            global.talk().note("accepted and stored: the call will run whatever crashes");
         } else if self.asynchronous {
-            global
-                .talk()
-                .note("accepted in memory: a crash of the node loses the call");
+            global.talk().note("accepted in memory: a crash of the node loses the call");
         } else if answer.reply.is_none() {
             global.talk().note("done; the action has no reply");
         }
@@ -209,12 +191,10 @@ impl InvokeArgs {
 /// A retry must carry the time of the first try. A UUIDv7 holds it, so `--key` alone repeats both; for other ids the
 /// server takes now.
 fn created_at_ms(request_id: &str) -> i64 {
-    let time = Uuid::parse_str(request_id)
-        .ok()
-        .and_then(|id| match id.get_version_num() {
-            7 => id.get_timestamp(),
-            _ => None,
-        });
+    let time = Uuid::parse_str(request_id).ok().and_then(|id| match id.get_version_num() {
+        7 => id.get_timestamp(),
+        _ => None,
+    });
     let Some((seconds, nanos)) = time.map(|time| time.to_unix()) else {
         return 0;
     };
@@ -267,16 +247,10 @@ mod tests {
             accepted,
             durable: true,
             revision: if accepted { 0 } else { 4 },
-            reply: if accepted {
-                Value::Null
-            } else {
-                serde_json::json!({"total": "12"})
-            },
+            reply: if accepted { Value::Null } else { serde_json::json!({"total": "12"}) },
         };
         let mut out = Vec::new();
-        Printer::new(format, &mut out)
-            .one(&invocation)
-            .expect("a vector takes everything");
+        Printer::new(format, &mut out).one(&invocation).expect("a vector takes everything");
         String::from_utf8(out).expect("output is text")
     }
 

@@ -38,10 +38,7 @@ impl Noun for Ready {
 
     fn cells(&self) -> Vec<String> {
         let addresses = [self.address, self.admin_address].map(|address| address.to_string());
-        addresses
-            .into_iter()
-            .chain([self.data.display().to_string()])
-            .collect()
+        addresses.into_iter().chain([self.data.display().to_string()]).collect()
     }
 
     fn name(&self) -> String {
@@ -60,9 +57,7 @@ pub(super) fn run(
 ) -> Result<ExitCode, Failure> {
     let begun = Tick::now();
     telemetry::log_to_stderr(&config.log).map_err(Failure::usage)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         // Before anything starts, so that no signal finds the default handler.
         let mut signals = Signals::listen()?;
@@ -150,25 +145,19 @@ fn not_started(error: &Error) -> Failure {
     let message = format!("the node cannot start: {error}");
     let (reason, advice) = match error {
         Error::Listen { .. } => ("LISTEN", "name another port, or stop what listens there"),
-        Error::Store(_) => (
-            "STORE",
-            "one node at a time holds a data folder; --data names another",
-        ),
-        Error::Control(_) => (
-            "CONTROL",
-            "the data folder must belong to this version and this node",
-        ),
+        Error::Store(_) => {
+            ("STORE", "one node at a time holds a data folder; --data names another")
+        }
+        Error::Control(_) => {
+            ("CONTROL", "the data folder must belong to this version and this node")
+        }
         Error::Thread(_) | Error::Failed(_) => ("INTERNAL", "look at the log above"),
     };
     Failure::new(Exit::Other, reason, message).advice(advice)
 }
 
 fn died(error: &Error) -> Failure {
-    Failure::new(
-        Exit::Other,
-        "NODE_FAILED",
-        format!("the node cannot go on: {error}"),
-    )
-    .retry(Retry::Safe)
-    .advice("start it again: everything that was acknowledged is stored")
+    Failure::new(Exit::Other, "NODE_FAILED", format!("the node cannot go on: {error}"))
+        .retry(Retry::Safe)
+        .advice("start it again: everything that was acknowledged is stored")
 }

@@ -58,11 +58,8 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
 impl ServeArgs {
     /// Runs the node.
     pub(super) fn run(self, global: &Global) -> Result<ExitCode, Failure> {
-        let mut flags: Vec<(&str, String)> = self
-            .set
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.clone()))
-            .collect();
+        let mut flags: Vec<(&str, String)> =
+            self.set.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
         let named = [
             ("listen.gateway", self.listen),
             ("listen.admin", self.admin),

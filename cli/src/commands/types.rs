@@ -36,12 +36,7 @@ pub(super) async fn descriptor_set(
     system: &str,
     actor_type: &str,
 ) -> Result<Vec<u8>, Failure> {
-    let request = GetActorTypeRequest {
-        system: system.to_owned(),
-        r#type: actor_type.to_owned(),
-    };
-    let answer = connection
-        .answer(connection.types().get_actor_type(request))
-        .await?;
+    let request = GetActorTypeRequest { system: system.to_owned(), r#type: actor_type.to_owned() };
+    let answer = connection.answer(connection.types().get_actor_type(request)).await?;
     Ok(answer.descriptor_set.into())
 }

@@ -27,9 +27,6 @@ impl Noun for Version {
 
 /// Prints the versions.
 pub(super) fn run(global: &Global) -> Result<(), Failure> {
-    let version = Version {
-        version: env!("CARGO_PKG_VERSION"),
-        protocol: "1.0",
-    };
+    let version = Version { version: env!("CARGO_PKG_VERSION"), protocol: "1.0" };
     Ok(global.printer().one(&version)?)
 }

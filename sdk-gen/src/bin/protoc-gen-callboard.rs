@@ -12,11 +12,7 @@ fn main() -> ExitCode {
     let mut problems = io::stderr().lock();
     if std::env::args().any(|argument| argument == "--version") {
         let done = writeln!(out, "protoc-gen-callboard {}", env!("CARGO_PKG_VERSION"));
-        return if done.is_ok() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        };
+        return if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     if io::stdin().is_terminal() {
         let text = "protoc-gen-callboard is run by protoc or buf; by hand, use: callboard gen";

@@ -26,27 +26,16 @@ struct RawFileDescriptorSet {
 pub fn read(path: &Path, targets: &[String]) -> Result<Model, Error> {
     let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
     let set = RawFileDescriptorSet::decode(bytes.as_slice()).map_err(|error| {
-        Error::Descriptors(format!(
-            "{} is not a descriptor set: {error}",
-            path.display()
-        ))
+        Error::Descriptors(format!("{} is not a descriptor set: {error}", path.display()))
     })?;
     let pool = pool(&set.file)?;
     let targets = if targets.is_empty() {
         let own = |name: &str| {
-            [
-                "google/protobuf/",
-                "callboard/type/",
-                "callboard/options/",
-                "spawn/actors/",
-            ]
-            .iter()
-            .any(|folder| name.starts_with(folder))
+            ["google/protobuf/", "callboard/type/", "callboard/options/", "spawn/actors/"]
+                .iter()
+                .any(|folder| name.starts_with(folder))
         };
-        pool.files()
-            .map(|f| f.name().to_owned())
-            .filter(|name| !own(name))
-            .collect()
+        pool.files().map(|f| f.name().to_owned()).filter(|name| !own(name)).collect()
     } else {
         targets.iter().cloned().collect::<BTreeSet<_>>()
     };
@@ -74,11 +63,7 @@ pub(crate) fn pool(files: &[Vec<u8>]) -> Result<DescriptorPool, Error> {
         let before = waiting.len();
         let mut later = Vec::new();
         for (file, bytes) in waiting {
-            if file
-                .dependency
-                .iter()
-                .all(|name| pool.get_file_by_name(name).is_some())
-            {
+            if file.dependency.iter().all(|name| pool.get_file_by_name(name).is_some()) {
                 pool.decode_file_descriptor_proto(bytes.as_slice())
                     .map_err(|error| Error::Descriptors(format!("{error:?}")))?;
             } else {

@@ -12,22 +12,13 @@ use protox::{
 use crate::error::Error;
 
 const FILES: [(&str, &str); 4] = [
-    (
-        "callboard/type/v1/type.proto",
-        include_str!("../../../proto/callboard/type/v1/type.proto"),
-    ),
+    ("callboard/type/v1/type.proto", include_str!("../../../proto/callboard/type/v1/type.proto")),
     (
         "callboard/options/v1/options.proto",
         include_str!("../../../proto/callboard/options/v1/options.proto"),
     ),
-    (
-        "spawn/actors/actor.proto",
-        include_str!("../../proto/spawn/actors/actor.proto"),
-    ),
-    (
-        "spawn/actors/extensions.proto",
-        include_str!("../../proto/spawn/actors/extensions.proto"),
-    ),
+    ("spawn/actors/actor.proto", include_str!("../../proto/spawn/actors/actor.proto")),
+    ("spawn/actors/extensions.proto", include_str!("../../proto/spawn/actors/extensions.proto")),
 ];
 
 /// True if `path` is one of the embedded files, as imports write them.

@@ -63,18 +63,13 @@ pub fn answer(request: &[u8]) -> Result<Vec<u8>, Error> {
     let request = Request::decode(request).map_err(|error| {
         Error::Descriptors(format!("stdin is no CodeGeneratorRequest: {error}"))
     })?;
-    let mut response = Response {
-        supported_features: Some(FEATURE_PROTO3_OPTIONAL),
-        ..Response::default()
-    };
+    let mut response =
+        Response { supported_features: Some(FEATURE_PROTO3_OPTIONAL), ..Response::default() };
     match generate(&request) {
         Ok(files) => {
             response.file = files
                 .into_iter()
-                .map(|file| ResponseFile {
-                    name: Some(file.path),
-                    content: Some(file.content),
-                })
+                .map(|file| ResponseFile { name: Some(file.path), content: Some(file.content) })
                 .collect();
         }
         Err(error) => response.error = Some(error.to_string()),

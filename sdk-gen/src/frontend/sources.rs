@@ -97,19 +97,15 @@ fn expand(protos: &[PathBuf], includes: &[PathBuf]) -> Result<Vec<PathBuf>, Erro
 
 fn add_protos(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Error> {
     let io = |error| Error::io(folder, error);
-    let mut entries = fs::read_dir(folder)
-        .and_then(Iterator::collect::<io::Result<Vec<_>>>)
-        .map_err(io)?;
+    let mut entries =
+        fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(io)?;
     // Systems list folders in any order.
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let path = entry.path();
         if entry.file_type().map_err(io)?.is_dir() {
             add_protos(&path, files)?;
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension == "proto")
-        {
+        } else if path.extension().is_some_and(|extension| extension == "proto") {
             files.push(path);
         }
     }
@@ -117,10 +113,7 @@ fn add_protos(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Error> {
 }
 
 fn list(folders: &[PathBuf]) -> String {
-    let folders: Vec<String> = folders
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
+    let folders: Vec<String> = folders.iter().map(|path| path.display().to_string()).collect();
     folders.join(", ")
 }
 
@@ -134,11 +127,7 @@ struct Checked {
 impl Checked {
     fn new(folder: &Path, editions: Rc<RefCell<Vec<Diagnostic>>>) -> Self {
         let files = IncludeFileResolver::new(folder.to_owned());
-        Checked {
-            folder: folder.to_owned(),
-            files,
-            editions,
-        }
+        Checked { folder: folder.to_owned(), files, editions }
     }
 }
 
@@ -151,11 +140,7 @@ impl FileResolver for Checked {
         if let Ok(text) = fs::read_to_string(self.folder.join(name))
             && let Some((line, column)) = edition_statement(&text)
         {
-            let position = Position {
-                file: name.to_owned(),
-                line,
-                column,
-            };
+            let position = Position { file: name.to_owned(), line, column };
             let fault = super::editions_fault(position);
             self.editions.borrow_mut().push(fault.clone());
             return Err(protox::Error::new(fault.message));
@@ -183,33 +168,22 @@ fn edition_statement(text: &str) -> Option<(u32, u32)> {
     }
     let before = &text[..text.len() - rest.len()];
     let line = before.matches('\n').count() + 1;
-    let column = before
-        .rsplit('\n')
-        .next()
-        .map_or(0, |line| line.chars().count())
-        + 1;
-    Some((
-        u32::try_from(line).unwrap_or(0),
-        u32::try_from(column).unwrap_or(0),
-    ))
+    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+    Some((u32::try_from(line).unwrap_or(0), u32::try_from(column).unwrap_or(0)))
 }
 
 /// protox's debug form is `file:line:column: message`, its display form the message alone.
 fn diagnostic(error: &protox::Error, proto: &Path, includes: &[PathBuf]) -> Diagnostic {
     let message = error.to_string();
     let whole = format!("{error:?}");
-    let file = error
-        .file()
-        .map_or_else(|| proto.display().to_string(), str::to_owned);
+    let file = error.file().map_or_else(|| proto.display().to_string(), str::to_owned);
     let mut position = Position::file(file.clone());
     let numbers = whole
         .strip_prefix(&file)
         .and_then(|rest| rest.strip_prefix(':'))
         .and_then(|rest| rest.strip_suffix(&message));
     if let Some(numbers) = numbers {
-        let mut numbers = numbers
-            .split(':')
-            .map(|number| number.trim().parse().unwrap_or(0));
+        let mut numbers = numbers.split(':').map(|number| number.trim().parse().unwrap_or(0));
         position.line = numbers.next().unwrap_or(0);
         position.column = numbers.next().unwrap_or(0);
     }

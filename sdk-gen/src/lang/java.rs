@@ -44,12 +44,7 @@ impl Language for Java {
     }
 
     fn type_name(&self, outer: &[String], name: &str) -> String {
-        outer
-            .iter()
-            .map(String::as_str)
-            .chain([name])
-            .collect::<Vec<_>>()
-            .join(".")
+        outer.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(".")
     }
 
     fn service_names(&self, service: &str) -> Vec<String> {
@@ -64,12 +59,7 @@ impl Language for Java {
                 match &service.kind {
                     ServiceKind::Actor(settings) if options.layer.has_actors() => {
                         check_futures(service, &mut faults);
-                        let unit = Unit {
-                            model,
-                            file,
-                            service,
-                            settings,
-                        };
+                        let unit = Unit { model, file, service, settings };
                         files.extend(unit.files());
                     }
                     ServiceKind::Plain if options.layer.has_messages() => {
@@ -145,12 +135,7 @@ impl Unit<'_> {
     fn suppress(&self, scope: &mut Scope<'_>, printer: &mut Printer) {
         let state = self.settings.state_type.iter();
         let deprecated = state
-            .chain(
-                self.service
-                    .methods
-                    .iter()
-                    .flat_map(|m| [&m.input, &m.output]),
-            )
+            .chain(self.service.methods.iter().flat_map(|m| [&m.input, &m.output]))
             .any(|name| names::is_deprecated(self.model, name));
         if deprecated {
             let annotation = scope.lang("SuppressWarnings");
@@ -204,15 +189,9 @@ fn source(file: &File, class: &str, scope: &Scope<'_>, body: &Printer) -> Output
     }
     printer.lines(scope.imports()).blank().append(body);
     let folder = package.replace('.', "/");
-    let path = if folder.is_empty() {
-        format!("{class}.java")
-    } else {
-        format!("{folder}/{class}.java")
-    };
-    OutputFile {
-        path,
-        content: printer.finish(),
-    }
+    let path =
+        if folder.is_empty() { format!("{class}.java") } else { format!("{folder}/{class}.java") };
+    OutputFile { path, content: printer.finish() }
 }
 
 #[cfg(test)]
@@ -253,10 +232,7 @@ service A { option (callboard.options.v1.actor) = {};
         let files = generate(body).expect("no fault");
         let actor = files.iter().find(|file| file.path == "t/AActor.java");
         let text = &actor.expect("an actor class").content;
-        assert!(
-            text.contains("class AActor<S_> implements Actor<S_>"),
-            "{text}"
-        );
+        assert!(text.contains("class AActor<S_> implements Actor<S_>"), "{text}");
         assert!(text.contains("Context<S_> context, S request"), "{text}");
     }
 }

@@ -41,11 +41,7 @@ fn is_keyword(name: &str) -> bool {
 
 /// The name itself, or with an underscore behind it if Python does not take it.
 fn escaped(name: &str) -> String {
-    if is_keyword(name) {
-        format!("{name}_")
-    } else {
-        name.to_owned()
-    }
+    if is_keyword(name) { format!("{name}_") } else { name.to_owned() }
 }
 
 impl Language for Python {
@@ -71,13 +67,7 @@ impl Language for Python {
     }
 
     fn type_name(&self, outer: &[String], name: &str) -> String {
-        outer
-            .iter()
-            .map(String::as_str)
-            .chain([name])
-            .map(escaped)
-            .collect::<Vec<_>>()
-            .join(".")
+        outer.iter().map(String::as_str).chain([name]).map(escaped).collect::<Vec<_>>().join(".")
     }
 
     fn service_names(&self, service: &str) -> Vec<String> {
@@ -92,10 +82,7 @@ impl Language for Python {
         for file in model.targets() {
             let path = modules::module_path(file);
             let mut add = |ending: &str, content: String| {
-                files.push(OutputFile {
-                    path: format!("{path}_{ending}"),
-                    content,
-                });
+                files.push(OutputFile { path: format!("{path}_{ending}"), content });
             };
             if options.layer.has_messages() {
                 add("pb2.py", messages::print(file, model));

@@ -122,18 +122,12 @@ fn assemble(file: &File, suffix: &str, imports: &Imports, body: &Printer) -> Out
                 .collect();
             if !names.is_empty() {
                 let keyword = if type_only { "import type" } else { "import" };
-                out.line(format!(
-                    "{keyword} {{ {} }} from \"{module}\";",
-                    names.join(", ")
-                ));
+                out.line(format!("{keyword} {{ {} }} from \"{module}\";", names.join(", ")));
             }
         }
     }
     out.blank().append(body);
-    OutputFile {
-        path: format!("{}{suffix}.ts", file.stem()),
-        content: out.finish(),
-    }
+    OutputFile { path: format!("{}{suffix}.ts", file.stem()), content: out.finish() }
 }
 
 /// A string literal.

@@ -22,19 +22,14 @@ use crate::error::{Diagnostic, Error};
 pub fn build(pool: &DescriptorPool, targets: &BTreeSet<String>) -> Result<Model, Error> {
     for target in targets {
         if pool.get_file_by_name(target).is_none() {
-            return Err(Error::Usage(format!(
-                "{target} is not among the given descriptors"
-            )));
+            return Err(Error::Usage(format!("{target} is not among the given descriptors")));
         }
     }
     let canonical = Canonical::new(pool)?;
     let mut faults = Vec::new();
     let mut files = Vec::new();
     for file in in_import_order(pool) {
-        let mut builder = Builder {
-            source: Source::new(file.file_descriptor_proto()),
-            faults,
-        };
+        let mut builder = Builder { source: Source::new(file.file_descriptor_proto()), faults };
         let mut built = builder.file(&file, targets.contains(file.name()));
         faults = builder.faults;
         (built.descriptor, built.descriptor_dependencies) = canonical.encode(&file, &built)?;
@@ -76,19 +71,11 @@ fn index(files: &[File]) -> BTreeMap<String, TypeLocation> {
     ) {
         let extend = |index| path.iter().copied().chain([index]).collect::<Vec<_>>();
         for (index, item) in enums.iter().enumerate() {
-            let location = TypeLocation {
-                file,
-                path: extend(index),
-                is_enum: true,
-            };
+            let location = TypeLocation { file, path: extend(index), is_enum: true };
             types.insert(item.full_name.clone(), location);
         }
         for (index, item) in messages.iter().enumerate() {
-            let location = TypeLocation {
-                file,
-                path: extend(index),
-                is_enum: false,
-            };
+            let location = TypeLocation { file, path: extend(index), is_enum: false };
             add(file, &location.path, &item.messages, &item.enums, types);
             types.insert(item.full_name.clone(), location);
         }
@@ -123,16 +110,9 @@ impl Builder {
                 .map(|dependency| dependency.name().to_owned())
                 .collect(),
             messages: self.messages(file.messages(), &[], &[]),
-            enums: file
-                .enums()
-                .enumerate()
-                .map(|(i, e)| self.enumeration(&e, &[], &[i]))
-                .collect(),
+            enums: file.enums().enumerate().map(|(i, e)| self.enumeration(&e, &[], &[i])).collect(),
             extensions: file.extensions().map(|e| self.extension(&e)).collect(),
-            services: file
-                .services()
-                .map(|service| self.service(&service))
-                .collect(),
+            services: file.services().map(|service| self.service(&service)).collect(),
             comments: self.source.file_comments(),
             java: JavaOptions {
                 package: java
@@ -168,15 +148,9 @@ impl Builder {
         outer: &[String],
         index: Vec<usize>,
     ) -> Message {
-        let inside: Vec<String> = outer
-            .iter()
-            .cloned()
-            .chain([message.name().to_owned()])
-            .collect();
-        let oneofs: Vec<_> = message
-            .oneofs()
-            .filter(|oneof| !oneof.is_synthetic())
-            .collect();
+        let inside: Vec<String> =
+            outer.iter().cloned().chain([message.name().to_owned()]).collect();
+        let oneofs: Vec<_> = message.oneofs().filter(|oneof| !oneof.is_synthetic()).collect();
         let raw = message.descriptor_proto();
         // Fields in the order of the file: the pool sorts them by number.
         let fields = raw
@@ -212,14 +186,8 @@ impl Builder {
                     self.enumeration(&child, &inside, &path)
                 })
                 .collect(),
-            extensions: message
-                .child_extensions()
-                .map(|e| self.extension(&e))
-                .collect(),
-            deprecated: raw
-                .options
-                .as_ref()
-                .is_some_and(|options| options.deprecated()),
+            extensions: message.child_extensions().map(|e| self.extension(&e)).collect(),
+            deprecated: raw.options.as_ref().is_some_and(|options| options.deprecated()),
             comments: self.source.comments(message.path()),
             position: self.source.position(message.path()),
             index,
@@ -232,10 +200,7 @@ impl Builder {
         if field.is_group() {
             self.faults.push(Diagnostic::new(
                 &position,
-                format!(
-                    "field '{}' is a proto2 group, which is not supported",
-                    field.name()
-                ),
+                format!("field '{}' is a proto2 group, which is not supported", field.name()),
                 "declare a message and a field of its type instead",
             ));
         }
@@ -254,10 +219,7 @@ impl Builder {
             oneof,
             default: raw.default_value.clone(),
             actor_id: marked,
-            deprecated: raw
-                .options
-                .as_ref()
-                .is_some_and(|options| options.deprecated()),
+            deprecated: raw.options.as_ref().is_some_and(|options| options.deprecated()),
             comments: self.source.comments(field.path()),
             position,
         }
@@ -276,12 +238,8 @@ impl Builder {
                 .iter()
                 .enumerate()
                 .map(|(number, value)| {
-                    let path: Vec<i32> = item
-                        .path()
-                        .iter()
-                        .copied()
-                        .chain([2, number as i32])
-                        .collect();
+                    let path: Vec<i32> =
+                        item.path().iter().copied().chain([2, number as i32]).collect();
                     EnumValue {
                         name: value.name().to_owned(),
                         number: value.number(),
@@ -291,15 +249,9 @@ impl Builder {
                     }
                 })
                 .collect(),
-            allow_alias: raw
-                .options
-                .as_ref()
-                .is_some_and(|options| options.allow_alias()),
+            allow_alias: raw.options.as_ref().is_some_and(|options| options.allow_alias()),
             closed: item.parent_file().syntax() == prost_reflect::Syntax::Proto2,
-            deprecated: raw
-                .options
-                .as_ref()
-                .is_some_and(|options| options.deprecated()),
+            deprecated: raw.options.as_ref().is_some_and(|options| options.deprecated()),
             comments: self.source.comments(item.path()),
             position: self.source.position(item.path()),
         }
@@ -321,14 +273,8 @@ impl Builder {
             name: service.name().to_owned(),
             full_name: service.full_name().to_owned(),
             kind: options::service_kind(service, &position, &mut self.faults),
-            methods: service
-                .methods()
-                .map(|method| self.method(&method))
-                .collect(),
-            deprecated: raw
-                .options
-                .as_ref()
-                .is_some_and(|options| options.deprecated()),
+            methods: service.methods().map(|method| self.method(&method)).collect(),
+            deprecated: raw.options.as_ref().is_some_and(|options| options.deprecated()),
             comments: self.source.comments(service.path()),
             position,
         }
@@ -362,20 +308,13 @@ impl Builder {
             output: method.output().full_name().to_owned(),
             client_streaming: method.is_client_streaming(),
             server_streaming: method.is_server_streaming(),
-            idempotency: match raw
-                .options
-                .as_ref()
-                .map(|options| options.idempotency_level())
-            {
+            idempotency: match raw.options.as_ref().map(|options| options.idempotency_level()) {
                 Some(IdempotencyLevel::NoSideEffects) => Idempotency::NoSideEffects,
                 Some(IdempotencyLevel::Idempotent) => Idempotency::Idempotent,
                 Some(IdempotencyLevel::IdempotencyUnknown) | None => Idempotency::Unknown,
             },
             speculation_off,
-            deprecated: raw
-                .options
-                .as_ref()
-                .is_some_and(|options| options.deprecated()),
+            deprecated: raw.options.as_ref().is_some_and(|options| options.deprecated()),
             comments: self.source.comments(method.path()),
             position,
         }
@@ -392,11 +331,7 @@ fn shape(field: &FieldDescriptor) -> Shape {
         }
     }
     let value = value_type(&field.kind());
-    if field.is_list() {
-        Shape::Repeated(value)
-    } else {
-        Shape::Singular(value)
-    }
+    if field.is_list() { Shape::Repeated(value) } else { Shape::Singular(value) }
 }
 
 fn value_type(kind: &Kind) -> ValueType {

@@ -41,16 +41,11 @@ impl Canonical {
         pool.add_file_descriptor_protos(files)
             .map_err(|error| Error::Descriptors(format!("{error:?}")))?;
         let missing = |name: &str| Error::Descriptors(format!("{name} is not declared"));
-        let extension = |name: &str| {
-            pool.get_extension_by_name(name)
-                .ok_or_else(|| missing(name))
-        };
+        let extension = |name: &str| pool.get_extension_by_name(name).ok_or_else(|| missing(name));
         let file_name = "google.protobuf.FileDescriptorProto";
         let actor = extension("callboard.options.v1.actor")?;
         Ok(Canonical {
-            file: pool
-                .get_message_by_name(file_name)
-                .ok_or_else(|| missing(file_name))?,
+            file: pool.get_message_by_name(file_name).ok_or_else(|| missing(file_name))?,
             actor_id: extension("callboard.options.v1.actor_id")?,
             options_file: actor.parent_file().name().to_owned(),
             actor,
@@ -70,10 +65,7 @@ impl Canonical {
             DynamicMessage::decode(self.file.clone(), file.encode_to_vec().as_slice())
                 .map_err(|error| Error::Descriptors(format!("{}: {error}", file.name())))?;
         message.clear_field_by_name("source_code_info");
-        if message
-            .get_field_by_name("syntax")
-            .is_some_and(|s| s.as_str() == Some("proto2"))
-        {
+        if message.get_field_by_name("syntax").is_some_and(|s| s.as_str() == Some("proto2")) {
             message.clear_field_by_name("syntax");
         }
         if self.spawn_file.as_deref() != Some(file.name()) {
@@ -116,15 +108,9 @@ impl Canonical {
                 self.tidy(options);
             }
         }
-        let is_empty = |value: &Value| {
-            value
-                .as_message()
-                .is_some_and(|options| options.encoded_len() == 0)
-        };
-        if message
-            .get_field_by_name("options")
-            .is_some_and(|value| is_empty(&value))
-        {
+        let is_empty =
+            |value: &Value| value.as_message().is_some_and(|options| options.encoded_len() == 0);
+        if message.get_field_by_name("options").is_some_and(|value| is_empty(&value)) {
             message.clear_field_by_name("options");
         }
     }
@@ -217,22 +203,14 @@ fn default_json_name(name: &str) -> String {
 }
 
 fn take_extension(options: &mut DynamicMessage, full_name: &str) -> Option<Value> {
-    let found = options
-        .extensions()
-        .map(|(e, _)| e)
-        .find(|e| e.full_name() == full_name)?;
+    let found = options.extensions().map(|(e, _)| e).find(|e| e.full_name() == full_name)?;
     options.take_extension(&found)
 }
 
 fn strings(message: &DynamicMessage, field: &str) -> Vec<String> {
     let value = message.get_field_by_name(field);
-    let list = value
-        .as_ref()
-        .and_then(|value| value.as_list())
-        .unwrap_or_default();
-    list.iter()
-        .filter_map(|item| item.as_str().map(str::to_owned))
-        .collect()
+    let list = value.as_ref().and_then(|value| value.as_list()).unwrap_or_default();
+    list.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()
 }
 
 fn shift_public_imports(message: &mut DynamicMessage, removed: usize) {
@@ -259,10 +237,7 @@ fn actor_options(
         set("name", Value::String(settings.type_name.clone()));
     }
     set("kind", Value::EnumNumber(settings.kind.number()));
-    set(
-        "durability",
-        Value::EnumNumber(settings.durability.number()),
-    );
+    set("durability", Value::EnumNumber(settings.durability.number()));
     if let Some(state_type) = &settings.state_type {
         set("state_type", Value::String(state_type.clone()));
     }

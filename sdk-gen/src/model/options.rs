@@ -11,15 +11,8 @@ const ACTOR: &str = "callboard.options.v1.actor";
 const SPAWN_ACTOR: &str = "spawn.actors.actor";
 
 /// Spawn's kinds by number; see the embedded `spawn/actors/actor.proto`.
-const SPAWN_KINDS: [&str; 7] = [
-    "UNKNOW_KIND",
-    "NAMED",
-    "UNNAMED",
-    "POOLED",
-    "PROXY",
-    "TASK",
-    "PROJECTION",
-];
+const SPAWN_KINDS: [&str; 7] =
+    ["UNKNOW_KIND", "NAMED", "UNNAMED", "POOLED", "PROXY", "TASK", "PROJECTION"];
 
 /// The value of an extension in an options message, if it is set.
 pub(super) fn extension(options: &DynamicMessage, full_name: &str) -> Option<Value> {
@@ -31,9 +24,7 @@ pub(super) fn extension(options: &DynamicMessage, full_name: &str) -> Option<Val
 
 /// True if the boolean extension is set and true.
 pub(super) fn flag(options: &DynamicMessage, full_name: &str) -> bool {
-    extension(options, full_name)
-        .and_then(|value| value.as_bool())
-        .unwrap_or(false)
+    extension(options, full_name).and_then(|value| value.as_bool()).unwrap_or(false)
 }
 
 /// What the service is, by its options. Faults are added to `faults`, and the best reading is returned all the same so
@@ -49,10 +40,7 @@ pub(super) fn service_kind(
     if own.is_some() && spawn.is_some() {
         faults.push(Diagnostic::new(
             position,
-            format!(
-                "service {} has both ({ACTOR}) and ({SPAWN_ACTOR})",
-                service.name()
-            ),
+            format!("service {} has both ({ACTOR}) and ({SPAWN_ACTOR})", service.name()),
             "keep one of them; they mean the same",
         ));
     }
@@ -76,17 +64,13 @@ impl Fields<'_> {
     }
 
     fn number(&self, name: &str) -> u64 {
-        self.0
-            .get_field_by_name(name)
-            .map_or(0, |value| match *value {
-                Value::U64(number) => number,
-                Value::U32(number) => number.into(),
-                Value::I64(number) => number.max(0).unsigned_abs(),
-                Value::EnumNumber(number) | Value::I32(number) => {
-                    number.max(0).unsigned_abs().into()
-                }
-                _ => 0,
-            })
+        self.0.get_field_by_name(name).map_or(0, |value| match *value {
+            Value::U64(number) => number,
+            Value::U32(number) => number.into(),
+            Value::I64(number) => number.max(0).unsigned_abs(),
+            Value::EnumNumber(number) | Value::I32(number) => number.max(0).unsigned_abs().into(),
+            _ => 0,
+        })
     }
 
     fn small(&self, name: &str) -> u32 {
@@ -94,10 +78,7 @@ impl Fields<'_> {
     }
 
     fn is_true(&self, name: &str) -> bool {
-        self.0
-            .get_field_by_name(name)
-            .and_then(|value| value.as_bool())
-            .unwrap_or(false)
+        self.0.get_field_by_name(name).and_then(|value| value.as_bool()).unwrap_or(false)
     }
 
     fn is_set(&self, name: &str) -> bool {
@@ -117,12 +98,7 @@ fn own_settings(
         0 | 2 => ActorKind::Unnamed,
         1 => ActorKind::Named,
         other => {
-            faults.push(unknown_number(
-                position,
-                "kind",
-                other,
-                "KIND_NAMED or KIND_UNNAMED",
-            ));
+            faults.push(unknown_number(position, "kind", other, "KIND_NAMED or KIND_UNNAMED"));
             ActorKind::Unnamed
         }
     };
@@ -138,11 +114,7 @@ fn own_settings(
     };
     let state_type = resolve_state_type(&fields.string("state_type"), service, position, faults);
     ActorSettings {
-        type_name: if name.is_empty() {
-            service.name().to_owned()
-        } else {
-            name
-        },
+        type_name: if name.is_empty() { service.name().to_owned() } else { name },
         kind,
         durability,
         state_type,
@@ -168,26 +140,16 @@ fn spawn_settings(
         0 | 1 => ActorKind::Named,
         2 => ActorKind::Unnamed,
         other => {
-            let name = usize::try_from(other)
-                .ok()
-                .and_then(|index| SPAWN_KINDS.get(index));
+            let name = usize::try_from(other).ok().and_then(|index| SPAWN_KINDS.get(index));
             faults.push(Diagnostic::new(
                 position,
-                format!(
-                    "kind {} is not supported",
-                    name.copied().unwrap_or("(unknown)")
-                ),
+                format!("kind {} is not supported", name.copied().unwrap_or("(unknown)")),
                 "use NAMED or UNNAMED",
             ));
             ActorKind::Unnamed
         }
     };
-    for name in [
-        "sourceable",
-        "strict_events_ordering",
-        "events_retention_strategy",
-        "subjects",
-    ] {
+    for name in ["sourceable", "strict_events_ordering", "events_retention_strategy", "subjects"] {
         if fields.is_set(name) {
             faults.push(Diagnostic::new(
                 position,
@@ -209,11 +171,7 @@ fn spawn_settings(
         durability,
         state_type,
         idle_timeout_ms: fields.number("deactivate_timeout"),
-        snapshot_interval_ms: if durability == Durability::Snapshot {
-            interval
-        } else {
-            0
-        },
+        snapshot_interval_ms: if durability == Durability::Snapshot { interval } else { 0 },
         turn_timeout_ms: 0,
         mailbox_limit: 0,
         shards: 0,
@@ -222,11 +180,7 @@ fn spawn_settings(
 }
 
 fn unknown_number(position: &Position, option: &str, number: u64, known: &str) -> Diagnostic {
-    Diagnostic::new(
-        position,
-        format!("{option} {number} is not known"),
-        format!("use {known}"),
-    )
+    Diagnostic::new(position, format!("{option} {number} is not known"), format!("use {known}"))
 }
 
 /// Finds the message that `state_type` names, from the innermost scope of the service outwards, as protobuf does.
@@ -245,9 +199,7 @@ fn resolve_state_type(
         Some(full_name) => vec![full_name.to_owned()],
         None => scopes(package).map(|scope| join(scope, name)).collect(),
     };
-    let found = candidates
-        .iter()
-        .find(|name| pool.get_message_by_name(name).is_some());
+    let found = candidates.iter().find(|name| pool.get_message_by_name(name).is_some());
     if found.is_none() {
         faults.push(Diagnostic::new(
             position,
@@ -267,9 +219,5 @@ fn scopes(package: &str) -> impl Iterator<Item = &str> {
 }
 
 fn join(scope: &str, name: &str) -> String {
-    if scope.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{scope}.{name}")
-    }
+    if scope.is_empty() { name.to_owned() } else { format!("{scope}.{name}") }
 }

@@ -22,42 +22,23 @@ impl Source {
                 leading: location.leading_comments().to_owned(),
                 trailing: location.trailing_comments().to_owned(),
             };
-            locations
-                .entry(location.path.clone())
-                .or_insert((number(0), number(1), comments));
+            locations.entry(location.path.clone()).or_insert((number(0), number(1), comments));
         }
-        Source {
-            file: file.name().to_owned(),
-            locations,
-        }
+        Source { file: file.name().to_owned(), locations }
     }
 
     pub(super) fn position(&self, path: &[i32]) -> Position {
-        let (line, column) = self
-            .locations
-            .get(path)
-            .map_or((0, 0), |(l, c, _)| (*l, *c));
-        Position {
-            file: self.file.clone(),
-            line,
-            column,
-        }
+        let (line, column) = self.locations.get(path).map_or((0, 0), |(l, c, _)| (*l, *c));
+        Position { file: self.file.clone(), line, column }
     }
 
     pub(super) fn comments(&self, path: &[i32]) -> Comments {
-        self.locations
-            .get(path)
-            .map(|(_, _, comments)| comments.clone())
-            .unwrap_or_default()
+        self.locations.get(path).map(|(_, _, comments)| comments.clone()).unwrap_or_default()
     }
 
     /// The comment above `syntax` (path 12), else the one above `package` (path 2).
     pub(super) fn file_comments(&self) -> Comments {
         let syntax = self.comments(&[12]);
-        if syntax.lines().is_empty() {
-            self.comments(&[2])
-        } else {
-            syntax
-        }
+        if syntax.lines().is_empty() { self.comments(&[2]) } else { syntax }
     }
 }

@@ -33,9 +33,7 @@ pub struct Handle {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle")
-            .field("node", &self.node)
-            .finish_non_exhaustive()
+        f.debug_struct("Handle").field("node", &self.node).finish_non_exhaustive()
     }
 }
 
@@ -74,14 +72,8 @@ impl Handle {
             bytes: descriptor_set.to_vec(),
         });
         let system = system.to_owned();
-        let command = RegisterTypes {
-            system,
-            node: self.node,
-            types,
-            descriptor_set,
-        };
-        self.propose_unless_so(Command::RegisterTypes(command))
-            .await
+        let command = RegisterTypes { system, node: self.node, types, descriptor_set };
+        self.propose_unless_so(Command::RegisterTypes(command)).await
     }
 
     /// Makes a system unless it exists. Returns a version of the view that contains it.
@@ -89,9 +81,7 @@ impl Handle {
     /// # Errors
     /// A bad name, too many systems, or [`ErrorKind::StoreUnavailable`]; see [`Handle::register_types`].
     pub async fn create_system(&self, name: &str) -> Result<u64, CallError> {
-        let command = CreateSystem {
-            name: name.to_owned(),
-        };
+        let command = CreateSystem { name: name.to_owned() };
         self.propose_unless_so(Command::CreateSystem(command)).await
     }
 
@@ -100,10 +90,7 @@ impl Handle {
     /// It takes effect later, together with what else changes meanwhile: a first host at once, the loss of the last one
     /// after the grace period, and only if another node has one. A type that nobody registered is remembered until
     /// somebody does.
-    #[expect(
-        clippy::unused_async,
-        reason = "callers must not rely on it being immediate"
-    )]
+    #[expect(clippy::unused_async, reason = "callers must not rely on it being immediate")]
     pub async fn set_hosted(&self, types: Vec<(Arc<str>, Arc<str>)>, hosted: bool) {
         self.hosted.set(types, hosted);
     }
@@ -117,10 +104,7 @@ impl Handle {
             let state = self.proposer.replicated.read();
             state.machine.types().map(|view| view.id).collect()
         };
-        let command = AssignShards {
-            types,
-            movement: Movement::Balance,
-        };
+        let command = AssignShards { types, movement: Movement::Balance };
         self.proposer.propose(&Command::AssignShards(command)).await
     }
 
@@ -131,13 +115,9 @@ impl Handle {
     /// [`ErrorKind::NotOwner`] if this node does not lead; the metadata names the leader.
     pub async fn admit(&self, node: NodeId, peer_address: &str) -> Result<(), CallError> {
         let raft = &self.proposer.raft;
-        raft.add_learner(node.0, BasicNode::new(peer_address), true)
-            .await
-            .map_err(not_admitted)?;
+        raft.add_learner(node.0, BasicNode::new(peer_address), true).await.map_err(not_admitted)?;
         let voters = ChangeMembers::AddVoterIds([node.0].into());
-        raft.change_membership(voters, true)
-            .await
-            .map_err(not_admitted)?;
+        raft.change_membership(voters, true).await.map_err(not_admitted)?;
         Ok(())
     }
 
@@ -145,11 +125,7 @@ impl Handle {
     pub fn fatal(&self) -> impl Future<Output = Fatal> + Send + use<> {
         let mut fatal = self.fatal.clone();
         async move {
-            let found = fatal
-                .wait_for(Option::is_some)
-                .await
-                .ok()
-                .and_then(|found| found.clone());
+            let found = fatal.wait_for(Option::is_some).await.ok().and_then(|found| found.clone());
             match found {
                 Some(fatal) => fatal,
                 // An orderly shutdown: nothing failed.

@@ -112,21 +112,15 @@ impl Reconciler {
         let mut commands = Vec::new();
         let known = state.machine.nodes().find(|(node, _)| *node == self.node);
         if known.is_none_or(|(_, address)| **address != *self.address) {
-            let command = NodeUpsert {
-                node: self.node,
-                address: self.address.clone(),
-            };
+            let command = NodeUpsert { node: self.node, address: self.address.clone() };
             commands.push(Command::NodeUpsert(command));
         }
         let agreed: BTreeSet<Key> = state.machine.hosted_by(self.node).collect();
         let view = self.proposer.publisher.current();
         let so = self.hosted.0.types.lock();
-        let gained = so
-            .difference(&agreed)
-            .filter(|(s, t)| view.type_of(s, t).is_some());
-        let mut types: Vec<_> = gained
-            .map(|(system, name)| (system.to_string(), name.to_string(), true))
-            .collect();
+        let gained = so.difference(&agreed).filter(|(s, t)| view.type_of(s, t).is_some());
+        let mut types: Vec<_> =
+            gained.map(|(system, name)| (system.to_string(), name.to_string(), true)).collect();
         missing_since.retain(|key, _| agreed.contains(key) && !so.contains(key));
         let mut next = None;
         for key in agreed.difference(&so) {
@@ -140,10 +134,7 @@ impl Reconciler {
             }
         }
         if !types.is_empty() {
-            commands.push(Command::SetHosted(SetHosted {
-                node: self.node,
-                types,
-            }));
+            commands.push(Command::SetHosted(SetHosted { node: self.node, types }));
         }
         (commands, next)
     }

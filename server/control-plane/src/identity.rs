@@ -35,9 +35,7 @@ impl Identity {
     pub(crate) fn load(folder: &Path, first_start: &FirstStart) -> Result<Option<Self>, Error> {
         let path = folder.join(FILE);
         match fs::read(&path) {
-            Ok(bytes) => Self::read(&path, &bytes)?
-                .check(folder, first_start)
-                .map(Some),
+            Ok(bytes) => Self::read(&path, &bytes)?.check(folder, first_start).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(unusable(path, source)),
         }
@@ -46,9 +44,7 @@ impl Identity {
     /// Draws an identity and writes it down. Everything else in the folder is there for good once it is.
     pub(crate) fn create(folder: &Path, first_start: &FirstStart) -> Result<Self, Error> {
         let (identity, path) = (Self::new(first_start), folder.join(FILE));
-        identity
-            .write(folder, &path)
-            .map_err(|source| unusable(path, source))?;
+        identity.write(folder, &path).map_err(|source| unusable(path, source))?;
         Ok(identity)
     }
 
@@ -60,10 +56,7 @@ impl Identity {
                 cluster_id: uuid::Uuid::now_v7().to_string(),
                 founder: true,
             },
-            FirstStart::Join {
-                cluster_id,
-                node_id,
-            } => Self {
+            FirstStart::Join { cluster_id, node_id } => Self {
                 format: FORMAT,
                 node_id: *node_id,
                 cluster_id: cluster_id.clone(),
@@ -77,11 +70,7 @@ impl Identity {
         let AnyFormat { format } = serde_json::from_slice(bytes).map_err(unreadable)?;
         if format > FORMAT {
             let path = path.parent().unwrap_or(path).into();
-            return Err(Error::NewerFormat {
-                path,
-                found: format,
-                known: FORMAT,
-            });
+            return Err(Error::NewerFormat { path, found: format, known: FORMAT });
         }
         serde_json::from_slice(bytes).map_err(unreadable)
     }
@@ -89,10 +78,9 @@ impl Identity {
     /// A folder that was copied from another node would vote in that node's name.
     fn check(self, folder: &Path, first_start: &FirstStart) -> Result<Self, Error> {
         match first_start {
-            FirstStart::Join {
-                cluster_id,
-                node_id,
-            } if *cluster_id != self.cluster_id || *node_id != self.node_id => {
+            FirstStart::Join { cluster_id, node_id }
+                if *cluster_id != self.cluster_id || *node_id != self.node_id =>
+            {
                 Err(Error::OtherNode {
                     path: folder.into(),
                     node_id: self.node_id,
@@ -133,12 +121,7 @@ mod tests {
         assert_eq!(load(), None, "nothing yet");
         let first = Identity::create(folder.path(), &FirstStart::Bootstrap).expect("new");
         assert_eq!(load().as_ref(), Some(&first));
-        assert_eq!(
-            uuid::Uuid::parse_str(&first.cluster_id)
-                .expect("a UUID")
-                .get_version_num(),
-            7
-        );
+        assert_eq!(uuid::Uuid::parse_str(&first.cluster_id).expect("a UUID").get_version_num(), 7);
     }
 
     #[test]
@@ -148,37 +131,18 @@ mod tests {
         fs::write(&path, r#"{"format": 9, "nodes": []}"#).expect("written");
         let error =
             Identity::load(folder.path(), &FirstStart::Bootstrap).expect_err("a newer format");
-        assert!(
-            matches!(
-                error,
-                Error::NewerFormat {
-                    found: 9,
-                    known: FORMAT,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, Error::NewerFormat { found: 9, known: FORMAT, .. }), "{error}");
         assert!(error.to_string().contains("newer callboard"), "{error}");
-        assert_eq!(
-            fs::read_to_string(&path).expect("there"),
-            r#"{"format": 9, "nodes": []}"#
-        );
+        assert_eq!(fs::read_to_string(&path).expect("there"), r#"{"format": 9, "nodes": []}"#);
     }
 
     #[test]
     fn a_folder_of_another_node_or_a_damaged_one_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
-        let join = |node_id| FirstStart::Join {
-            cluster_id: "c".into(),
-            node_id,
-        };
+        let join = |node_id| FirstStart::Join { cluster_id: "c".into(), node_id };
         Identity::create(folder.path(), &join(2)).expect("new");
         let error = Identity::load(folder.path(), &join(3)).expect_err("node 2's folder");
-        assert!(
-            matches!(error, Error::OtherNode { node_id: 2, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, Error::OtherNode { node_id: 2, .. }), "{error}");
         fs::write(folder.path().join(FILE), "{").expect("written");
         let error = Identity::load(folder.path(), &join(2)).expect_err("damaged");
         assert!(matches!(error, Error::DataFolder { .. }), "{error}");

@@ -65,19 +65,13 @@ impl Applied {
     /// The command was right; it changed something or found it as it should be.
     #[must_use]
     pub fn done(changed: bool) -> Self {
-        Self {
-            changed,
-            outcome: Ok(()),
-        }
+        Self { changed, outcome: Ok(()) }
     }
 
     /// The command was refused.
     #[must_use]
     pub fn refused(error: CallError) -> Self {
-        Self {
-            changed: false,
-            outcome: Err(error),
-        }
+        Self { changed: false, outcome: Err(error) }
     }
 }
 
@@ -110,10 +104,7 @@ impl Machine {
 
     /// Every type, by system and name.
     pub fn types(&self) -> impl Iterator<Item = &Arc<TypeView>> {
-        self.systems
-            .values()
-            .flat_map(BTreeMap::values)
-            .map(|record| &record.view)
+        self.systems.values().flat_map(BTreeMap::values).map(|record| &record.view)
     }
 
     /// The types of which the machine believes that a host is connected to the node, as (system, type).
@@ -122,12 +113,7 @@ impl Machine {
             .values()
             .flat_map(BTreeMap::values)
             .filter(move |record| record.eligible.contains(&node))
-            .map(|record| {
-                (
-                    Arc::clone(&record.view.system),
-                    Arc::clone(&record.view.name),
-                )
-            })
+            .map(|record| (Arc::clone(&record.view.system), Arc::clone(&record.view.name)))
     }
 
     fn record_mut(&mut self, system: &str, name: &str) -> Option<&mut TypeRecord> {

@@ -29,48 +29,27 @@ pub fn describe() {
         Unit::Seconds,
         "Time of one durable write to the control plane's log"
     );
-    describe_gauge!(
-        SNAPSHOT_BYTES,
-        Unit::Bytes,
-        "Size of the control plane's newest snapshot"
-    );
-    describe_gauge!(
-        IS_LEADER,
-        Unit::Count,
-        "1 while this node leads the control plane"
-    );
+    describe_gauge!(SNAPSHOT_BYTES, Unit::Bytes, "Size of the control plane's newest snapshot");
+    describe_gauge!(IS_LEADER, Unit::Count, "1 while this node leads the control plane");
     describe_gauge!(TERM, Unit::Count, "Term of the control plane");
-    describe_gauge!(
-        VIEW_VERSION,
-        Unit::Count,
-        "Version of the newest cluster view"
-    );
+    describe_gauge!(VIEW_VERSION, Unit::Count, "Version of the newest cluster view");
 }
 
 pub(crate) fn command_applied(command: &'static str) {
     counter!(COMMANDS_APPLIED, "command" => command).increment(1);
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "microseconds of one write are far below 2^53"
-)]
+#[expect(clippy::cast_precision_loss, reason = "microseconds of one write are far below 2^53")]
 pub(crate) fn log_committed(micros: u64) {
     histogram!(LOG_COMMIT_SECONDS).record(micros as f64 / 1e6);
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "snapshots are far smaller than 2^53 bytes"
-)]
+#[expect(clippy::cast_precision_loss, reason = "snapshots are far smaller than 2^53 bytes")]
 pub(crate) fn snapshot_built(bytes: usize) {
     gauge!(SNAPSHOT_BYTES).set(bytes as f64);
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "terms and versions are far below 2^53"
-)]
+#[expect(clippy::cast_precision_loss, reason = "terms and versions are far below 2^53")]
 pub(crate) fn view_published(is_leader: bool, term: u64, version: u64) {
     gauge!(IS_LEADER).set(f64::from(u8::from(is_leader)));
     gauge!(TERM).set(term as f64);

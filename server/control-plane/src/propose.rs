@@ -101,11 +101,7 @@ impl Proposer {
         let Some(address) = address else {
             return Err(Miss::NotLeader);
         };
-        match self
-            .peers
-            .propose(leader, &address, proposal, PROPOSAL_TIMEOUT)
-            .await
-        {
+        match self.peers.propose(leader, &address, proposal, PROPOSAL_TIMEOUT).await {
             Ok(reply) => Ok(reply),
             Err(error) if error.kind == ErrorKind::InvalidArgument => Err(Miss::Refused(error)),
             Err(error) => {
@@ -120,15 +116,12 @@ impl Proposer {
         let command = proposal.command().map_err(|error| {
             CallError::new(ErrorKind::InvalidArgument, format!("the command: {error}"))
         })?;
-        self.apply_here(&command, proposal)
-            .await
-            .map_err(|miss| match miss {
-                Miss::Refused(error) => error,
-                Miss::NotLeader => CallError::new(
-                    ErrorKind::NotOwner,
-                    "this node does not lead the control plane",
-                ),
-            })
+        self.apply_here(&command, proposal).await.map_err(|miss| match miss {
+            Miss::Refused(error) => error,
+            Miss::NotLeader => {
+                CallError::new(ErrorKind::NotOwner, "this node does not lead the control plane")
+            }
+        })
     }
 
     async fn apply_here(&self, command: &Command, proposal: Proposal) -> Result<Reply, Miss> {
@@ -138,10 +131,7 @@ impl Proposer {
             let state = self.replicated.read();
             let tried = state.try_out(command.clone());
             if !tried.changed && !state.machine.cluster_id().is_empty() {
-                return Ok(Reply {
-                    version: state.version,
-                    outcome: tried.outcome,
-                });
+                return Ok(Reply { version: state.version, outcome: tried.outcome });
             }
         }
         match self.raft.client_write(proposal).await {
@@ -151,10 +141,9 @@ impl Proposer {
             Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_))) => {
                 Err(Miss::NotLeader)
             }
-            Err(RaftError::APIError(error)) => Err(Miss::Refused(CallError::new(
-                ErrorKind::Internal,
-                error.to_string(),
-            ))),
+            Err(RaftError::APIError(error)) => {
+                Err(Miss::Refused(CallError::new(ErrorKind::Internal, error.to_string())))
+            }
             Err(RaftError::Fatal(_)) => Err(Miss::Refused(stopped())),
         }
     }

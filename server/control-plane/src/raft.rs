@@ -41,10 +41,7 @@ pub(crate) fn config(options: &Options) -> Result<Arc<Config>, Error> {
         notification_channel_size: Some(CHANNEL_SIZE),
         ..Config::default()
     };
-    config
-        .validate()
-        .map(Arc::new)
-        .map_err(|error| Error::Options(error.to_string()))
+    config.validate().map(Arc::new).map_err(|error| Error::Options(error.to_string()))
 }
 
 #[cfg(test)]

@@ -80,20 +80,10 @@ impl ControlPlane {
                 return Err(Fatal(error.to_string()).into());
             }
         };
-        let proposer = Proposer {
-            raft,
-            replicated,
-            publisher,
-            peers,
-        };
+        let proposer = Proposer { raft, replicated, publisher, peers };
         let tasks = Tasks::new();
         let fatal = watch_raft(&tasks, &proposer);
-        let handle = Handle {
-            node,
-            proposer,
-            hosted: Hosted::default(),
-            fatal,
-        };
+        let handle = Handle { node, proposer, hosted: Hosted::default(), fatal };
         let reconciler = Reconciler {
             node,
             address: options.address,
@@ -101,24 +91,14 @@ impl ControlPlane {
             hosted: handle.hosted.clone(),
             proposer: handle.proposer.clone(),
         };
-        let plane = Self {
-            handle: handle.clone(),
-            identity,
-            tasks,
-            log_writer,
-        };
+        let plane = Self { handle: handle.clone(), identity, tasks, log_writer };
         let becoming_ready = plane.become_ready(&reconciler.address, &options.peer_address);
         let ready = tokio::time::timeout(READY_TIMEOUT, becoming_ready).await;
         if let Err(error) = ready.unwrap_or(Err(Error::NotReady(READY_TIMEOUT.as_secs()))) {
             plane.shutdown().await;
             return Err(error);
         }
-        plane.tasks.spawn(
-            "eligibility",
-            OnError::Log,
-            OnShutdown::Abort,
-            reconciler.run(),
-        );
+        plane.tasks.spawn("eligibility", OnError::Log, OnShutdown::Abort, reconciler.run());
         Ok((plane, handle))
     }
 
@@ -150,10 +130,7 @@ impl ControlPlane {
         let fatal = |error: &dyn std::error::Error| Error::Fatal(Fatal(error.to_string()));
         if self.identity.founder {
             let members = [(self.identity.node_id, BasicNode::new(peer_address))];
-            match raft
-                .initialize(std::collections::BTreeMap::from(members))
-                .await
-            {
+            match raft.initialize(std::collections::BTreeMap::from(members)).await {
                 // Not allowed: an earlier start did it.
                 Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
                 Err(error) => return Err(fatal(&error)),
@@ -167,9 +144,7 @@ impl ControlPlane {
         if voters != [self.identity.node_id] {
             return Ok(());
         }
-        raft.wait_for_recovery(Some(READY_TIMEOUT))
-            .await
-            .map_err(|error| fatal(&error))?;
+        raft.wait_for_recovery(Some(READY_TIMEOUT)).await.map_err(|error| fatal(&error))?;
         let cluster_id = self.identity.cluster_id.clone();
         let named = self.handle.proposer.replicated.read().machine.cluster_id() == cluster_id;
         if !named {
@@ -189,10 +164,7 @@ impl ControlPlane {
 async fn join(log_writer: Option<JoinHandle<()>>) {
     let Some(writer) = log_writer else { return };
     let joined = tokio::task::spawn_blocking(move || writer.join());
-    if tokio::time::timeout(SHUTDOWN_TIMEOUT, joined)
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(SHUTDOWN_TIMEOUT, joined).await.is_err() {
         tracing::warn!("the control plane's log is still being read");
     }
 }
@@ -246,11 +218,7 @@ fn unusable(path: PathBuf, source: io::Error) -> Error {
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<redb::DatabaseError>())
         .is_some_and(|error| matches!(error, redb::DatabaseError::DatabaseAlreadyOpen));
-    if held {
-        Error::InUse { path }
-    } else {
-        Error::DataFolder { path, source }
-    }
+    if held { Error::InUse { path } } else { Error::DataFolder { path, source } }
 }
 
 /// Publishes who leads, and tells when openraft gave up.

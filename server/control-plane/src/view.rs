@@ -19,14 +19,8 @@ pub(crate) struct Publisher {
 
 impl Publisher {
     pub(crate) fn new(node: NodeId) -> Self {
-        let view = ClusterView {
-            node,
-            ..ClusterView::default()
-        };
-        Self {
-            node,
-            view: watch::Sender::new(Arc::new(view)),
-        }
+        let view = ClusterView { node, ..ClusterView::default() };
+        Self { node, view: watch::Sender::new(Arc::new(view)) }
     }
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<ClusterView>> {
@@ -135,21 +129,14 @@ mod tests {
     fn a_change_of_one_type_leaves_the_others_as_they_are() {
         let (publisher, mut state) = (Publisher::new(NodeId(1)), State::default());
         let (node, address) = (NodeId(1), "a:1".into());
-        let bootstrap = Bootstrap {
-            cluster_id: "c".into(),
-            node,
-            address,
-        };
+        let bootstrap = Bootstrap { cluster_id: "c".into(), node, address };
         apply(&mut state, Command::Bootstrap(bootstrap));
         let (counter, clock) = (TypeDefinition::new("Counter"), TypeDefinition::new("Clock"));
         apply(&mut state, register(vec![counter.clone(), clock.clone()]));
         publisher.publish(&state);
         let before = publisher.current();
 
-        let newer = TypeDefinition {
-            mailbox_limit: 5,
-            ..counter
-        };
+        let newer = TypeDefinition { mailbox_limit: 5, ..counter };
         apply(&mut state, register(vec![newer, clock]));
         publisher.publish(&state);
         let after = publisher.current();
@@ -158,21 +145,13 @@ mod tests {
         };
         assert!(Arc::ptr_eq(&find(&before, "Clock"), &find(&after, "Clock")));
         assert_eq!(find(&after, "Counter").definition.mailbox_limit, 5);
-        assert_eq!(
-            find(&before, "Counter").definition.mailbox_limit,
-            1_000,
-            "views never change"
-        );
+        assert_eq!(find(&before, "Counter").definition.mailbox_limit, 1_000, "views never change");
         assert!(after.version > before.version);
 
         apply(&mut state, register(vec![TypeDefinition::new("Alpha")]));
         publisher.publish(&state);
         for name in ["Alpha", "Clock", "Counter"] {
-            assert_eq!(
-                &*find(&publisher.current(), name).name,
-                name,
-                "found under its own name"
-            );
+            assert_eq!(&*find(&publisher.current(), name).name, name, "found under its own name");
         }
     }
 
@@ -183,14 +162,8 @@ mod tests {
         publisher.publish_leader(Some(NodeId(2)), 7);
         assert!(view.has_changed().expect("alive"));
         let seen = view.borrow_and_update().clone();
-        assert_eq!(
-            (seen.leader, seen.term, seen.version),
-            (Some(NodeId(2)), 7, 0)
-        );
+        assert_eq!((seen.leader, seen.term, seen.version), (Some(NodeId(2)), 7, 0));
         publisher.publish_leader(Some(NodeId(2)), 7);
-        assert!(
-            !view.has_changed().expect("alive"),
-            "nobody is woken for nothing"
-        );
+        assert!(!view.has_changed().expect("alive"), "nobody is woken for nothing");
     }
 }

@@ -42,7 +42,7 @@ pub struct Call {
     pub argument: Payload,
     /// Names the logical call within its actor.
     pub request_id: String,
-    /// When the logical call was first made, by its caller's clock.
+    /// When the logical call was first made, by its caller's clock; 0 if the caller did not say.
     pub created_at: Millis,
     /// When nobody waits any longer; [`Tick::NEVER`] for accepted calls.
     pub deadline: Tick,

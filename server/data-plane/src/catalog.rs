@@ -30,12 +30,7 @@ pub struct TypeRuntime {
 impl TypeRuntime {
     fn new(view: Arc<TypeView>, active: Arc<AtomicU64>) -> Arc<Self> {
         let definition = Arc::new(view.definition.clone());
-        Arc::new(Self {
-            view,
-            definition,
-            pool: OnceLock::new(),
-            active,
-        })
+        Arc::new(Self { view, definition, pool: OnceLock::new(), active })
     }
 
     /// Activations on this node.
@@ -95,18 +90,13 @@ impl Catalog {
                 None => TypeRuntime::new(Arc::clone(next), Arc::default()),
             }
         });
-        Self {
-            types: types.collect(),
-            view: Arc::clone(view),
-        }
+        Self { types: types.collect(), view: Arc::clone(view) }
     }
 
     /// Finds a type.
     #[must_use]
     pub fn type_of(&self, system: &str, actor_type: &str) -> Option<&Arc<TypeRuntime>> {
-        self.view
-            .position_of(system, actor_type)
-            .map(|at| &self.types[at])
+        self.view.position_of(system, actor_type).map(|at| &self.types[at])
     }
 
     /// Finds a type, or says which part of its name is unknown.
@@ -117,13 +107,8 @@ impl Catalog {
         if let Some(found) = self.type_of(system, actor_type) {
             return Ok(found);
         }
-        let shown = |name: &str| {
-            name.chars()
-                .take(64)
-                .collect::<String>()
-                .escape_debug()
-                .to_string()
-        };
+        let shown =
+            |name: &str| name.chars().take(64).collect::<String>().escape_debug().to_string();
         if !self.view.has_system(system) {
             return Err(CallError::new(
                 ErrorKind::UnknownSystem,
@@ -179,18 +164,13 @@ pub fn follow(
 ) -> (CatalogReader, impl Future<Output = ()> + Send) {
     let current = Arc::new(ArcSwap::from_pointee(Catalog::default()));
     let (publish, versions) = watch::channel(0);
-    let reader = CatalogReader {
-        current: Arc::clone(&current),
-        versions,
-    };
+    let reader = CatalogReader { current: Arc::clone(&current), versions };
     let task = async move {
         loop {
             let view = Arc::clone(&views.borrow_and_update());
             let version = view.version;
             let next = Arc::new(Catalog::next(&current.load(), &view));
-            workers
-                .send_all(|| Message::Catalog(Arc::clone(&next)))
-                .await;
+            workers.send_all(|| Message::Catalog(Arc::clone(&next))).await;
             current.store(next);
             publish.send_replace(version);
             if views.changed().await.is_err() {

@@ -107,8 +107,7 @@ impl WorkerMetrics {
     /// Passes everything on.
     pub fn flush(&mut self, held: usize) {
         self.calls_ok.increment(std::mem::take(&mut self.ok));
-        self.calls_actor_error
-            .increment(std::mem::take(&mut self.actor_errors));
+        self.calls_actor_error.increment(std::mem::take(&mut self.actor_errors));
         self.turns_total.increment(std::mem::take(&mut self.turns));
         self.actors_active.set(self.active as f64);
         self.calls_held.set(held as f64);

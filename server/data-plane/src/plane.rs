@@ -51,9 +51,7 @@ pub struct DataPlane {
 
 impl std::fmt::Debug for DataPlane {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DataPlane")
-            .field("workers", &self.workers.len())
-            .finish_non_exhaustive()
+        f.debug_struct("DataPlane").field("workers", &self.workers.len()).finish_non_exhaustive()
     }
 }
 
@@ -84,30 +82,22 @@ impl DataPlane {
     ) -> Self {
         let count = options.workers.clamp(1, 256);
         let (fatal, fatal_seen) = watch::channel(None);
-        let (writer, writes) = Writer::new(
-            Arc::clone(&store),
-            node,
-            limits::COMMIT_QUEUE_MAX,
-            fatal.clone(),
-        );
+        let (writer, writes) =
+            Writer::new(Arc::clone(&store), node, limits::COMMIT_QUEUE_MAX, fatal.clone());
         let (reads, read_jobs) = mpsc::channel(limits::WORKER_INBOX_BATCHES);
         let (chores, chore_jobs) = mpsc::channel(limits::WORKER_INBOX_BATCHES);
         let reads = ReadQueue::new(reads, chores);
-        let (senders, inboxes): (Vec<_>, Vec<_>) = (0..count)
-            .map(|_| mpsc::channel(limits::WORKER_INBOX_BATCHES))
-            .unzip();
+        let (senders, inboxes): (Vec<_>, Vec<_>) =
+            (0..count).map(|_| mpsc::channel(limits::WORKER_INBOX_BATCHES)).unzip();
         let workers = Workers::new(senders);
-        let parts = inboxes
-            .into_iter()
-            .enumerate()
-            .map(|(number, inbox)| WorkerParts {
-                number,
-                node,
-                inbox,
-                workers: workers.clone(),
-                writes: writes.clone(),
-                reads: reads.clone(),
-            });
+        let parts = inboxes.into_iter().enumerate().map(|(number, inbox)| WorkerParts {
+            number,
+            node,
+            inbox,
+            workers: workers.clone(),
+            writes: writes.clone(),
+            reads: reads.clone(),
+        });
         let built = parts.map(Worker::new).collect();
         let views: watch::Receiver<Arc<ClusterView>> = directory.view();
         let (catalog, follow) = catalog::follow(views, workers.clone());
@@ -179,10 +169,7 @@ impl Handle {
     /// Activations of a type on this node.
     #[must_use]
     pub fn active_of(&self, system: &str, actor_type: &str) -> u64 {
-        self.router
-            .catalog()
-            .type_of(system, actor_type)
-            .map_or(0, |found| found.active())
+        self.router.catalog().type_of(system, actor_type).map_or(0, |found| found.active())
     }
 
     /// Takes no new calls, tells hosts, and waits until what is there has ended and is saved, or `patience` is over;

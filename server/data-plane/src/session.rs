@@ -68,22 +68,18 @@ impl SessionLink {
         }
         let credits = self.credits.load(Ordering::Relaxed);
         let mut got = 0;
-        let taken = self
-            .in_flight
-            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |in_flight| {
-                got = credits.saturating_sub(in_flight).min(wanted);
-                (got > 0).then_some(in_flight + got)
-            });
+        let taken = self.in_flight.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |in_flight| {
+            got = credits.saturating_sub(in_flight).min(wanted);
+            (got > 0).then_some(in_flight + got)
+        });
         if taken.is_ok() { got } else { 0 }
     }
 
     /// Gives credits back: turns were answered, or fewer were sent than reserved.
     pub fn release(&self, turns: u32) {
-        let _ = self
-            .in_flight
-            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |in_flight| {
-                Some(in_flight.saturating_sub(turns))
-            });
+        let _ = self.in_flight.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |in_flight| {
+            Some(in_flight.saturating_sub(turns))
+        });
     }
 
     /// Turns that the host runs now.

@@ -23,11 +23,7 @@ const DEPTH_MAX: usize = 64;
 /// `InvalidArgument` says where the JSON does not fit the action's request message.
 pub fn argument(actor_type: &TypeRuntime, action: &str, json: Value) -> Result<Payload, CallError> {
     let json = to_json(json, 0)?;
-    let input = actor_type
-        .definition
-        .actions
-        .get(action)
-        .map(|action| action.input_type.as_str());
+    let input = actor_type.definition.actions.get(action).map(|action| action.input_type.as_str());
     let Some(input) = input.filter(|input| !input.is_empty()) else {
         let text = serde_json::to_vec(&json).map_err(|error| invalid(error.to_string()))?;
         return Ok(Payload {
@@ -38,11 +34,7 @@ pub fn argument(actor_type: &TypeRuntime, action: &str, json: Value) -> Result<P
     };
     let descriptor = message(actor_type, input)?;
     // "No argument at all" is the empty message.
-    let json = if json.is_null() {
-        serde_json::Value::Object(Map::new())
-    } else {
-        json
-    };
+    let json = if json.is_null() { serde_json::Value::Object(Map::new()) } else { json };
     let message = DynamicMessage::deserialize(descriptor, json)
         .map_err(|error| invalid(format!("the argument is not a {input}: {error}")))?;
     Ok(Payload {
@@ -64,9 +56,7 @@ pub fn value(actor_type: &TypeRuntime, payload: &Payload) -> Result<Option<Value
         )
     };
     match payload.content_type.as_str() {
-        "" => Ok(Some(Value {
-            kind: Some(Kind::NullValue(0)),
-        })),
+        "" => Ok(Some(Value { kind: Some(Kind::NullValue(0)) })),
         JSON => {
             let json = serde_json::from_slice(&payload.data).map_err(|e| wrong(e.to_string()))?;
             Ok(Some(from_json(json)))
@@ -115,14 +105,9 @@ pub fn check(actor_type: &TypeRuntime, action: &str, payload: &Payload) -> Resul
 }
 
 fn message(actor_type: &TypeRuntime, name: &str) -> Result<MessageDescriptor, CallError> {
-    actor_type
-        .descriptors()?
-        .get_message_by_name(name)
-        .ok_or_else(|| {
-            invalid(format!(
-                "the hosts of the type did not register a description of {name}"
-            ))
-        })
+    actor_type.descriptors()?.get_message_by_name(name).ok_or_else(|| {
+        invalid(format!("the hosts of the type did not register a description of {name}"))
+    })
 }
 
 fn invalid(message: String) -> CallError {
@@ -131,9 +116,7 @@ fn invalid(message: String) -> CallError {
 
 fn to_json(value: Value, depth: usize) -> Result<serde_json::Value, CallError> {
     if depth > DEPTH_MAX {
-        return Err(invalid(format!(
-            "the JSON nests deeper than {DEPTH_MAX} levels"
-        )));
+        return Err(invalid(format!("the JSON nests deeper than {DEPTH_MAX} levels")));
     }
     Ok(match value.kind {
         None | Some(Kind::NullValue(_)) => serde_json::Value::Null,
@@ -165,9 +148,7 @@ fn number(value: f64) -> Result<serde_json::Value, CallError> {
         return Ok((value as i64).into());
     }
     let number = Number::from_f64(value);
-    number
-        .map(Into::into)
-        .ok_or_else(|| invalid("JSON has no NaN or infinity".to_owned()))
+    number.map(Into::into).ok_or_else(|| invalid("JSON has no NaN or infinity".to_owned()))
 }
 
 fn from_json(json: serde_json::Value) -> Value {
@@ -176,14 +157,11 @@ fn from_json(json: serde_json::Value) -> Value {
         serde_json::Value::Bool(value) => Kind::BoolValue(value),
         serde_json::Value::Number(value) => Kind::NumberValue(value.as_f64().unwrap_or(f64::NAN)),
         serde_json::Value::String(value) => Kind::StringValue(value),
-        serde_json::Value::Array(values) => Kind::ListValue(ListValue {
-            values: values.into_iter().map(from_json).collect(),
-        }),
+        serde_json::Value::Array(values) => {
+            Kind::ListValue(ListValue { values: values.into_iter().map(from_json).collect() })
+        }
         serde_json::Value::Object(fields) => Kind::StructValue(Struct {
-            fields: fields
-                .into_iter()
-                .map(|(name, value)| (name, from_json(value)))
-                .collect(),
+            fields: fields.into_iter().map(|(name, value)| (name, from_json(value))).collect(),
         }),
     };
     Value { kind: Some(kind) }

@@ -148,16 +148,8 @@ impl Worker {
     }
 
     fn wake_at(&self) -> Tick {
-        let timer = self
-            .timers
-            .peek()
-            .map_or(Tick::NEVER, |Reverse((at, _))| *at);
-        let grain = Tick(
-            timer
-                .0
-                .div_ceil(TIMER_GRAIN_US)
-                .saturating_mul(TIMER_GRAIN_US),
-        );
+        let timer = self.timers.peek().map_or(Tick::NEVER, |Reverse((at, _))| *at);
+        let grain = Tick(timer.0.div_ceil(TIMER_GRAIN_US).saturating_mul(TIMER_GRAIN_US));
         grain.min(self.next_tick)
     }
 
@@ -179,9 +171,7 @@ impl Worker {
                 }
             }
             Message::SessionCalls { session, calls } => {
-                calls
-                    .into_iter()
-                    .for_each(|call| self.on_session_call(&session, call));
+                calls.into_iter().for_each(|call| self.on_session_call(&session, call));
             }
             Message::Cancelled(calls) => {
                 self.cancelled.extend(calls);
@@ -230,11 +220,7 @@ impl Worker {
                 ErrorKind::MailboxFull,
                 "the node holds as many calls as it may; this one was not run. Retry it later",
             );
-            return Some(
-                error
-                    .with("limit", limits::WORKER_IN_FLIGHT_MAX)
-                    .retry_after(100),
-            );
+            return Some(error.with("limit", limits::WORKER_IN_FLIGHT_MAX).retry_after(100));
         }
         let definition = &routed.actor_type.definition;
         if definition.durability == Durability::Durable && self.outbox.store_is_down() {
@@ -259,15 +245,11 @@ impl Worker {
         if let Some(slot) = self.table.find(type_id, key, key_hash) {
             return slot;
         }
-        let slot_type = self.types[type_id as usize]
-            .as_ref()
-            .expect("the catalog named the type");
+        let slot_type = self.types[type_id as usize].as_ref().expect("the catalog named the type");
         let env = slot_type.env(self.now, self.wall, shard);
         let activation = Activation::new(env);
         let loading = activation.is_loading();
-        let slot = self
-            .table
-            .insert((type_id, shard), key, key_hash, activation);
+        let slot = self.table.insert((type_id, shard), key, key_hash, activation);
         slot_type.runtime.activated();
         self.metrics.activated();
         if loading {
@@ -277,14 +259,9 @@ impl Worker {
     }
 
     fn admit(&mut self, slot: Slot, call: Call) {
-        let sequence = if call.asynchronous {
-            self.next_sequence(slot)
-        } else {
-            0
-        };
-        let admission = self.step(slot, |activation, env, fx| {
-            activation.on_call(env, call, sequence, false, fx)
-        });
+        let sequence = if call.asynchronous { self.next_sequence(slot) } else { 0 };
+        let admission = self
+            .step(slot, |activation, env, fx| activation.on_call(env, call, sequence, false, fx));
         if admission == Some(Admission::Refused) {
             self.metrics.refused(ErrorKind::InvalidArgument);
         }
@@ -402,9 +379,9 @@ impl Worker {
         self.callers_gone = false;
         let cancelled = std::mem::take(&mut self.cancelled);
         let gone = |to: &ReplyTo| match to {
-            ReplyTo::Stream {
-                sink, stream_id, ..
-            } => sink.batches.is_closed() || cancelled.contains(&(sink.id, *stream_id)),
+            ReplyTo::Stream { sink, stream_id, .. } => {
+                sink.batches.is_closed() || cancelled.contains(&(sink.id, *stream_id))
+            }
             ReplyTo::Unary(waiter) => waiter.is_closed(),
             ReplyTo::Turn { session, .. } => session.is_closed(),
             ReplyTo::Nobody => false,
@@ -432,9 +409,7 @@ impl Worker {
     // === questions ===
 
     fn inspect(&self, type_id: u32, key: &str) -> ActorStats {
-        let slot = self
-            .table
-            .find(type_id, key, callboard_types::shard::key_hash(key));
+        let slot = self.table.find(type_id, key, callboard_types::shard::key_hash(key));
         let entry = slot.and_then(|slot| self.table.get(slot));
         entry.map_or_else(ActorStats::default, |entry| {
             let (state, tags) = entry.activation.state();
@@ -468,18 +443,13 @@ impl Worker {
     }
 
     fn epoch_of(&self, type_id: u32, shard: u32) -> Epoch {
-        self.types[type_id as usize]
-            .as_ref()
-            .map_or(Epoch::ZERO, |slot| slot.epoch(shard))
+        self.types[type_id as usize].as_ref().map_or(Epoch::ZERO, |slot| slot.epoch(shard))
     }
 
     fn shard_is_held(&self, routed: &RoutedCall) -> bool {
         let slot = self.types[routed.actor_type.view.id as usize].as_ref();
         slot.is_some_and(|slot| {
-            matches!(
-                slot.shards[routed.shard as usize].state,
-                ShardState::Held { .. }
-            )
+            matches!(slot.shards[routed.shard as usize].state, ShardState::Held { .. })
         })
     }
 }

@@ -40,11 +40,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     store.close().await;
     let begun = Tick::now();
     let store = Arc::new(SqlStore::open_sqlite(options).await?);
-    println!(
-        "opening in {} us, data in {}",
-        Tick::now().micros_since(begun),
-        folder.display()
-    );
+    println!("opening in {} us, data in {}", Tick::now().micros_since(begun), folder.display());
     store.claim(&[claim()]).await?;
     let expiry = tokio::spawn(expire(Arc::clone(&store)));
     let mut bench = Bench::new("hot", ACTORS);
@@ -99,9 +95,8 @@ impl Bench {
         spill: bool,
     ) -> Result<(), Box<dyn std::error::Error>> {
         // A step that shares no factor with the number of actors visits all of them, far apart.
-        let places: Vec<usize> = (0..size)
-            .map(|n| (self.next + n) * 389 % self.ids.len())
-            .collect();
+        let places: Vec<usize> =
+            (0..size).map(|n| (self.next + n) * 389 % self.ids.len()).collect();
         self.next += size;
         let now = Millis::now();
         let actors = places
@@ -112,16 +107,9 @@ impl Bench {
                 self.turn(*at, previous, now, spill && previous % 7 == 6)
             })
             .collect();
-        let batch = CommitBatch {
-            actors,
-            inbox: vec![],
-        };
+        let batch = CommitBatch { actors, inbox: vec![] };
         let verdicts = store.commit(batch).await?;
-        assert!(
-            verdicts
-                .iter()
-                .all(|verdict| *verdict == Verdict::Committed)
-        );
+        assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Committed));
         Ok(())
     }
 
@@ -213,9 +201,8 @@ async fn loads(
         let (start, cpu) = (Tick::now(), cpu_micros());
         let mut next = 0;
         while Tick::now().micros_since(start) < seconds * 500_000 {
-            let ids: Vec<ActorId> = (0..size)
-                .map(|n| bench.ids[(next + n) * 7_919 % LOADED_ACTORS].clone())
-                .collect();
+            let ids: Vec<ActorId> =
+                (0..size).map(|n| bench.ids[(next + n) * 7_919 % LOADED_ACTORS].clone()).collect();
             next += size;
             let begun = Tick::now();
             let rows = store.load(&ids).await?;
@@ -247,10 +234,7 @@ async fn lookups(
         while Tick::now().micros_since(start) < seconds * 250_000 {
             let query = |n: usize| {
                 let turn = i64::try_from(times.len()).unwrap_or(0) * 7_919;
-                (
-                    bench.ids[n * 17 % ACTORS].clone(),
-                    Millis(bench.started + turn % span),
-                )
+                (bench.ids[n * 17 % ACTORS].clone(), Millis(bench.started + turn % span))
             };
             let queries: Vec<_> = (0..size).map(query).collect();
             let begun = Tick::now();
@@ -270,11 +254,7 @@ async fn lookups(
 
 fn claim() -> ShardClaim {
     ShardClaim {
-        shard: ShardId {
-            system: "default".into(),
-            actor_type: "Counter".into(),
-            number: 0,
-        },
+        shard: ShardId { system: "default".into(), actor_type: "Counter".into(), number: 0 },
         epoch: Epoch(1),
         node: NodeId(1),
     }
@@ -287,12 +267,7 @@ fn file_kib(folder: &std::path::Path, name: &str) -> u64 {
 /// CPU time of the whole process.
 fn cpu_micros() -> u64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or("")
-        .split_whitespace()
-        .collect();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
     let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<u64>().ok());
     // User and system time, in hundredths of a second.
     (ticks(11).unwrap_or(0) + ticks(12).unwrap_or(0)) * 10_000

@@ -94,9 +94,7 @@ mod tests {
     fn a_failed_write_sync_or_a_damaged_file_ends_the_store() {
         // IOERR, IOERR_READ, IOERR_WRITE, IOERR_FSYNC, IOERR_DIR_FSYNC, IOERR_TRUNCATE, CORRUPT, CORRUPT_INDEX, NOTADB,
         // READONLY, READONLY_DBMOVED, CONSTRAINT_PRIMARYKEY, ERROR.
-        for extended in [
-            10, 266, 778, 1_034, 1_290, 1_546, 11, 779, 26, 8, 1_032, 1_555, 1,
-        ] {
+        for extended in [10, 266, 778, 1_034, 1_290, 1_546, 11, 779, 26, 8, 1_032, 1_555, 1] {
             assert_eq!(class(extended), "fatal", "code {extended}");
         }
     }

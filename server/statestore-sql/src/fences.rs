@@ -56,9 +56,7 @@ impl Fences {
     pub(crate) fn claim(&self, claims: &[ShardClaim]) -> (Vec<Claimed>, Changes) {
         let mut changes = Changes::new();
         let one = |claim: &ShardClaim| {
-            let stored = changes
-                .get(&claim.shard)
-                .or_else(|| self.0.get(&claim.shard));
+            let stored = changes.get(&claim.shard).or_else(|| self.0.get(&claim.shard));
             let stored = stored.copied();
             if let Some(row) = stored
                 && row.epoch > claim.epoch
@@ -66,11 +64,7 @@ impl Fences {
                 return Claimed::Lost { stored: row.epoch };
             }
             let low_water = stored.map_or(Millis(0), |row| row.low_water);
-            let next = Fence {
-                epoch: claim.epoch,
-                node: claim.node,
-                low_water,
-            };
+            let next = Fence { epoch: claim.epoch, node: claim.node, low_water };
             if stored != Some(next) {
                 changes.insert(claim.shard.clone(), next);
             }
@@ -87,10 +81,7 @@ impl Fences {
                 && row.epoch == claim.epoch
                 && row.low_water < to
             {
-                let next = Fence {
-                    low_water: to,
-                    ..*row
-                };
+                let next = Fence { low_water: to, ..*row };
                 changes.insert(claim.shard.clone(), next);
             }
         }

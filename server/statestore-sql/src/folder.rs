@@ -39,9 +39,7 @@ impl Folder {
             }
         }
         // For people only: the lock is what counts.
-        let written = lock
-            .set_len(0)
-            .and_then(|()| writeln!(lock, "{}", std::process::id()));
+        let written = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
         written.map_err(|error| failed("writing to the data folder", error))?;
         Ok(Self { path, _lock: lock })
     }

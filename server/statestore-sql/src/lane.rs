@@ -48,18 +48,12 @@ impl Lane {
 
     /// Runs a fixed text without parameters.
     pub(crate) async fn fixed(&mut self, text: &'static str) -> Result<Vec<SqliteRow>, Error> {
-        sqlx::query(text)
-            .fetch_all(&mut self.0)
-            .await
-            .map_err(|error| classify::driver(&error))
+        sqlx::query(text).fetch_all(&mut self.0).await.map_err(|error| classify::driver(&error))
     }
 
     /// Closes the connection. The last one to close also ends the write-ahead log.
     pub(crate) async fn close(self) -> Result<(), Error> {
-        self.0
-            .close()
-            .await
-            .map_err(|error| classify::driver(&error))
+        self.0.close().await.map_err(|error| classify::driver(&error))
     }
 }
 
@@ -126,29 +120,23 @@ pub(crate) trait Columns {
 
 impl Columns for SqliteRow {
     fn number(&self, index: usize) -> Result<i64, Error> {
-        self.try_get(index)
-            .map_err(|error| classify::driver(&error))
+        self.try_get(index).map_err(|error| classify::driver(&error))
     }
 
     fn number_if_any(&self, index: usize) -> Result<Option<i64>, Error> {
-        self.try_get(index)
-            .map_err(|error| classify::driver(&error))
+        self.try_get(index).map_err(|error| classify::driver(&error))
     }
 
     fn text(&self, index: usize) -> Result<&str, Error> {
-        self.try_get(index)
-            .map_err(|error| classify::driver(&error))
+        self.try_get(index).map_err(|error| classify::driver(&error))
     }
 
     fn text_if_any(&self, index: usize) -> Result<Option<&str>, Error> {
-        self.try_get(index)
-            .map_err(|error| classify::driver(&error))
+        self.try_get(index).map_err(|error| classify::driver(&error))
     }
 
     fn bytes(&self, index: usize) -> Result<Bytes, Error> {
-        let bytes: &[u8] = self
-            .try_get(index)
-            .map_err(|error| classify::driver(&error))?;
+        let bytes: &[u8] = self.try_get(index).map_err(|error| classify::driver(&error))?;
         Ok(Bytes::copy_from_slice(bytes))
     }
 }

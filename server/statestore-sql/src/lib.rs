@@ -122,8 +122,7 @@ impl StateStore for SqlStore {
     }
 
     async fn spilled(&self, queries: &[(ActorId, Millis)]) -> Result<Vec<Vec<Bytes>>, Error> {
-        self.ask(|reply| Question::Spilled(queries.to_vec(), reply))
-            .await
+        self.ask(|reply| Question::Spilled(queries.to_vec(), reply)).await
     }
 
     async fn inbox(
@@ -132,13 +131,11 @@ impl StateStore for SqlStore {
         after: u64,
         limit: usize,
     ) -> Result<Vec<InboxRow>, Error> {
-        self.ask(|reply| Question::Inbox(shard.clone(), after, limit, reply))
-            .await
+        self.ask(|reply| Question::Inbox(shard.clone(), after, limit, reply)).await
     }
 
     async fn raise_low_water(&self, claims: &[ShardClaim], to: Millis) -> Result<(), Error> {
-        self.write(|reply| Job::RaiseLowWater(claims.to_vec(), to, reply))
-            .await
+        self.write(|reply| Job::RaiseLowWater(claims.to_vec(), to, reply)).await
     }
 
     async fn expire(&self) -> Result<bool, Error> {

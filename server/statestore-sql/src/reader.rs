@@ -131,10 +131,13 @@ impl Reader {
                     let place = part.get(at).copied();
                     let (id, created) = &queries[place.unwrap_or(part[0])];
                     let hash = key_hash(&id.key).cast_signed();
+                    let known = created.0 != 0;
                     let narrow_end = match place {
-                        Some(_) => ring::narrow_end(*created),
+                        Some(_) if known => ring::narrow_end(*created),
+                        Some(_) => i64::MAX,
                         None => i64::MIN,
                     };
+                    let from_max = if known { created.0 } else { i64::MAX };
                     let wide_from = if place.is_some() { created.0 } else { i64::MAX };
                     parameters
                         .number(place.map_or(-1, |place| signed(place as u64)))
@@ -143,15 +146,12 @@ impl Reader {
                         .number(narrow_end)
                         .number(hash)
                         .number(wide_from)
-                        .number(created.0)
+                        .number(from_max)
                         .text(&id.system)
                         .text(&id.actor_type)
                         .text(&id.key);
                 }
-                let text = self.statements.get(Shape::Spilled {
-                    slot,
-                    queries: count,
-                });
+                let text = self.statements.get(Shape::Spilled { slot, queries: count });
                 for row in self.lane.rows(text, parameters).await? {
                     let place = usize::try_from(row.number(0)?).ok();
                     if let Some(packs) = place.and_then(|place| found.get_mut(place)) {
@@ -194,11 +194,7 @@ impl Reader {
 
     async fn list(&mut self, listing: &Listing) -> Result<Vec<ActorSummary>, Error> {
         let after_is_excluded = listing.after >= listing.prefix;
-        let start = if after_is_excluded {
-            &listing.after
-        } else {
-            &listing.prefix
-        };
+        let start = if after_is_excluded { &listing.after } else { &listing.prefix };
         let mut parameters = Parameters::with_room(4);
         parameters
             .text(&listing.system)

@@ -84,11 +84,7 @@ impl Statements {
 pub(crate) fn chunks(count: usize, most: usize) -> impl Iterator<Item = usize> {
     let mut left = count;
     std::iter::from_fn(move || {
-        let next = if left <= 32 {
-            left
-        } else {
-            (left / 32 * 32).min(most)
-        };
+        let next = if left <= 32 { left } else { (left / 32 * 32).min(most) };
         left -= next;
         (next > 0).then_some(next)
     })
@@ -104,11 +100,7 @@ fn build(shape: Shape) -> String {
     match shape {
         Shape::Upsert { rows, begin } => {
             let insert = text(&upsert(rows));
-            let open = if begin {
-                format!("{BEGIN}; ")
-            } else {
-                String::new()
-            };
+            let open = if begin { format!("{BEGIN}; ") } else { String::new() };
             format!("{open}{insert}; {COUNT}")
         }
         Shape::UpdateOne => update_one(),
@@ -143,9 +135,8 @@ fn build(shape: Shape) -> String {
         Shape::Spilled { slot, queries } => spilled(slot, queries),
         Shape::Slots { rows } => {
             let columns = [SpillSlot::Slot, SpillSlot::HoldsUntil];
-            let replace = OnConflict::column(SpillSlot::Slot)
-                .update_column(SpillSlot::HoldsUntil)
-                .to_owned();
+            let replace =
+                OnConflict::column(SpillSlot::Slot).update_column(SpillSlot::HoldsUntil).to_owned();
             text(insert(SpillSlot::Table, columns, rows).on_conflict(replace))
         }
         Shape::Fences { rows } => text(&fences(rows)),
@@ -180,18 +171,14 @@ fn upsert(rows: usize) -> InsertStatement {
     let expected = Expr::col((Actors::Table, Actors::Revision))
         .eq(Expr::col((Alias::new("excluded"), Actors::PrevRevision)));
     // All but the key (the first three); the expectation itself is not kept.
-    let updated = ACTOR_COLUMNS[3..]
-        .iter()
-        .copied()
-        .filter(|column| !matches!(column, Actors::PrevRevision));
+    let updated =
+        ACTOR_COLUMNS[3..].iter().copied().filter(|column| !matches!(column, Actors::PrevRevision));
     let replace = OnConflict::columns([Actors::System, Actors::Type, Actors::Key])
         .update_columns(updated)
         .value(Actors::PrevRevision, Expr::cust("0"))
         .action_and_where(expected)
         .to_owned();
-    insert(Actors::Table, ACTOR_COLUMNS, rows)
-        .on_conflict(replace)
-        .take()
+    insert(Actors::Table, ACTOR_COLUMNS, rows).on_conflict(replace).take()
 }
 
 /// Parameters: shard, revision, updated at, spilled until, content type, type url, tags, outcomes, state; then system,
@@ -242,9 +229,7 @@ fn load_columns() -> SelectStatement {
 }
 
 fn revision_columns() -> SelectStatement {
-    Query::select()
-        .columns([Actors::Key, Actors::Revision])
-        .take()
+    Query::select().columns([Actors::Key, Actors::Revision]).take()
 }
 
 /// Parameters: system, type, keys.
@@ -329,19 +314,13 @@ fn fences(rows: usize) -> InsertStatement {
     let replace = OnConflict::columns([ShardFence::System, ShardFence::Type, ShardFence::Shard])
         .update_columns([ShardFence::Epoch, ShardFence::Node, ShardFence::LowWater])
         .to_owned();
-    insert(ShardFence::Table, columns, rows)
-        .on_conflict(replace)
-        .take()
+    insert(ShardFence::Table, columns, rows).on_conflict(replace).take()
 }
 
 /// Parameters: system, type, the key to start from, limit.
 fn list(after_is_excluded: bool) -> String {
     let key = Expr::col(Actors::Key);
-    let start = if after_is_excluded {
-        key.gt(bound())
-    } else {
-        key.gte(bound())
-    };
+    let start = if after_is_excluded { key.gt(bound()) } else { key.gte(bound()) };
     let select = Query::select()
         .columns([Actors::Key, Actors::Revision, Actors::UpdatedAt])
         .expr(Func::cust("octet_length").arg(Expr::col(Actors::State)))
@@ -372,10 +351,7 @@ mod tests {
 
     #[test]
     fn the_upsert_expects_the_previous_revision_and_does_not_keep_it() {
-        let text = build(Shape::Upsert {
-            rows: 2,
-            begin: false,
-        });
+        let text = build(Shape::Upsert { rows: 2, begin: false });
         assert!(
             text.contains(r#"WHERE "actors"."revision" = "excluded"."prev_revision""#),
             "{text}"
@@ -392,13 +368,8 @@ mod tests {
         let pool = crate::connect::open(&folder, &options).await.expect("open");
         let mut lane = crate::connect::lane(&pool, 64).await.expect("connect");
         let text = format!("EXPLAIN QUERY PLAN {}", build(shape));
-        let rows = lane
-            .rows(text.into(), Parameters::default())
-            .await
-            .expect("plan");
-        rows.iter()
-            .map(|row| row.text(3).expect("a step").to_owned())
-            .collect()
+        let rows = lane.rows(text.into(), Parameters::default()).await.expect("plan");
+        rows.iter().map(|row| row.text(3).expect("a step").to_owned()).collect()
     }
 
     #[tokio::test]
@@ -409,26 +380,15 @@ mod tests {
             Shape::Revisions { keys: 32 },
             Shape::Answered { sequences: 8 },
             Shape::Inbox,
-            Shape::Spilled {
-                slot: 3,
-                queries: 2,
-            },
-            Shape::List {
-                after_is_excluded: true,
-            },
-            Shape::List {
-                after_is_excluded: false,
-            },
+            Shape::Spilled { slot: 3, queries: 2 },
+            Shape::List { after_is_excluded: true },
+            Shape::List { after_is_excluded: false },
         ] {
             let plan = plan(shape).await;
             let whole = |step: &String| step.starts_with("SCAN") || step.contains("TEMP B-TREE");
             assert!(!plan.iter().any(whole), "{shape:?}: {plan:#?}");
         }
-        let spilled = plan(Shape::Spilled {
-            slot: 3,
-            queries: 1,
-        })
-        .await;
+        let spilled = plan(Shape::Spilled { slot: 3, queries: 1 }).await;
         let by_time = |step: &&String| step.contains("wide=? AND until_ms");
         assert_eq!(spilled.iter().filter(by_time).count(), 2, "{spilled:#?}");
     }

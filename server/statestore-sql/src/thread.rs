@@ -46,11 +46,8 @@ pub(crate) async fn start(options: SqliteOptions) -> Result<SqlStore, Error> {
     });
     spawned
         .map_err(|error| Error::Refused(format!("the store's thread did not start: {error}")))?;
-    open.await.unwrap_or_else(|_| {
-        Err(Error::Fatal(
-            "the store's thread ended while opening".into(),
-        ))
-    })
+    open.await
+        .unwrap_or_else(|_| Err(Error::Fatal("the store's thread ended while opening".into())))
 }
 
 /// The whole life of a store.

@@ -145,13 +145,8 @@ impl Writer {
 
     async fn empty(&mut self, slot: usize) -> Result<(), Error> {
         // Without WHERE, the database frees the table's pages and does not look at its rows.
-        let text = format!(
-            "DELETE FROM \"{}\"",
-            callboard_migrations::tables::spill_table(slot)
-        );
-        self.lane
-            .execute(text.into(), Parameters::default())
-            .await?;
+        let text = format!("DELETE FROM \"{}\"", callboard_migrations::tables::spill_table(slot));
+        self.lane.execute(text.into(), Parameters::default()).await?;
         commit::write_slots(&mut self.lane, &mut self.statements, &[(slot, 0)]).await
     }
 

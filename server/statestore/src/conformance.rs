@@ -86,31 +86,18 @@ fn id(key: &str) -> ActorId {
 }
 
 fn shard(number: u32) -> ShardId {
-    ShardId {
-        system: "default".into(),
-        actor_type: "Counter".into(),
-        number,
-    }
+    ShardId { system: "default".into(), actor_type: "Counter".into(), number }
 }
 
 fn claim(number: u32, epoch: u64) -> ShardClaim {
-    ShardClaim {
-        shard: shard(number),
-        epoch: Epoch(epoch),
-        node: NodeId(1),
-    }
+    ShardClaim { shard: shard(number), epoch: Epoch(epoch), node: NodeId(1) }
 }
 
 /// The opened store with shard 0 claimed at epoch 1.
 async fn claimed(fixture: &mut impl Fixture) -> Arc<dyn StateStore> {
     let store = fixture.store().await;
     let answer = store.claim(&[claim(0, 1)]).await.expect("claim");
-    assert_eq!(
-        answer,
-        [Claimed::Held {
-            low_water: Millis(0)
-        }]
-    );
+    assert_eq!(answer, [Claimed::Held { low_water: Millis(0) }]);
     store
 }
 
@@ -163,10 +150,7 @@ fn pack(from: i64, until: i64, data: &str) -> SpillPack {
 /// Commits turns that must all succeed.
 async fn commit(store: &Arc<dyn StateStore>, actors: Vec<ActorCommit>) {
     let count = actors.len();
-    let batch = CommitBatch {
-        actors,
-        inbox: vec![],
-    };
+    let batch = CommitBatch { actors, inbox: vec![] };
     let verdicts = store.commit(batch).await.expect("commit");
     assert_eq!(verdicts, vec![Verdict::Committed; count]);
 }

@@ -78,7 +78,8 @@ pub trait StateStore: Send + Sync + 'static {
 
     /// Reads the spilled packs that may hold an outcome of a call created at the given time (`from` to `until`, both
     /// included), per query in order; packs of one query in no particular order. A lookup is cheap if an actor's packs
-    /// cover short spans of time, which they do if the oldest outcomes are spilled first.
+    /// cover short spans of time, which they do if the oldest outcomes are spilled first. `Millis(0)` stands for a time
+    /// that is not known: all packs of the actor are read.
     async fn spilled(&self, queries: &[(ActorId, Millis)])
     -> Result<Vec<Vec<bytes::Bytes>>, Error>;
 

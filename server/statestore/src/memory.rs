@@ -52,11 +52,7 @@ struct Fence {
 impl Tables {
     fn fence(&self, shard: &ShardId, epoch: Epoch) -> Result<(), Verdict> {
         let stored = self.fences.get(shard).map_or(Epoch::ZERO, |row| row.epoch);
-        if stored == epoch {
-            Ok(())
-        } else {
-            Err(Verdict::FenceLost { stored })
-        }
+        if stored == epoch { Ok(()) } else { Err(Verdict::FenceLost { stored }) }
     }
 
     fn commit_actor(&mut self, commit: ActorCommit) -> Verdict {
@@ -64,10 +60,7 @@ impl Tables {
         if let Err(lost) = self.fence(&shard, commit.epoch) {
             return lost;
         }
-        let stored = self
-            .actors
-            .get(&commit.id)
-            .map_or(Revision::ZERO, |row| row.revision);
+        let stored = self.actors.get(&commit.id).map_or(Revision::ZERO, |row| row.revision);
         if stored != commit.previous {
             return Verdict::RevisionMismatch { stored };
         }
@@ -109,9 +102,7 @@ impl StateStore for MemoryStore {
                 return Claimed::Lost { stored: row.epoch };
             }
             row.epoch = claim.epoch;
-            Claimed::Held {
-                low_water: row.low_water,
-            }
+            Claimed::Held { low_water: row.low_water }
         };
         Ok(claims.iter().map(raise).collect())
     }
@@ -123,34 +114,26 @@ impl StateStore for MemoryStore {
             return Err(Error::Fatal(format!("sequence {sequence} is used twice")));
         }
         // Calls are accepted first, so that a turn of the same batch can answer one; verdicts list actors first.
-        let inbox: Vec<Verdict> = (batch.inbox.into_iter())
-            .map(|insert| tables.accept(insert))
-            .collect();
-        let mut verdicts: Vec<Verdict> = (batch.actors.into_iter())
-            .map(|commit| tables.commit_actor(commit))
-            .collect();
+        let inbox: Vec<Verdict> =
+            (batch.inbox.into_iter()).map(|insert| tables.accept(insert)).collect();
+        let mut verdicts: Vec<Verdict> =
+            (batch.actors.into_iter()).map(|commit| tables.commit_actor(commit)).collect();
         verdicts.extend(inbox);
         Ok(verdicts)
     }
 
     async fn load(&self, ids: &[ActorId]) -> Result<Vec<Option<ActorRecord>>, Error> {
         let tables = self.tables.lock();
-        Ok(ids
-            .iter()
-            .map(|id| tables.actors.get(id).cloned())
-            .collect())
+        Ok(ids.iter().map(|id| tables.actors.get(id).cloned()).collect())
     }
 
     async fn spilled(&self, queries: &[(ActorId, Millis)]) -> Result<Vec<Vec<Bytes>>, Error> {
         let tables = self.tables.lock();
         let matching = |(id, created): &(ActorId, Millis)| {
             let packs = tables.spilled.get(id).map_or(&[][..], Vec::as_slice);
-            let holds = |pack: &&SpillPack| (pack.from..=pack.until).contains(created);
-            packs
-                .iter()
-                .filter(holds)
-                .map(|pack| pack.data.clone())
-                .collect()
+            let holds =
+                |pack: &&SpillPack| created.0 == 0 || (pack.from..=pack.until).contains(created);
+            packs.iter().filter(holds).map(|pack| pack.data.clone()).collect()
         };
         Ok(queries.iter().map(matching).collect())
     }
@@ -233,18 +216,11 @@ fn summary((id, row): (&ActorId, &ActorRecord)) -> ActorSummary {
     ActorSummary {
         id: id.clone(),
         revision: row.revision,
-        state_bytes: row
-            .state
-            .as_ref()
-            .map_or(0, |state| state.data.len() as u64),
+        state_bytes: row.state.as_ref().map_or(0, |state| state.data.len() as u64),
         updated_at: row.updated_at,
     }
 }
 
 fn shard_id(id: &ActorId, number: u32) -> ShardId {
-    ShardId {
-        system: Arc::clone(&id.system),
-        actor_type: Arc::clone(&id.actor_type),
-        number,
-    }
+    ShardId { system: Arc::clone(&id.system), actor_type: Arc::clone(&id.actor_type), number }
 }

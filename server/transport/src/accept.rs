@@ -97,15 +97,8 @@ pub fn listen(
     options: Options,
     lanes: usize,
 ) -> io::Result<(Acceptor, Vec<Incoming>)> {
-    assert!(
-        lanes > 0,
-        "a listener needs somebody to serve its connections"
-    );
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+    assert!(lanes > 0, "a listener needs somebody to serve its connections");
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restarted node must get its port back although old connections linger in TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
@@ -116,10 +109,7 @@ pub fn listen(
         (0..lanes).map(|_| mpsc::channel(LANE_QUEUE)).unzip();
     let incoming = receivers
         .into_iter()
-        .map(|accepted| Incoming {
-            accepted,
-            preface_timeout: options.preface_timeout,
-        })
+        .map(|accepted| Incoming { accepted, preface_timeout: options.preface_timeout })
         .collect();
     let acceptor = Acceptor {
         local_address: listener.local_addr()?,
@@ -174,12 +164,8 @@ impl Acceptor {
             tracing::debug!(%error, %from, "a connection ended at once");
             return refuse("gone");
         }
-        let mut accepted = Accepted {
-            stream,
-            remote_address: from,
-            local_address: self.local_address,
-            permit,
-        };
+        let mut accepted =
+            Accepted { stream, remote_address: from, local_address: self.local_address, permit };
         for _ in 0..self.lanes.len() {
             let lane = self.next_lane;
             self.next_lane = (lane + 1) % self.lanes.len();

@@ -44,23 +44,19 @@ pub fn to_status(error: &CallError) -> Status {
             seconds: i64::from(error.retry_after_ms / 1_000),
             nanos: i32::try_from(error.retry_after_ms % 1_000).expect("below 1,000") * 1_000_000,
         };
-        let info = rpc::RetryInfo {
-            retry_delay: Some(delay),
-        };
+        let info = rpc::RetryInfo { retry_delay: Some(delay) };
         details.push(any(RETRY_INFO, &info));
     }
     let platform = details.len();
     if let Some(failure) = &error.from_actor {
-        details.extend(failure.details.iter().map(|(type_url, value)| Any {
-            type_url: type_url.clone(),
-            value: value.clone(),
-        }));
+        details.extend(
+            failure
+                .details
+                .iter()
+                .map(|(type_url, value)| Any { type_url: type_url.clone(), value: value.clone() }),
+        );
     }
-    let mut status = rpc::Status {
-        code: error.code(),
-        message: message.clone(),
-        details,
-    };
+    let mut status = rpc::Status { code: error.code(), message: message.clone(), details };
     if status.encoded_len() > STATUS_DETAILS_BYTES_MAX + message.len() {
         let dropped = status.details.len() - platform;
         status.details.truncate(platform);
@@ -89,9 +85,7 @@ pub fn from_status(status: &Status) -> CallError {
         .and_then(|info| info.retry_delay)
         .map_or(0, |delay| millis(&delay));
     let mut metadata: BTreeMap<String, String> = info.metadata.into_iter().collect();
-    let from_actor = metadata
-        .remove(METADATA_FROM_ACTOR)
-        .is_some_and(|value| value == "true");
+    let from_actor = metadata.remove(METADATA_FROM_ACTOR).is_some_and(|value| value == "true");
     metadata.remove(METADATA_RETRY);
     let details = decoded
         .details
@@ -117,10 +111,7 @@ pub fn to_proto(error: &CallError) -> pb::CallError {
         failure
             .details
             .iter()
-            .map(|(type_url, value)| Any {
-                type_url: type_url.clone(),
-                value: value.clone(),
-            })
+            .map(|(type_url, value)| Any { type_url: type_url.clone(), value: value.clone() })
             .collect()
     });
     pb::CallError {
@@ -130,11 +121,7 @@ pub fn to_proto(error: &CallError) -> pb::CallError {
         retry: retry_to_proto(error.retry()).into(),
         retry_after_ms: error.retry_after_ms,
         from_actor: error.from_actor.is_some(),
-        metadata: error
-            .metadata
-            .iter()
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect(),
+        metadata: error.metadata.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
         details: details.unwrap_or_default(),
     }
 }
@@ -149,11 +136,7 @@ pub fn from_proto(error: pb::CallError) -> CallError {
         metadata: error.metadata.into_iter().collect(),
         retry_after_ms: error.retry_after_ms,
         from_actor: error.from_actor,
-        details: error
-            .details
-            .into_iter()
-            .map(|detail| (detail.type_url, detail.value))
-            .collect(),
+        details: error.details.into_iter().map(|detail| (detail.type_url, detail.value)).collect(),
     })
 }
 
@@ -171,21 +154,13 @@ struct Facts {
 fn assemble(facts: Facts) -> CallError {
     let from_actor = facts.from_actor.then(|| {
         // A code of the actor's own that is no gRPC error would reach callers as a success.
-        let code = if (1..=16).contains(&facts.code) {
-            facts.code
-        } else {
-            Code::Unknown as i32
-        };
+        let code = if (1..=16).contains(&facts.code) { facts.code } else { Code::Unknown as i32 };
         let reason = if facts.reason.is_empty() {
             ErrorKind::ActionError.reason().to_owned()
         } else {
             facts.reason.clone()
         };
-        Box::new(ActorFailure {
-            code,
-            reason,
-            details: facts.details,
-        })
+        Box::new(ActorFailure { code, reason, details: facts.details })
     });
     let kind = if from_actor.is_some() {
         ErrorKind::ActionError
@@ -241,18 +216,11 @@ fn error_info(error: &CallError, dropped: Option<usize>) -> rpc::ErrorInfo {
             metadata.insert(name.clone(), value.clone());
         }
     }
-    metadata.insert(
-        METADATA_RETRY.into(),
-        retry_to_proto(error.retry()).as_str_name().to_owned(),
-    );
+    metadata.insert(METADATA_RETRY.into(), retry_to_proto(error.retry()).as_str_name().to_owned());
     if error.from_actor.is_some() {
         metadata.insert(METADATA_FROM_ACTOR.into(), "true".into());
     }
-    rpc::ErrorInfo {
-        reason: cut(error.reason(), 256),
-        domain: ERROR_DOMAIN.into(),
-        metadata,
-    }
+    rpc::ErrorInfo { reason: cut(error.reason(), 256), domain: ERROR_DOMAIN.into(), metadata }
 }
 
 fn retry_to_proto(retry: Retry) -> pb::Retry {
@@ -269,23 +237,15 @@ fn cut(text: &str, bytes_max: usize) -> String {
         return text.to_owned();
     }
     let mark = "…";
-    format!(
-        "{}{mark}",
-        &text[..text.floor_char_boundary(bytes_max - mark.len())]
-    )
+    format!("{}{mark}", &text[..text.floor_char_boundary(bytes_max - mark.len())])
 }
 
 fn any(name: &str, message: &impl Message) -> Any {
-    Any {
-        type_url: format!("{TYPE_URL_PREFIX}{name}"),
-        value: message.encode_to_vec(),
-    }
+    Any { type_url: format!("{TYPE_URL_PREFIX}{name}"), value: message.encode_to_vec() }
 }
 
 fn find<M: Message + Default>(any: &Any, name: &str) -> Option<M> {
-    (name_of(any) == name)
-        .then(|| M::decode(any.value.as_slice()).ok())
-        .flatten()
+    (name_of(any) == name).then(|| M::decode(any.value.as_slice()).ok()).flatten()
 }
 
 /// The full name of the message in an `Any`.

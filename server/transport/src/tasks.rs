@@ -76,10 +76,7 @@ impl Tasks {
     }
 
     /// Starts a task on the current runtime.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this is the one place that spawns tasks"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "this is the one place that spawns tasks")]
     pub fn spawn<F, E>(
         &self,
         name: &'static str,
@@ -115,10 +112,7 @@ impl Tasks {
     /// Completes once a task failed whose failure stops the node. Never completes otherwise.
     pub async fn failed(&self) -> Failure {
         let mut failure = self.0.failure.subscribe();
-        let found = failure
-            .wait_for(Option::is_some)
-            .await
-            .expect("the sender lives in self");
+        let found = failure.wait_for(Option::is_some).await.expect("the sender lives in self");
         found.clone().expect("waited for it")
     }
 
@@ -126,9 +120,7 @@ impl Tasks {
     pub async fn shutdown(&self, patience: Duration) -> bool {
         self.0.shutdown.cancel();
         self.0.tracker.close();
-        tokio::time::timeout(patience, self.0.tracker.wait())
-            .await
-            .is_ok()
+        tokio::time::timeout(patience, self.0.tracker.wait()).await.is_ok()
     }
 }
 
@@ -140,11 +132,7 @@ impl Shared {
         match on_error {
             OnError::Log => tracing::error!(task, reason, "a background task failed"),
             OnError::StopNode => {
-                tracing::error!(
-                    task,
-                    reason,
-                    "a task failed that the node cannot do without"
-                );
+                tracing::error!(task, reason, "a task failed that the node cannot do without");
                 self.failure.send_if_modified(|first| {
                     let is_first = first.is_none();
                     first.get_or_insert(Failure { task, reason });
@@ -170,9 +158,7 @@ mod tests {
     #[tokio::test]
     async fn the_node_hears_of_a_task_that_it_cannot_do_without() {
         let tasks = Tasks::new();
-        tasks.spawn("harmless", OnError::Log, OnShutdown::Abort, async {
-            Err("a hiccup")
-        });
+        tasks.spawn("harmless", OnError::Log, OnShutdown::Abort, async { Err("a hiccup") });
         tasks.spawn("vital", OnError::StopNode, OnShutdown::Abort, async {
             if true {
                 panic!("disk gone");
@@ -197,10 +183,7 @@ mod tests {
         tasks.spawn("endless", OnError::Log, OnShutdown::Abort, async {
             std::future::pending::<Result<(), String>>().await
         });
-        assert!(
-            tasks.shutdown(Duration::from_secs(5)).await,
-            "both tasks ended"
-        );
+        assert!(tasks.shutdown(Duration::from_secs(5)).await, "both tasks ended");
         assert!(*seen.borrow_and_update(), "the first one did its work");
     }
 }

@@ -26,24 +26,14 @@ impl ActorId {
         check_name("system", system)?;
         check_name("type", actor_type)?;
         check_key(key)?;
-        Ok(Self {
-            system: system.into(),
-            actor_type: actor_type.into(),
-            key: key.into(),
-        })
+        Ok(Self { system: system.into(), actor_type: actor_type.into(), key: key.into() })
     }
 }
 
 impl fmt::Display for ActorId {
     /// Prints `system/type/key`, with control characters escaped so that a key cannot forge a log line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}/{}/{}",
-            self.system,
-            self.actor_type,
-            self.key.escape_debug()
-        )
+        write!(f, "{}/{}/{}", self.system, self.actor_type, self.key.escape_debug())
     }
 }
 
@@ -53,11 +43,7 @@ impl fmt::Display for ActorId {
 /// [`ErrorKind::InvalidActorKey`] with the rule.
 pub fn check_name(what: &str, name: &str) -> Result<(), CallError> {
     let fits = (1..=limits::NAME_BYTES_MAX).contains(&name.len());
-    if fits
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
-    {
+    if fits && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) {
         return Ok(());
     }
     let shown: String = name.chars().take(40).collect();
@@ -87,10 +73,7 @@ pub fn check_key(key: &str) -> Result<(), CallError> {
         ));
     }
     if key.bytes().any(|b| b == 0) {
-        return Err(CallError::new(
-            ErrorKind::InvalidActorKey,
-            "an actor key has no NUL bytes",
-        ));
+        return Err(CallError::new(ErrorKind::InvalidActorKey, "an actor key has no NUL bytes"));
     }
     Ok(())
 }
@@ -108,11 +91,7 @@ mod tests {
 
     #[test]
     fn empty_huge_and_nul_keys_are_refused() {
-        for key in [
-            String::new(),
-            "k".repeat(limits::KEY_BYTES_MAX + 1),
-            "a\0b".to_owned(),
-        ] {
+        for key in [String::new(), "k".repeat(limits::KEY_BYTES_MAX + 1), "a\0b".to_owned()] {
             let error = ActorId::parse("default", "Counter", &key).expect_err("refused");
             assert_eq!(error.kind, ErrorKind::InvalidActorKey);
         }

@@ -96,18 +96,14 @@ impl TypeDefinition {
     /// The name of the action that initialises an actor, if the type has one.
     #[must_use]
     pub fn init_action(&self) -> Option<&str> {
-        INIT_ACTIONS
-            .into_iter()
-            .find(|name| self.actions.contains_key(*name))
+        INIT_ACTIONS.into_iter().find(|name| self.actions.contains_key(*name))
     }
 
     /// True if `action` is answered from memory without a host.
     #[must_use]
     pub fn is_default_read(&self, action: &str) -> bool {
         DEFAULT_READS.contains(&action)
-            && !DEFAULT_READS
-                .iter()
-                .any(|name| self.actions.contains_key(*name))
+            && !DEFAULT_READS.iter().any(|name| self.actions.contains_key(*name))
     }
 
     /// Checks names and limits.
@@ -134,16 +130,8 @@ impl TypeDefinition {
                 ));
             }
         }
-        if INIT_ACTIONS
-            .iter()
-            .filter(|name| self.actions.contains_key(**name))
-            .count()
-            > 1
-        {
-            return wrong(format!(
-                "type {}: only one of {INIT_ACTIONS:?} may exist",
-                self.name
-            ));
+        if INIT_ACTIONS.iter().filter(|name| self.actions.contains_key(**name)).count() > 1 {
+            return wrong(format!("type {}: only one of {INIT_ACTIONS:?} may exist", self.name));
         }
         if self.shards == 0 || self.shards > limits::SHARDS_MAX {
             return wrong(format!(
@@ -176,11 +164,7 @@ impl TypeDefinition {
             ))
         };
         if self.kind != next.kind {
-            return clash(
-                "kind",
-                format!("{:?}", self.kind),
-                format!("{:?}", next.kind),
-            );
+            return clash("kind", format!("{:?}", self.kind), format!("{:?}", next.kind));
         }
         if self.durability != next.durability {
             let (old, new) = (self.durability, next.durability);
@@ -217,11 +201,7 @@ mod tests {
         assert_eq!(old.conflict_with(&grown), None);
         let mut other = old.clone();
         other.state_type = "acme.CounterState".into();
-        assert!(
-            old.conflict_with(&other)
-                .expect("conflict")
-                .contains("state type")
-        );
+        assert!(old.conflict_with(&other).expect("conflict").contains("state type"));
     }
 
     #[test]

@@ -164,36 +164,25 @@ impl CallError {
     #[must_use]
     pub fn size(&self) -> usize {
         let details = self.from_actor.iter().flat_map(|failure| &failure.details);
-        self.message.len()
-            + details
-                .map(|(url, data)| url.len() + data.len())
-                .sum::<usize>()
+        self.message.len() + details.map(|(url, data)| url.len() + data.len()).sum::<usize>()
     }
 
     /// The `google.rpc.Code` number.
     #[must_use]
     pub fn code(&self) -> i32 {
-        self.from_actor
-            .as_ref()
-            .map_or_else(|| self.kind.code(), |failure| failure.code)
+        self.from_actor.as_ref().map_or_else(|| self.kind.code(), |failure| failure.code)
     }
 
     /// The stable reason.
     #[must_use]
     pub fn reason(&self) -> &str {
-        self.from_actor
-            .as_ref()
-            .map_or_else(|| self.kind.reason(), |failure| &failure.reason)
+        self.from_actor.as_ref().map_or_else(|| self.kind.reason(), |failure| &failure.reason)
     }
 
     /// Whether the same call may be sent again. What an actor's code returned is a stored outcome.
     #[must_use]
     pub fn retry(&self) -> Retry {
-        if self.from_actor.is_some() {
-            Retry::Never
-        } else {
-            self.kind.retry()
-        }
+        if self.from_actor.is_some() { Retry::Never } else { self.kind.retry() }
     }
 }
 
@@ -215,24 +204,14 @@ mod tests {
     fn every_reason_is_unique_and_every_code_is_an_error() {
         let reasons: BTreeSet<_> = ErrorKind::ALL.iter().map(|kind| kind.reason()).collect();
         assert_eq!(reasons.len(), ErrorKind::ALL.len());
-        assert!(
-            ErrorKind::ALL
-                .iter()
-                .all(|kind| (1..=16).contains(&kind.code()))
-        );
+        assert!(ErrorKind::ALL.iter().all(|kind| (1..=16).contains(&kind.code())));
     }
 
     #[test]
     fn what_an_actor_returned_is_never_called_retryable() {
         let mut error = CallError::new(ErrorKind::ActionError, "no funds");
-        error.from_actor = Some(Box::new(ActorFailure {
-            code: 14,
-            reason: "BUSY".into(),
-            details: vec![],
-        }));
-        assert_eq!(
-            (error.code(), error.reason(), error.retry()),
-            (14, "BUSY", Retry::Never)
-        );
+        error.from_actor =
+            Some(Box::new(ActorFailure { code: 14, reason: "BUSY".into(), details: vec![] }));
+        assert_eq!((error.code(), error.reason(), error.retry()), (14, "BUSY", Retry::Never));
     }
 }

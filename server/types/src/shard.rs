@@ -43,17 +43,9 @@ mod tests {
     /// Changing any of these moves stored actors to other shards: never do that.
     #[test]
     fn the_shard_hash_is_frozen() {
-        let vectors = [
-            ("a", 64),
-            ("user-1", 64),
-            ("Counter", 1),
-            ("caf\u{e9}", 64),
-            ("\u{1f600}", 4_096),
-        ];
-        let shards: Vec<u32> = vectors
-            .iter()
-            .map(|(key, count)| shard_of(key, *count))
-            .collect();
+        let vectors =
+            [("a", 64), ("user-1", 64), ("Counter", 1), ("caf\u{e9}", 64), ("\u{1f600}", 4_096)];
+        let shards: Vec<u32> = vectors.iter().map(|(key, count)| shard_of(key, *count)).collect();
         assert_eq!(key_hash("a"), 0xe6c6_32b6_1e96_4e1f);
         assert_eq!(shards, [31, 9, 0, 63, 142]);
     }

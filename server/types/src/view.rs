@@ -81,8 +81,7 @@ impl ClusterView {
     /// Finds a type.
     #[must_use]
     pub fn type_of(&self, system: &str, actor_type: &str) -> Option<&Arc<TypeView>> {
-        self.position_of(system, actor_type)
-            .map(|at| &self.types[at])
+        self.position_of(system, actor_type).map(|at| &self.types[at])
     }
 
     /// Where in `types` a type stands.
@@ -94,9 +93,7 @@ impl ClusterView {
     /// True if the system exists.
     #[must_use]
     pub fn has_system(&self, system: &str) -> bool {
-        self.systems
-            .binary_search_by(|name| name.as_ref().cmp(system))
-            .is_ok()
+        self.systems.binary_search_by(|name| name.as_ref().cmp(system)).is_ok()
     }
 
     /// Puts types in order and rebuilds the index. The publisher calls it once per version.
@@ -118,19 +115,12 @@ impl TypeView {
     /// If the type has no shards, which registration rules out.
     #[must_use]
     pub fn shard_of(&self, key: &str) -> u32 {
-        shard_of(
-            key,
-            u32::try_from(self.shards.len()).expect("at most SHARDS_MAX shards"),
-        )
+        shard_of(key, u32::try_from(self.shards.len()).expect("at most SHARDS_MAX shards"))
     }
 
     /// Names a shard of this type.
     #[must_use]
     pub fn shard_id(&self, number: u32) -> ShardId {
-        ShardId {
-            system: Arc::clone(&self.system),
-            actor_type: Arc::clone(&self.name),
-            number,
-        }
+        ShardId { system: Arc::clone(&self.system), actor_type: Arc::clone(&self.name), number }
     }
 }

@@ -25,11 +25,7 @@ fn parse(arguments: impl Iterator<Item = String>) -> Option<Arguments> {
             "--only" => only = arguments.next()?,
             "--" => {
                 let command: Vec<String> = arguments.collect();
-                return (!command.is_empty()).then_some(Arguments {
-                    lang: lang?,
-                    only,
-                    command,
-                });
+                return (!command.is_empty()).then_some(Arguments { lang: lang?, only, command });
             }
             _ => return None,
         }

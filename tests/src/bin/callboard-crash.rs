@@ -67,11 +67,7 @@ async fn main() -> ExitCode {
     let args = Args::parse();
     let outcome = match &args.command {
         Some(Command::Host { server, volatile }) => {
-            let durability = if *volatile {
-                Durability::Volatile
-            } else {
-                Durability::Durable
-            };
+            let durability = if *volatile { Durability::Volatile } else { Durability::Durable };
             host::run(server, durability).await.map(|()| true)
         }
         None => tokio::select! {
@@ -108,10 +104,7 @@ async fn test(args: &Args) -> Result<bool, Error> {
         .prefix("callboard-crash-")
         .tempdir()
         .map_err(Error::io("making a temporary folder"))?;
-    let folder = args
-        .folder
-        .clone()
-        .unwrap_or_else(|| temporary.path().into());
+    let folder = args.folder.clone().unwrap_or_else(|| temporary.path().into());
     let mut options = Options {
         node_bin,
         host_bin: exe,
@@ -149,20 +142,14 @@ async fn test(args: &Args) -> Result<bool, Error> {
         }
     }
     if !good && args.folder.is_none() {
-        say(format_args!(
-            "data, logs and history are in {}",
-            temporary.keep().display()
-        ));
+        say(format_args!("data, logs and history are in {}", temporary.keep().display()));
     }
     Ok(good)
 }
 
 /// True if the loss of volatile ledgers was noticed.
 fn found_sabotage(summary: &run::Summary) -> bool {
-    say(format_args!(
-        "sabotage: {} acknowledged adds were found to be lost",
-        summary.lost
-    ));
+    say(format_args!("sabotage: {} acknowledged adds were found to be lost", summary.lost));
     summary.lost > 0
 }
 

@@ -19,15 +19,9 @@ fn good(seed: u64) -> (History, StdRng) {
         let name = format!("ledger-{}", random.random_range(0..LEDGERS));
         let amount = random.random_range(1..10);
         let ledger = history.ledgers.entry(name.clone()).or_default();
-        ledger.entries.push(Entry {
-            add: number,
-            amount,
-        });
+        ledger.entries.push(Entry { add: number, amount });
         ledger.total += u64::from(amount);
-        let receipt = Receipt {
-            count: ledger.entries.len() as u64,
-            total: ledger.total,
-        };
+        let receipt = Receipt { count: ledger.entries.len() as u64, total: ledger.total };
         let invoked_ns = now - random.random_range(0..now.min(500));
         let mut answers = Vec::new();
         for _ in 0..random.random_range(0..3) {
@@ -37,15 +31,7 @@ fn good(seed: u64) -> (History, StdRng) {
             });
         }
         answers.sort_by_key(|answer| answer.returned_ns);
-        history.adds.insert(
-            number,
-            Add {
-                ledger: name.clone(),
-                amount,
-                invoked_ns,
-                answers,
-            },
-        );
+        history.adds.insert(number, Add { ledger: name.clone(), amount, invoked_ns, answers });
         if random.random_ratio(1, 4) {
             // The read takes effect now, between being sent and being answered.
             history.reads.push(Read {
@@ -77,11 +63,7 @@ fn acknowledged(history: &History, random: &mut StdRng) -> (u64, String, usize) 
         if !add.answers.is_empty() {
             let entries = &history.ledgers[&add.ledger].entries;
             let place = entries.iter().position(|entry| entry.add == number);
-            return (
-                number,
-                add.ledger.clone(),
-                place.expect("a good history applies all"),
-            );
+            return (number, add.ledger.clone(), place.expect("a good history applies all"));
         }
     }
 }
@@ -101,12 +83,8 @@ fn good_histories_pass() {
 #[test]
 fn an_add_that_was_sent_and_never_answered_may_be_missing() {
     let (mut history, _) = good(1);
-    let unanswered = Add {
-        ledger: "ledger-0".into(),
-        amount: 5,
-        invoked_ns: 1,
-        answers: Vec::new(),
-    };
+    let unanswered =
+        Add { ledger: "ledger-0".into(), amount: 5, invoked_ns: 1, answers: Vec::new() };
     history.adds.insert(ADDS, unanswered);
     assert_eq!(check(&history), []);
 }
@@ -118,19 +96,13 @@ fn an_accepted_add_may_come_late_but_must_come() {
         ledger: "ledger-0".into(),
         amount: 5,
         invoked_ns: 1,
-        answers: vec![Answer {
-            returned_ns: 2,
-            outcome: Outcome::Accepted,
-        }],
+        answers: vec![Answer { returned_ns: 2, outcome: Outcome::Accepted }],
     };
     history.adds.insert(ADDS, accepted);
     assert_eq!(check(&history), [Violation::Lost { add: ADDS }]);
 
     let ledger = ledger(&mut history, "ledger-0");
-    ledger.entries.push(Entry {
-        add: ADDS,
-        amount: 5,
-    });
+    ledger.entries.push(Entry { add: ADDS, amount: 5 });
     ledger.total += 5;
     assert_eq!(check(&history), []);
 }
@@ -155,11 +127,7 @@ fn a_lost_tail_is_found() {
             let (_, name, place) = acknowledged(history, random);
             let ledger = ledger(history, &name);
             ledger.entries.truncate(place);
-            ledger.total = ledger
-                .entries
-                .iter()
-                .map(|entry| u64::from(entry.amount))
-                .sum();
+            ledger.total = ledger.entries.iter().map(|entry| u64::from(entry.amount)).sum();
         },
         |violation| matches!(violation, Violation::Lost { .. }),
     );
@@ -185,10 +153,7 @@ fn an_add_nobody_sent_is_found() {
         |history, random| {
             let (_, name, _) = acknowledged(history, random);
             let ledger = ledger(history, &name);
-            ledger.entries.push(Entry {
-                add: u64::MAX,
-                amount: 1,
-            });
+            ledger.entries.push(Entry { add: u64::MAX, amount: 1 });
             ledger.total += 1;
         },
         |violation| matches!(violation, Violation::Invented { .. }),
@@ -201,11 +166,7 @@ fn an_add_in_another_ledger_is_found() {
         |history, random| {
             let (_, name, place) = acknowledged(history, random);
             let entry = ledger(history, &name).entries.remove(place);
-            let other = history
-                .ledgers
-                .keys()
-                .find(|other| **other != name)
-                .cloned();
+            let other = history.ledgers.keys().find(|other| **other != name).cloned();
             let other = other.expect("there are several ledgers");
             ledger(history, &other).entries.push(entry);
         },
@@ -277,21 +238,11 @@ fn an_add_that_overtook_an_acknowledged_one_is_found() {
         |history, random| {
             let (number, name, place) = acknowledged(history, random);
             let end = history.adds[&number].answers[0].returned_ns;
-            let late = Add {
-                ledger: name.clone(),
-                amount: 1,
-                invoked_ns: end + 1,
-                answers: Vec::new(),
-            };
+            let late =
+                Add { ledger: name.clone(), amount: 1, invoked_ns: end + 1, answers: Vec::new() };
             history.adds.insert(ADDS, late);
             let ledger = ledger(history, &name);
-            ledger.entries.insert(
-                place,
-                Entry {
-                    add: ADDS,
-                    amount: 1,
-                },
-            );
+            ledger.entries.insert(place, Entry { add: ADDS, amount: 1 });
             ledger.total += 1;
         },
         |violation| matches!(violation, Violation::OutOfOrder { .. }),
@@ -310,10 +261,7 @@ fn a_stale_read_is_found() {
                 ledger: name,
                 invoked_ns,
                 returned_ns: invoked_ns + 10,
-                seen: Receipt {
-                    count: place as u64,
-                    total,
-                },
+                seen: Receipt { count: place as u64, total },
             });
         },
         |violation| matches!(violation, Violation::BadRead { why, .. } if why.contains("stale")),
@@ -332,10 +280,7 @@ fn a_read_of_state_that_was_thrown_away_is_found() {
                 ledger: name,
                 invoked_ns,
                 returned_ns: u64::MAX,
-                seen: Receipt {
-                    count: place as u64 + 1,
-                    total: total + 1,
-                },
+                seen: Receipt { count: place as u64 + 1, total: total + 1 },
             });
         },
         |violation| matches!(violation, Violation::BadRead { why, .. } if why.contains("total")),

@@ -28,11 +28,7 @@ fn runs() -> Vec<TurnRun> {
     (0..ACTORS)
         .map(|actor| {
             let turns = ids(actor).map(|id| turn(id, "add", &json!({"amount": 1})));
-            run(
-                &format!("actor-{actor}"),
-                Some(&json!({"total": actor * 1000})),
-                turns,
-            )
+            run(&format!("actor-{actor}"), Some(&json!({"total": actor * 1000})), turns)
         })
         .collect()
 }
@@ -44,23 +40,12 @@ async fn collect(session: &mut Session) -> Check {
         let result = session.any_result().await?;
         let actor = (result.turn_id - 1) / TURNS_OF_ACTOR;
         let count = done.entry(actor).or_default();
-        same(
-            "turns of one actor come in order",
-            result.turn_id,
-            1 + actor * 10 + *count,
-        )?;
+        same("turns of one actor come in order", result.turn_id, 1 + actor * 10 + *count)?;
         *count += 1;
-        same(
-            "the reply",
-            reply(&result)?,
-            json!({"total": actor * 1000 + *count}),
-        )?;
+        same("the reply", reply(&result)?, json!({"total": actor * 1000 + *count}))?;
     }
     session.ping().await?;
-    ensure(
-        session.left_over().is_empty(),
-        format!("too many frames: {:?}", session.left_over()),
-    )
+    ensure(session.left_over().is_empty(), format!("too many frames: {:?}", session.left_over()))
 }
 
 async fn thousand(stage: Stage) -> Check {
@@ -73,16 +58,12 @@ async fn thousand(stage: Stage) -> Check {
     let wave = (u64::from(hello.credits) / TURNS_OF_ACTOR).clamp(1, ACTORS) as usize;
     let all = runs();
     if wave == all.len() {
-        session
-            .send(all.into_iter().map(node_frame::Frame::Run))
-            .await;
+        session.send(all.into_iter().map(node_frame::Frame::Run)).await;
         collect(session).await?;
     } else {
         // The node keeps within the host's credits.
         for wave in all.chunks(wave) {
-            session
-                .send(wave.iter().cloned().map(node_frame::Frame::Run))
-                .await;
+            session.send(wave.iter().cloned().map(node_frame::Frame::Run)).await;
             for turn in wave.iter().flat_map(|run| &run.turns) {
                 session.result(turn.turn_id).await?;
             }
@@ -98,13 +79,7 @@ async fn single(stage: Stage) -> Check {
     let session = &mut host.session;
     for id in 1..=200 {
         let state = json!({"total": id});
-        session
-            .run(run(
-                &format!("k{id}"),
-                Some(&state),
-                [turn(id, "read", &json!({}))],
-            ))
-            .await;
+        session.run(run(&format!("k{id}"), Some(&state), [turn(id, "read", &json!({}))])).await;
     }
     for id in 1..=200 {
         let result = session.result(id).await?;
@@ -117,17 +92,11 @@ async fn largest(stage: Stage) -> Check {
     let mut host = stage.ready().await?;
     let session = &mut host.session;
     let padding = "x".repeat(900 << 10);
-    let mut turns: Vec<_> = (1..=64)
-        .map(|id| turn(id, "add", &json!({"amount": 1})))
-        .collect();
+    let mut turns: Vec<_> = (1..=64).map(|id| turn(id, "add", &json!({"amount": 1}))).collect();
     turns.push(turn(65, "add", &json!({"amount": 1, "padding": padding})));
     session.run(run("k", None, turns)).await;
     for id in 1..=65 {
-        same(
-            "the reply",
-            reply(&session.result(id).await?)?,
-            json!({"total": id}),
-        )?;
+        same("the reply", reply(&session.result(id).await?)?, json!({"total": id}))?;
     }
     Ok(())
 }

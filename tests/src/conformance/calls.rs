@@ -32,11 +32,7 @@ impl Client {
     pub async fn start(stage: &Stage) -> Result<Self, Failure> {
         let server = stage.server().await?;
         let program = stage.program(Role::Client, &server)?;
-        Ok(Client {
-            server,
-            program,
-            next_id: 1,
-        })
+        Ok(Client { server, program, next_id: 1 })
     }
 
     /// An `add` command without options, with an id of its own.
@@ -70,9 +66,7 @@ impl Client {
     pub async fn event(&mut self) -> Result<Event, Failure> {
         match timeout(START, self.server.events.recv()).await {
             Ok(Some(event)) => Ok(event),
-            _ => Err(Failure(format!(
-                "nothing came to the gateway within {START:?}"
-            ))),
+            _ => Err(Failure(format!("nothing came to the gateway within {START:?}"))),
         }
     }
 
@@ -95,10 +89,7 @@ impl Client {
     pub async fn outcome(&mut self, id: u64) -> Result<Value, Failure> {
         let result = self.program.result().await?;
         let right = result["id"].as_u64() == Some(id);
-        ensure(
-            right,
-            format!("expected the result of command {id}, got {result}"),
-        )?;
+        ensure(right, format!("expected the result of command {id}, got {result}"))?;
         Ok(result)
     }
 
@@ -110,9 +101,7 @@ impl Client {
         let result = self.outcome(id).await?;
         match result.get("ok") {
             Some(reply) if result.get("error").is_none() => Ok(reply.clone()),
-            _ => Err(Failure(format!(
-                "command {id} should have gone well: {result}"
-            ))),
+            _ => Err(Failure(format!("command {id} should have gone well: {result}"))),
         }
     }
 
@@ -124,9 +113,7 @@ impl Client {
         let result = self.outcome(id).await?;
         match result.get("error") {
             Some(error) if result.get("ok").is_none() => Ok(error.clone()),
-            _ => Err(Failure(format!(
-                "command {id} should have failed: {result}"
-            ))),
+            _ => Err(Failure(format!("command {id} should have failed: {result}"))),
         }
     }
 
@@ -137,10 +124,7 @@ impl Client {
     pub async fn no_more_calls(&mut self) -> Result<(), Failure> {
         self.program.no_more_commands();
         let status = self.program.ended(START).await?;
-        ensure(
-            status.success(),
-            format!("the client program ended with {status}"),
-        )?;
+        ensure(status.success(), format!("the client program ended with {status}"))?;
         match timeout(Duration::from_millis(50), self.call()).await {
             Ok(Ok(call)) => Err(Failure(format!("a call too many: {:?}", call.request))),
             _ => Ok(()),

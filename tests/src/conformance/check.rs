@@ -32,21 +32,14 @@ impl Failure {
 /// # Errors
 /// The message.
 pub fn ensure(holds: bool, message: impl Into<String>) -> Check {
-    if holds {
-        Ok(())
-    } else {
-        Err(Failure(message.into()))
-    }
+    if holds { Ok(()) } else { Err(Failure(message.into())) }
 }
 
 /// Fails unless both are equal.
 ///
 /// # Errors
 /// What was compared, and both values.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "literals are compared in every other line"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "literals are compared in every other line")]
 pub fn same<A: PartialEq<E> + fmt::Debug, E: fmt::Debug>(
     what: &str,
     actual: A,
@@ -55,9 +48,7 @@ pub fn same<A: PartialEq<E> + fmt::Debug, E: fmt::Debug>(
     if actual == expected {
         return Ok(());
     }
-    Err(Failure(format!(
-        "{what}: expected {expected:?}, got {actual:?}"
-    )))
+    Err(Failure(format!("{what}: expected {expected:?}, got {actual:?}")))
 }
 
 /// A JSON payload.
@@ -75,11 +66,7 @@ pub fn json(value: &Value) -> Payload {
 /// If it is missing, has another content type or does not parse.
 pub fn read_json(what: &str, payload: Option<&Payload>) -> Result<Value, Failure> {
     let payload = payload.ok_or_else(|| Failure(format!("{what}: there is no payload")))?;
-    same(
-        &format!("{what}: content type"),
-        payload.content_type.as_str(),
-        "application/json",
-    )?;
+    same(&format!("{what}: content type"), payload.content_type.as_str(), "application/json")?;
     same(&format!("{what}: type_url"), payload.type_url.as_str(), "")?;
     serde_json::from_slice(&payload.data)
         .map_err(|error| Failure::of(&format!("{what}: not JSON ({:?})", payload.data), error))

@@ -49,10 +49,7 @@ async fn call(stage: Stage) -> Check {
         same("transport", call.transport, transport)?;
         let request = &call.request;
         let actor = request.actor.clone().unwrap_or_default();
-        ensure(
-            ["", "default"].contains(&actor.system.as_str()),
-            format!("{actor:?}"),
-        )?;
+        ensure(["", "default"].contains(&actor.system.as_str()), format!("{actor:?}"))?;
         same("type", actor.r#type.as_str(), "Counter")?;
         same("key", actor.key.as_str(), "k")?;
         same("action", request.action.as_str(), "add")?;
@@ -60,23 +57,13 @@ async fn call(stage: Stage) -> Check {
         let text = request.metadata.get("traceparent").map(String::as_str);
         same("metadata", text, Some("00-ab"))?;
         let timeout = request.timeout_ms;
-        ensure(
-            (1..=5000).contains(&timeout),
-            format!("timeout_ms {timeout}"),
-        )?;
+        ensure((1..=5000).contains(&timeout), format!("timeout_ms {timeout}"))?;
         let modes = [InvokeMode::Unspecified, InvokeMode::Sync];
-        ensure(
-            modes.contains(&request.mode()),
-            format!("mode {:?}", request.mode()),
-        )?;
+        ensure(modes.contains(&request.mode()), format!("mode {:?}", request.mode()))?;
         let age = Millis::now().0 - request.created_at_ms;
         ensure(age.abs() < 60_000, format!("created_at_ms is {age} ms ago"))?;
         call.reply(&json!({"total": 3, "text": "ä"})).await;
-        same(
-            "the reply",
-            client.ok(id).await?,
-            json!({"total": 3, "text": "ä"}),
-        )?;
+        same("the reply", client.ok(id).await?, json!({"total": 3, "text": "ä"}))?;
     }
     client.no_more_calls().await
 }
@@ -96,10 +83,7 @@ async fn no_value(stage: Stage) -> Check {
             Some(Argument::Payload(payload)) => payload.content_type.is_empty(),
             Some(Argument::Json(_)) => false,
         };
-        ensure(
-            is_empty,
-            format!("no argument became {:?}", call.request.argument),
-        )?;
+        ensure(is_empty, format!("no argument became {:?}", call.request.argument))?;
         call.no_value().await;
         same("no value", client.ok(id).await?, Value::Null)?;
     }
@@ -116,21 +100,14 @@ async fn request_ids(stage: Stage) -> Check {
         let uuid = Uuid::parse_str(&text)
             .map_err(|error| Failure::of(&format!("request id {text:?} is no UUID"), error))?;
         same("the UUID's version", uuid.get_version_num(), 7)?;
-        ensure(
-            seen.insert(text.clone()),
-            format!("request id {text} came twice"),
-        )?;
+        ensure(seen.insert(text.clone()), format!("request id {text} came twice"))?;
         call.reply(&json!(1)).await;
         client.ok(id).await?;
 
         let given = json!({"idempotency_key": format!("order {text}")});
         let id = client.invoke(transport, given).await?;
         let call = client.call().await?;
-        same(
-            "the given id",
-            call.request.request_id.clone(),
-            format!("order {text}"),
-        )?;
+        same("the given id", call.request.request_id.clone(), format!("order {text}"))?;
         call.reply(&json!(1)).await;
         client.ok(id).await?;
     }
@@ -140,9 +117,7 @@ async fn request_ids(stage: Stage) -> Check {
 async fn errors(stage: Stage) -> Check {
     let mut client = Client::start(&stage).await?;
     let mut limit = server_error("PAYLOAD_TOO_LARGE", 3, Retry::Never);
-    limit
-        .metadata
-        .insert("limit_bytes".to_owned(), "1048576".to_owned());
+    limit.metadata.insert("limit_bytes".to_owned(), "1048576".to_owned());
     let raised = CallError {
         from_actor: true,
         message: "only \"2\" left – sorry".to_owned(),
@@ -154,33 +129,13 @@ async fn errors(stage: Stage) -> Check {
             let id = client.invoke(transport, json!({})).await?;
             client.call().await?.error(error.clone()).await;
             let failure = client.failed(id).await?;
-            same(
-                "reason",
-                failure["reason"].as_str(),
-                Some(error.reason.as_str()),
-            )?;
-            same(
-                "code",
-                failure["code"].as_i64(),
-                Some(i64::from(error.code)),
-            )?;
-            same(
-                "message",
-                failure["message"].as_str(),
-                Some(error.message.as_str()),
-            )?;
+            same("reason", failure["reason"].as_str(), Some(error.reason.as_str()))?;
+            same("code", failure["code"].as_i64(), Some(i64::from(error.code)))?;
+            same("message", failure["message"].as_str(), Some(error.message.as_str()))?;
             same("retry", failure["retry"].as_str(), Some("NEVER"))?;
-            same(
-                "from_actor",
-                failure["from_actor"].as_bool(),
-                Some(error.from_actor),
-            )?;
+            same("from_actor", failure["from_actor"].as_bool(), Some(error.from_actor))?;
             for (name, value) in &error.metadata {
-                same(
-                    name,
-                    failure["metadata"][name].as_str(),
-                    Some(value.as_str()),
-                )?;
+                same(name, failure["metadata"][name].as_str(), Some(value.as_str()))?;
             }
         }
     }
@@ -215,20 +170,10 @@ async fn deadline(stage: Stage) -> Check {
         let silent = client.call().await?;
         let failure = client.failed(id).await?;
         let waited = start.elapsed();
-        same(
-            "reason",
-            failure["reason"].as_str(),
-            Some("DEADLINE_EXCEEDED"),
-        )?;
+        same("reason", failure["reason"].as_str(), Some("DEADLINE_EXCEEDED"))?;
         same("code", failure["code"].as_i64(), Some(4))?;
-        ensure(
-            waited >= Duration::from_millis(550),
-            format!("gave up after {waited:?}"),
-        )?;
-        ensure(
-            waited < Duration::from_millis(2600),
-            format!("waited {waited:?} for 600 ms"),
-        )?;
+        ensure(waited >= Duration::from_millis(550), format!("gave up after {waited:?}"))?;
+        ensure(waited < Duration::from_millis(2600), format!("waited {waited:?} for 600 ms"))?;
         // A reply that comes too late must not confuse the calls that follow.
         silent.reply(&json!("late")).await;
         let id = client.invoke(transport, json!({})).await?;
@@ -243,20 +188,14 @@ async fn cancellation(stage: Stage) -> Check {
     for transport in BOTH {
         let id = client.invoke(transport, json!({})).await?;
         let call = client.call().await?;
-        client
-            .program
-            .commands(&[json!({"op": "cancel", "id": id})])
-            .await?;
+        client.program.commands(&[json!({"op": "cancel", "id": id})]).await?;
         let failure = client.failed(id).await?;
         same("reason", failure["reason"].as_str(), Some("CANCELLED"))?;
         same("code", failure["code"].as_i64(), Some(1))?;
         match client.event().await? {
             Event::Cancelled(cancelled) => same("the cancelled call", cancelled, call.id)?,
             Event::Call(call) => {
-                return Err(Failure(format!(
-                    "a retry instead of a cancel: {:?}",
-                    call.request
-                )));
+                return Err(Failure(format!("a retry instead of a cancel: {:?}", call.request)));
             }
         }
         call.reply(&json!("late")).await;
@@ -286,29 +225,19 @@ async fn batching(stage: Stage) -> Check {
     let mut calls = Vec::new();
     for number in 0..CALLS {
         let call = client.call().await?;
-        same(
-            "calls to one actor keep their order",
-            argument(&call)?,
-            json!({"amount": number}),
-        )?;
+        same("calls to one actor keep their order", argument(&call)?, json!({"amount": number}))?;
         calls.push(call);
     }
     let messages: BTreeSet<u64> = calls.iter().map(|call| call.message).collect();
     let count = messages.len();
-    ensure(
-        count <= MESSAGES_MAX,
-        format!("{count} messages for {CALLS} calls of one moment"),
-    )?;
+    ensure(count <= MESSAGES_MAX, format!("{count} messages for {CALLS} calls of one moment"))?;
     for call in calls {
         let value = argument(&call)?;
         call.reply(&value).await;
     }
     for _ in 0..CALLS {
         let result = client.program.result().await?;
-        ensure(
-            result.get("ok").is_some(),
-            format!("a call failed: {result}"),
-        )?;
+        ensure(result.get("ok").is_some(), format!("a call failed: {result}"))?;
     }
     Ok(())
 }

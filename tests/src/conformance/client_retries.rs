@@ -45,10 +45,7 @@ async fn again(stage: Stage) -> Check {
         ("TURN_ABANDONED", 10, Retry::SameId),
     ];
     for transport in BOTH {
-        for key in [
-            json!({}),
-            json!({"idempotency_key": format!("mine {}", transport.name())}),
-        ] {
+        for key in [json!({}), json!({"idempotency_key": format!("mine {}", transport.name())})] {
             let id = client.invoke(transport, key).await?;
             let mut first = None;
             for (reason, code, retry) in reasons {
@@ -73,11 +70,7 @@ async fn never(stage: Stage) -> Check {
         for retry in [Retry::Never, Retry::Unspecified] {
             let id = client.invoke(transport, json!({})).await?;
             // The code is one that others would retry: only `retry` counts.
-            client
-                .call()
-                .await?
-                .error(server_error("SCRIPTED", 8, retry))
-                .await;
+            client.call().await?.error(server_error("SCRIPTED", 8, retry)).await;
             let failure = client.failed(id).await?;
             same("reason", failure["reason"].as_str(), Some("SCRIPTED"))?;
         }
@@ -97,10 +90,7 @@ async fn retry_after(stage: Stage) -> Check {
         call.error(error).await;
         let call = client.call().await?;
         let waited = call.at.duration_since(start);
-        ensure(
-            waited >= AFTER - Duration::from_millis(5),
-            format!("sent again after {waited:?}"),
-        )?;
+        ensure(waited >= AFTER - Duration::from_millis(5), format!("sent again after {waited:?}"))?;
         call.reply(&json!(1)).await;
         client.ok(id).await?;
     }
@@ -133,9 +123,7 @@ async fn deadline(stage: Stage) -> Check {
     let mut client = Client::start(&stage).await?;
     for transport in BOTH {
         let start = Instant::now();
-        let id = client
-            .invoke(transport, json!({"timeout_ms": 1000}))
-            .await?;
+        let id = client.invoke(transport, json!({"timeout_ms": 1000})).await?;
         let mut allowed = u32::MAX;
         let failure = loop {
             tokio::select! {
@@ -153,31 +141,20 @@ async fn deadline(stage: Stage) -> Check {
         same("the command", failure["id"].as_u64(), Some(id))?;
         let reason = failure["error"]["reason"].as_str().unwrap_or_default();
         let honest = ["NO_HOST", "DEADLINE_EXCEEDED"].contains(&reason);
-        ensure(
-            honest,
-            format!("the result of a call that never went well: {failure}"),
-        )?;
+        ensure(honest, format!("the result of a call that never went well: {failure}"))?;
         let waited = start.elapsed();
-        ensure(
-            waited < Duration::from_secs(5),
-            format!("ended after {waited:?}"),
-        )?;
+        ensure(waited < Duration::from_secs(5), format!("ended after {waited:?}"))?;
     }
     // The last attempt may have crossed the result on its way, so calls that are still waiting here mean nothing.
     client.program.no_more_commands();
     let status = client.program.ended(START).await?;
-    ensure(
-        status.success(),
-        format!("the client program ended with {status}"),
-    )
+    ensure(status.success(), format!("the client program ended with {status}"))
 }
 
 async fn beyond_deadline(stage: Stage) -> Check {
     let mut client = Client::start(&stage).await?;
     for transport in BOTH {
-        let id = client
-            .invoke(transport, json!({"timeout_ms": 4000}))
-            .await?;
+        let id = client.invoke(transport, json!({"timeout_ms": 4000})).await?;
         let mut error = server_error("MAILBOX_FULL", 8, Retry::Safe);
         error.retry_after_ms = 60_000;
         client.call().await?.error(error).await;
@@ -234,26 +211,14 @@ async fn unreachable(stage: Stage) -> Check {
     client.server.kill();
     for transport in BOTH {
         let start = Instant::now();
-        let id = client
-            .invoke(transport, json!({"timeout_ms": 1500}))
-            .await?;
+        let id = client.invoke(transport, json!({"timeout_ms": 1500})).await?;
         let failure = client.failed(id).await?;
-        same(
-            "reason",
-            failure["reason"].as_str(),
-            Some("DEADLINE_EXCEEDED"),
-        )?;
+        same("reason", failure["reason"].as_str(), Some("DEADLINE_EXCEEDED"))?;
         same("code", failure["code"].as_i64(), Some(4))?;
         let waited = start.elapsed();
         // The first command also waits for the program to start.
-        ensure(
-            waited < Duration::from_secs(12),
-            format!("ended after {waited:?}"),
-        )?;
-        ensure(
-            waited >= Duration::from_millis(1400),
-            format!("gave up after {waited:?}"),
-        )?;
+        ensure(waited < Duration::from_secs(12), format!("ended after {waited:?}"))?;
+        ensure(waited >= Duration::from_millis(1400), format!("gave up after {waited:?}"))?;
     }
     Ok(())
 }
@@ -265,10 +230,7 @@ async fn cancelled(stage: Stage) -> Check {
         let mut error = server_error("MAILBOX_FULL", 8, Retry::Safe);
         error.retry_after_ms = 2_000;
         client.call().await?.error(error).await;
-        client
-            .program
-            .commands(&[json!({"op": "cancel", "id": id})])
-            .await?;
+        client.program.commands(&[json!({"op": "cancel", "id": id})]).await?;
         let failure = client.failed(id).await?;
         same("reason", failure["reason"].as_str(), Some("CANCELLED"))?;
     }

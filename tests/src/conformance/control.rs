@@ -44,9 +44,7 @@ async fn ping_while_busy(stage: Stage) -> Check {
     let mut host = stage.ready().await?;
     let session = &mut host.session;
     session.works(1).await?;
-    session
-        .run(run("k", None, [turn(2, "block", &json!({"ms": BUSY_MS}))]))
-        .await;
+    session.run(run("k", None, [turn(2, "block", &json!({"ms": BUSY_MS}))])).await;
     let start = Instant::now();
     let mut slowest = Duration::ZERO;
     let mut count = 0;
@@ -60,14 +58,8 @@ async fn ping_while_busy(stage: Stage) -> Check {
     }
     same("the reply", reply(&session.result(2).await?)?, json!({}))?;
     let busy = start.elapsed();
-    ensure(
-        busy >= Duration::from_millis(BUSY_MS * 9 / 10),
-        format!("busy for {busy:?} only"),
-    )?;
-    ensure(
-        slowest < SLOWEST,
-        format!("the slowest of {count} Pongs took {slowest:?}"),
-    )
+    ensure(busy >= Duration::from_millis(BUSY_MS * 9 / 10), format!("busy for {busy:?} only"))?;
+    ensure(slowest < SLOWEST, format!("the slowest of {count} Pongs took {slowest:?}"))
 }
 
 fn cancel_turn(turn_id: u64) -> node_frame::Frame {
@@ -82,28 +74,15 @@ async fn cancel(stage: Stage) -> Check {
         turn(2, "wait", &json!({})),
         turn(3, "add", &json!({"amount": 1})),
     ];
-    session
-        .run(run("k", Some(&json!({"total": 1})), turns))
-        .await;
-    same(
-        "the turn before",
-        reply(&session.result(1).await?)?,
-        json!({"total": 2}),
-    )?;
+    session.run(run("k", Some(&json!({"total": 1})), turns)).await;
+    same("the turn before", reply(&session.result(1).await?)?, json!({"total": 2}))?;
     session.ping().await?;
     ensure(!session.has_result(2), "wait ended without being cancelled")?;
     session.send([cancel_turn(2)]).await;
     let result = session.result(2).await?;
-    ensure(
-        is_cancelled(&result),
-        format!("the outcome is not Cancelled: {:?}", result.outcome),
-    )?;
+    ensure(is_cancelled(&result), format!("the outcome is not Cancelled: {:?}", result.outcome))?;
     same("the state of a cancelled turn", result.state, None)?;
-    same(
-        "the turn after",
-        reply(&session.result(3).await?)?,
-        json!({"total": 3}),
-    )
+    same("the turn after", reply(&session.result(3).await?)?, json!({"total": 3}))
 }
 
 async fn cancel_queued(stage: Stage) -> Check {
@@ -114,41 +93,26 @@ async fn cancel_queued(stage: Stage) -> Check {
         turn(2, "add", &json!({"amount": 100})),
         turn(3, "add", &json!({"amount": 1})),
     ];
-    session
-        .run(run("k", Some(&json!({"total": 1})), turns))
-        .await;
+    session.run(run("k", Some(&json!({"total": 1})), turns)).await;
     session.send([cancel_turn(2), cancel_turn(1)]).await;
     for id in 1..=2 {
         let result = session.result(id).await?;
-        ensure(
-            is_cancelled(&result),
-            format!("turn {id}: {:?}", result.outcome),
-        )?;
+        ensure(is_cancelled(&result), format!("turn {id}: {:?}", result.outcome))?;
     }
-    same(
-        "the turn after",
-        reply(&session.result(3).await?)?,
-        json!({"total": 2}),
-    )
+    same("the turn after", reply(&session.result(3).await?)?, json!({"total": 2}))
 }
 
 async fn cancel_late(stage: Stage) -> Check {
     let mut host = stage.ready().await?;
     let session = &mut host.session;
-    let result = session
-        .play("k", None, turn(1, "add", &json!({"amount": 1})))
-        .await?;
+    let result = session.play("k", None, turn(1, "add", &json!({"amount": 1}))).await?;
     same("the reply", reply(&result)?, json!({"total": 1}))?;
     session.send([cancel_turn(1)]).await;
     session.works(2).await?;
     session.ping().await?;
     while session.has_result(1) {
         let again = session.result(1).await?;
-        same(
-            "what is answered again",
-            reply(&again)?,
-            json!({"total": 1}),
-        )?;
+        same("what is answered again", reply(&again)?, json!({"total": 1}))?;
     }
     Ok(())
 }
@@ -156,14 +120,9 @@ async fn cancel_late(stage: Stage) -> Check {
 async fn cancel_unknown(stage: Stage) -> Check {
     let mut host = stage.ready().await?;
     let session = &mut host.session;
-    session
-        .send([cancel_turn(77), cancel_turn(0), cancel_turn(u64::MAX)])
-        .await;
+    session.send([cancel_turn(77), cancel_turn(0), cancel_turn(u64::MAX)]).await;
     session.works(1).await?;
-    ensure(
-        session.left_over().is_empty(),
-        format!("unasked: {:?}", session.left_over()),
-    )
+    ensure(session.left_over().is_empty(), format!("unasked: {:?}", session.left_over()))
 }
 
 /// An argument of `call` that calls `read` of another actor.
@@ -172,14 +131,8 @@ fn call_argument() -> Value {
 }
 
 async fn answer_call(session: &Session, turn_id: u64, call_index: u32) {
-    let outcome = Some(turn_call_result::Outcome::Reply(payload(
-        &json!({"total": 5}),
-    )));
-    let result = TurnCallResult {
-        turn_id,
-        call_index,
-        outcome,
-    };
+    let outcome = Some(turn_call_result::Outcome::Reply(payload(&json!({"total": 5}))));
+    let result = TurnCallResult { turn_id, call_index, outcome };
     session.send([node_frame::Frame::CallResult(result)]).await;
 }
 
@@ -187,13 +140,7 @@ async fn concurrent(stage: Stage) -> Check {
     let mut host = stage.ready().await?;
     let session = &mut host.session;
     for id in 1..=20 {
-        session
-            .run(run(
-                &format!("k{id}"),
-                None,
-                [turn(id, "call", &call_argument())],
-            ))
-            .await;
+        session.run(run(&format!("k{id}"), None, [turn(id, "call", &call_argument())])).await;
     }
     for _ in 1..=20 {
         session.call().await?;
@@ -211,29 +158,16 @@ async fn concurrent(stage: Stage) -> Check {
 async fn sequential(stage: Stage) -> Check {
     let mut host = stage.ready().await?;
     let session = &mut host.session;
-    session
-        .run(run("k", None, [turn(1, "call", &call_argument())]))
-        .await;
+    session.run(run("k", None, [turn(1, "call", &call_argument())])).await;
     session.call().await?;
-    let second = run(
-        "k",
-        Some(&json!({"total": 10})),
-        [turn(2, "add", &json!({"amount": 1}))],
-    );
+    let second = run("k", Some(&json!({"total": 10})), [turn(2, "add", &json!({"amount": 1}))]);
     session.run(second).await;
     session.works(3).await?;
     session.ping().await?;
-    ensure(
-        !session.has_result(2),
-        "the second run of the actor overtook the first",
-    )?;
+    ensure(!session.has_result(2), "the second run of the actor overtook the first")?;
     answer_call(session, 1, 0).await;
     same("the first result", session.any_result().await?.turn_id, 1)?;
-    same(
-        "the second run's reply",
-        reply(&session.result(2).await?)?,
-        json!({"total": 11}),
-    )
+    same("the second run's reply", reply(&session.result(2).await?)?, json!({"total": 11}))
 }
 
 async fn duplicate(stage: Stage) -> Check {
@@ -248,45 +182,20 @@ async fn duplicate(stage: Stage) -> Check {
     session.run(waiting).await;
     let next = turn(2, "add", &json!({"amount": 1}));
     let result = session.play("k", Some(&json!({"total": 1})), next).await?;
-    same(
-        "the turn after the duplicates",
-        reply(&result)?,
-        json!({"total": 2}),
-    )?;
+    same("the turn after the duplicates", reply(&result)?, json!({"total": 2}))?;
     session.ping().await?;
-    ensure(
-        session.left_over().is_empty(),
-        format!("answered again: {:?}", session.left_over()),
-    )
+    ensure(session.left_over().is_empty(), format!("answered again: {:?}", session.left_over()))
 }
 
 async fn deactivated(stage: Stage) -> Check {
     let mut host = stage.ready().await?;
     let session = &mut host.session;
-    session
-        .play("k", None, turn(1, "add", &json!({"amount": 50})))
-        .await?;
-    let gone = Deactivated {
-        actor: Some(actor("k")),
-        activation_id: 1,
-    };
-    let stranger = Deactivated {
-        actor: Some(actor("never seen")),
-        activation_id: 9,
-    };
-    session
-        .send([gone, stranger].map(node_frame::Frame::Deactivated))
-        .await;
-    let mut again = run(
-        "k",
-        Some(&json!({"total": 2})),
-        [turn(2, "add", &json!({"amount": 1}))],
-    );
+    session.play("k", None, turn(1, "add", &json!({"amount": 50}))).await?;
+    let gone = Deactivated { actor: Some(actor("k")), activation_id: 1 };
+    let stranger = Deactivated { actor: Some(actor("never seen")), activation_id: 9 };
+    session.send([gone, stranger].map(node_frame::Frame::Deactivated)).await;
+    let mut again = run("k", Some(&json!({"total": 2})), [turn(2, "add", &json!({"amount": 1}))]);
     again.activation_id = 2;
     session.run(again).await;
-    same(
-        "the reply",
-        reply(&session.result(2).await?)?,
-        json!({"total": 3}),
-    )
+    same("the reply", reply(&session.result(2).await?)?, json!({"total": 3}))
 }

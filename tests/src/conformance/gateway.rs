@@ -75,10 +75,7 @@ pub struct IncomingCall {
 
 #[derive(Debug)]
 enum Answer {
-    Stream {
-        stream_id: u64,
-        send: mpsc::Sender<Result<InvokeStreamResponse, Status>>,
-    },
+    Stream { stream_id: u64, send: mpsc::Sender<Result<InvokeStreamResponse, Status>> },
     Unary(oneshot::Sender<Result<InvokeResponse, Status>>),
 }
 
@@ -88,24 +85,13 @@ impl IncomingCall {
         let request_id = self.request.request_id.clone();
         use callboard_proto::gateway::v1::invoke_response::Reply;
         let reply = Some(Reply::Payload(json(value)));
-        self.respond(Ok(InvokeResponse {
-            reply,
-            request_id,
-            revision: 1,
-            durable: true,
-        }))
-        .await;
+        self.respond(Ok(InvokeResponse { reply, request_id, revision: 1, durable: true })).await;
     }
 
     /// Answers "no value".
     pub async fn no_value(self) {
         let request_id = self.request.request_id.clone();
-        let response = InvokeResponse {
-            reply: None,
-            request_id,
-            revision: 1,
-            durable: true,
-        };
+        let response = InvokeResponse { reply: None, request_id, revision: 1, durable: true };
         self.respond(Ok(response)).await;
     }
 
@@ -167,11 +153,7 @@ pub(super) struct FakeGateway {
 
 impl FakeGateway {
     pub(super) fn new(events: mpsc::Sender<Event>) -> Self {
-        FakeGateway {
-            events,
-            calls: Arc::default(),
-            messages: Arc::default(),
-        }
+        FakeGateway { events, calls: Arc::default(), messages: Arc::default() }
     }
 
     async fn read(
@@ -185,10 +167,7 @@ impl FakeGateway {
             for call in batch.calls {
                 let id = self.calls.fetch_add(1, Ordering::Relaxed);
                 ids.insert(call.stream_id, id);
-                let answer = Answer::Stream {
-                    stream_id: call.stream_id,
-                    send: send.clone(),
-                };
+                let answer = Answer::Stream { stream_id: call.stream_id, send: send.clone() };
                 let request = call.call.unwrap_or_default();
                 let call = IncomingCall {
                     id,
@@ -234,10 +213,7 @@ impl GatewayService for FakeGateway {
         request: Request<InvokeRequest>,
     ) -> Result<Response<InvokeResponse>, Status> {
         let id = self.calls.fetch_add(1, Ordering::Relaxed);
-        let mut hang_up = HangUp {
-            id,
-            events: Some(self.events.clone()),
-        };
+        let mut hang_up = HangUp { id, events: Some(self.events.clone()) };
         let (send, receive) = oneshot::channel();
         let call = IncomingCall {
             id,
@@ -248,10 +224,7 @@ impl GatewayService for FakeGateway {
             answer: Answer::Unary(send),
         };
         let over = || Status::unavailable("the scenario is over");
-        self.events
-            .send(Event::Call(Box::new(call)))
-            .await
-            .map_err(|_| over())?;
+        self.events.send(Event::Call(Box::new(call))).await.map_err(|_| over())?;
         let outcome = receive.await.unwrap_or_else(|_| Err(over()));
         hang_up.events = None;
         outcome.map(Response::new)

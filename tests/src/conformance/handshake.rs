@@ -54,14 +54,8 @@ async fn hello(stage: Stage) -> Check {
     same("protocol_major", hello.protocol_major, 1)?;
     same("protocol_minor", hello.protocol_minor, 0)?;
     same("state_cache_bytes", hello.state_cache_bytes, 0)?;
-    ensure(
-        hello.credits >= 1,
-        "Hello offers no credits, so the host would never get a turn",
-    )?;
-    ensure(
-        hello.sdk_name.starts_with("callboard-"),
-        format!("sdk_name {:?}", hello.sdk_name),
-    )?;
+    ensure(hello.credits >= 1, "Hello offers no credits, so the host would never get a turn")?;
+    ensure(hello.sdk_name.starts_with("callboard-"), format!("sdk_name {:?}", hello.sdk_name))?;
     ensure(!hello.sdk_version.is_empty(), "sdk_version is empty")?;
     ensure(!hello.runtime.is_empty(), "runtime is empty")?;
     Uuid::parse_str(&hello.instance_id)
@@ -71,19 +65,13 @@ async fn hello(stage: Stage) -> Check {
     let register = session.register().await?;
     session.registered(register.register_id, None).await;
     session.works(1).await?;
-    ensure(
-        session.left_over().is_empty(),
-        format!("unasked: {:?}", session.left_over()),
-    )
+    ensure(session.left_over().is_empty(), format!("unasked: {:?}", session.left_over()))
 }
 
 async fn instance_ids(stage: Stage) -> Check {
     let (mut one, mut two) = (stage.host().await?, stage.host().await?);
     let (one, two) = (one.session.hello().await?, two.session.hello().await?);
-    ensure(
-        one.instance_id != two.instance_id,
-        "two programs share an instance id",
-    )
+    ensure(one.instance_id != two.instance_id, "two programs share an instance id")
 }
 
 async fn register(stage: Stage) -> Check {
@@ -91,40 +79,20 @@ async fn register(stage: Stage) -> Check {
     host.session.hello().await?;
     host.session.welcome().await;
     let register = host.session.register().await?;
-    ensure(
-        ["", "default"].contains(&register.system.as_str()),
-        "the system is not the default",
-    )?;
+    ensure(["", "default"].contains(&register.system.as_str()), "the system is not the default")?;
     let [definition] = register.types.as_slice() else {
-        return Err(Failure(format!(
-            "expected one type, got {:?}",
-            register.types
-        )));
+        return Err(Failure(format!("expected one type, got {:?}", register.types)));
     };
     same("the type's name", definition.name.as_str(), "Conformance")?;
     let kinds = [Kind::Unspecified, Kind::Unnamed];
-    ensure(
-        kinds.contains(&definition.kind()),
-        format!("kind {:?}", definition.kind()),
-    )?;
-    same(
-        "state_type of JSON state",
-        definition.state_type.as_str(),
-        "",
-    )?;
-    let mut actions: Vec<(&str, bool)> = definition
-        .actions
-        .iter()
-        .map(|a| (a.name.as_str(), a.read_only))
-        .collect();
+    ensure(kinds.contains(&definition.kind()), format!("kind {:?}", definition.kind()))?;
+    same("state_type of JSON state", definition.state_type.as_str(), "")?;
+    let mut actions: Vec<(&str, bool)> =
+        definition.actions.iter().map(|a| (a.name.as_str(), a.read_only)).collect();
     actions.sort_unstable();
     same("actions with their read_only", actions, ACTIONS)?;
     for action in &definition.actions {
-        same(
-            "input_type of JSON arguments",
-            action.input_type.as_str(),
-            "",
-        )?;
+        same("input_type of JSON arguments", action.input_type.as_str(), "")?;
     }
     let set = prost_types::FileDescriptorSet::default();
     let decoded: prost_types::FileDescriptorSet =
@@ -143,15 +111,10 @@ async fn protocol_refused(stage: Stage) -> Check {
         retry: Retry::Never.into(),
         ..CallError::default()
     };
-    host.session
-        .send_message(Err(gateway::status(&error)))
-        .await;
+    host.session.send_message(Err(gateway::status(&error))).await;
     host.session.half_close();
     let status = host.program.ended(REFUSED).await?;
-    ensure(
-        !status.success(),
-        "the program ended with 0 although it was refused",
-    )?;
+    ensure(!status.success(), "the program ended with 0 although it was refused")?;
     stage.log().says("PROTOCOL_VERSION").await?;
     stage.log().says("upgrade the SDK").await
 }
@@ -168,14 +131,9 @@ async fn types_refused(stage: Stage) -> Check {
         retry: Retry::Never.into(),
         ..CallError::default()
     };
-    host.session
-        .registered(register.register_id, Some(error))
-        .await;
+    host.session.registered(register.register_id, Some(error)).await;
     let status = host.program.ended(REFUSED).await?;
-    ensure(
-        !status.success(),
-        "the program ended with 0 although its types were refused",
-    )?;
+    ensure(!status.success(), "the program ended with 0 although its types were refused")?;
     stage.log().says("INCOMPATIBLE_TYPE").await?;
     stage.log().says("registered as NAMED").await
 }
@@ -185,21 +143,11 @@ async fn unknown_frames(stage: Stage) -> Check {
     let mut session = host.session;
     // Field 99 of NodeFrame, then field 98 of ConnectResponse: what a later minor version may add.
     let unknown: &[u8] = &[0x0a, 0x04, 0x9a, 0x06, 0x01, 0x78, 0x92, 0x06, 0x01, 0x79];
-    session
-        .send_message(Ok(Outgoing::Raw(unknown.into())))
-        .await;
-    let empty = ConnectResponse {
-        frames: vec![NodeFrame { frame: None }],
-    };
+    session.send_message(Ok(Outgoing::Raw(unknown.into()))).await;
+    let empty = ConnectResponse { frames: vec![NodeFrame { frame: None }] };
     session.send_message(Ok(Outgoing::Frames(empty))).await;
-    let nodes = vec![NodeAddress {
-        node_id: 1,
-        address: host.server.address().to_string(),
-    }];
-    let topology = Topology {
-        nodes,
-        view_version: 4,
-    };
+    let nodes = vec![NodeAddress { node_id: 1, address: host.server.address().to_string() }];
+    let topology = Topology { nodes, view_version: 4 };
     session.send([node_frame::Frame::Topology(topology)]).await;
     session.works(1).await?;
     session.ping().await
@@ -215,20 +163,9 @@ async fn slow_welcome(stage: Stage) -> Check {
     let register = host.session.register().await?;
     host.session.registered(register.register_id, None).await;
     let read = turn(1, "read", &json!({}));
-    let result = host
-        .session
-        .play("k", Some(&json!({"total": 3})), read)
-        .await?;
+    let result = host.session.play("k", Some(&json!({"total": 3})), read).await?;
     same("the reply", reply(&result)?, json!({"total": 3}))?;
-    let again = run(
-        "k",
-        Some(&json!({"total": 4})),
-        [turn(2, "read", &json!({}))],
-    );
+    let again = run("k", Some(&json!({"total": 4})), [turn(2, "read", &json!({}))]);
     host.session.run(again).await;
-    same(
-        "the reply",
-        reply(&host.session.result(2).await?)?,
-        json!({"total": 4}),
-    )
+    same("the reply", reply(&host.session.result(2).await?)?, json!({"total": 4}))
 }

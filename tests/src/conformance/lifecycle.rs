@@ -45,25 +45,15 @@ fn call_argument() -> Value {
 
 /// Runs a turn that waits for a call, which [`let_finish`] answers.
 async fn start_waiting(session: &mut Session, key: &str, turn_id: u64) -> Check {
-    session
-        .run(run(key, None, [turn(turn_id, "call", &call_argument())]))
-        .await;
+    session.run(run(key, None, [turn(turn_id, "call", &call_argument())])).await;
     session.call().await.map(drop)
 }
 
 async fn let_finish(session: &mut Session, turn_id: u64) -> Check {
     let outcome = Some(turn_call_result::Outcome::Reply(payload(&json!(1))));
-    let answer = TurnCallResult {
-        turn_id,
-        call_index: 0,
-        outcome,
-    };
+    let answer = TurnCallResult { turn_id, call_index: 0, outcome };
     session.send([node_frame::Frame::CallResult(answer)]).await;
-    same(
-        "the reply",
-        reply(&session.result(turn_id).await?)?,
-        json!({"reply": 1}),
-    )
+    same("the reply", reply(&session.result(turn_id).await?)?, json!({"reply": 1}))
 }
 
 async fn wait_for_drain(session: &mut Session) -> Check {
@@ -80,9 +70,7 @@ async fn broken_stream(stage: Stage) -> Check {
     let mut host = stage.host().await?;
     let (hello, register) = host.session.handshake().await?;
     for id in 1..=3 {
-        host.session
-            .send_message(Err(Status::unavailable("the node fell over")))
-            .await;
+        host.session.send_message(Err(Status::unavailable("the node fell over"))).await;
         let mut session = host.server.session(START).await?;
         let (again, registered) = session.handshake().await?;
         same("instance_id", &again.instance_id, &hello.instance_id)?;
@@ -101,11 +89,7 @@ async fn crashed_server(stage: Stage) -> Check {
     let (hello, _) = host.session.handshake().await?;
     for id in 1..=2 {
         host.server.restart().await?;
-        same(
-            "instance_id",
-            host.reconnected().await?,
-            hello.instance_id.clone(),
-        )?;
+        same("instance_id", host.reconnected().await?, hello.instance_id.clone())?;
         host.session.works(id).await?;
     }
     Ok(())
@@ -114,27 +98,17 @@ async fn crashed_server(stage: Stage) -> Check {
 async fn turns_of_broken_session(stage: Stage) -> Check {
     let mut host = stage.ready().await?;
     start_waiting(&mut host.session, "k", 1).await?;
-    host.session
-        .run(run("waiting", None, [turn(2, "wait", &json!({}))]))
-        .await;
-    host.session
-        .send_message(Err(Status::unavailable("gone")))
-        .await;
+    host.session.run(run("waiting", None, [turn(2, "wait", &json!({}))])).await;
+    host.session.send_message(Err(Status::unavailable("gone"))).await;
     host.reconnected().await?;
     // The same actors, as another host might leave them, under new turn ids and under old ones.
     for (id, key) in [(1, "k"), (2, "waiting"), (3, "k"), (4, "waiting")] {
         let add = turn(id, "add", &json!({"amount": 1}));
-        let result = host
-            .session
-            .play(key, Some(&json!({"total": id})), add)
-            .await?;
+        let result = host.session.play(key, Some(&json!({"total": id})), add).await?;
         same("the reply", reply(&result)?, json!({"total": id + 1}))?;
     }
     let left = host.session.left_over();
-    ensure(
-        left.is_empty(),
-        format!("frames of the broken session: {left:?}"),
-    )
+    ensure(left.is_empty(), format!("frames of the broken session: {left:?}"))
 }
 
 async fn late_server(stage: Stage) -> Check {
@@ -143,10 +117,7 @@ async fn late_server(stage: Stage) -> Check {
     let mut program = stage.program(super::program::Role::Host, &server)?;
     // Long enough for several attempts to fail, which is the subject.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    ensure(
-        program.is_running()?,
-        "the program gave up because no server was there",
-    )?;
+    ensure(program.is_running()?, "the program gave up because no server was there")?;
     server.restart().await?;
     let mut session = server.session(START).await?;
     session.handshake().await?;
@@ -176,20 +147,11 @@ async fn drain(stage: Stage) -> Check {
     wait_for_drain(&mut host.session).await?;
     // The node had sent this before it read Drain.
     host.session.works(2).await?;
-    host.session
-        .send([node_frame::Frame::Drained(Default::default())])
-        .await;
+    host.session.send([node_frame::Frame::Drained(Default::default())]).await;
     host.session.ping().await?;
-    ensure(
-        host.program.is_running()?,
-        "the program ended while a turn was running",
-    )?;
+    ensure(host.program.is_running()?, "the program ended while a turn was running")?;
     let_finish(&mut host.session, 1).await?;
-    same(
-        "the end of the session",
-        host.session.ended().await?,
-        End::HalfClosed,
-    )?;
+    same("the end of the session", host.session.ended().await?, End::HalfClosed)?;
     host.session.half_close();
     let status = host.program.ended(EXIT).await?;
     ensure(status.success(), format!("the program ended with {status}"))
@@ -202,18 +164,9 @@ async fn drain_idle(stage: Stage) -> Check {
     host.program.signal("TERM").await?;
     wait_for_drain(&mut host.session).await?;
     host.session.ping().await?;
-    ensure(
-        host.program.is_running()?,
-        "the program did not wait for Drained",
-    )?;
-    host.session
-        .send([node_frame::Frame::Drained(Default::default())])
-        .await;
-    same(
-        "the end of the session",
-        host.session.ended().await?,
-        End::HalfClosed,
-    )?;
+    ensure(host.program.is_running()?, "the program did not wait for Drained")?;
+    host.session.send([node_frame::Frame::Drained(Default::default())]).await;
+    same("the end of the session", host.session.ended().await?, End::HalfClosed)?;
     host.session.half_close();
     let status = host.program.ended(EXIT).await?;
     ensure(status.success(), format!("the program ended with {status}"))
@@ -243,14 +196,8 @@ async fn nonsense(stage: Stage) -> Check {
         node_frame::Frame::CallResult(TurnCallResult::default()),
         node_frame::Frame::Run(run("empty", None, [])),
         node_frame::Frame::Run(Default::default()),
-        node_frame::Frame::Registered(Registered {
-            register_id: 999,
-            ..Default::default()
-        }),
-        node_frame::Frame::Welcome(Welcome {
-            protocol_major: 1,
-            ..Default::default()
-        }),
+        node_frame::Frame::Registered(Registered { register_id: 999, ..Default::default() }),
+        node_frame::Frame::Welcome(Welcome { protocol_major: 1, ..Default::default() }),
         node_frame::Frame::Drained(Default::default()),
     ];
     for (id, frame) in (1..).zip(frames) {
@@ -261,10 +208,7 @@ async fn nonsense(stage: Stage) -> Check {
             back.map_err(|failure| Failure(format!("after {frame:?}: {failure}")))?;
             host.session.works(100 + id).await?;
         }
-        ensure(
-            host.program.is_running()?,
-            format!("{frame:?} ended the program"),
-        )?;
+        ensure(host.program.is_running()?, format!("{frame:?} ended the program"))?;
     }
     Ok(())
 }
@@ -274,46 +218,28 @@ async fn state_missing(stage: Stage) -> Check {
     let session = &mut host.session;
     let turns = [turn(50, "read", &json!({})), turn(51, "read", &json!({}))];
     let mut unknown = run("token", None, turns);
-    unknown.state = Some(turn_run::State::StateToken(StateToken {
-        epoch: 1,
-        turn_id: 1,
-    }));
+    unknown.state = Some(turn_run::State::StateToken(StateToken { epoch: 1, turn_id: 1 }));
     session.run(unknown).await;
     let missing = session
-        .take(
-            "StateMissing for a token that the host does not hold",
-            |frame| match frame {
-                host_frame::Frame::StateMissing(missing) => Some(missing.turn_id),
-                _ => None,
-            },
-        )
+        .take("StateMissing for a token that the host does not hold", |frame| match frame {
+            host_frame::Frame::StateMissing(missing) => Some(missing.turn_id),
+            _ => None,
+        })
         .await?;
     same("StateMissing.turn_id", missing, 50)?;
     let turns = [turn(50, "read", &json!({})), turn(51, "read", &json!({}))];
-    session
-        .run(run("token", Some(&json!({"total": 6})), turns))
-        .await;
+    session.run(run("token", Some(&json!({"total": 6})), turns)).await;
     for id in 50..=51 {
-        same(
-            "the run sent in full",
-            reply(&session.result(id).await?)?,
-            json!({"total": 6}),
-        )?;
+        same("the run sent in full", reply(&session.result(id).await?)?, json!({"total": 6}))?;
     }
     session.ping().await?;
-    ensure(
-        session.left_over().is_empty(),
-        format!("too much: {:?}", session.left_over()),
-    )
+    ensure(session.left_over().is_empty(), format!("too much: {:?}", session.left_over()))
 }
 
 async fn bad_state(stage: Stage) -> Check {
     let mut host = stage.ready().await?;
     let session = &mut host.session;
-    let turns = [
-        turn(1, "add", &json!({"amount": 1})),
-        turn(2, "read", &json!({})),
-    ];
+    let turns = [turn(1, "add", &json!({"amount": 1})), turn(2, "read", &json!({}))];
     let mut broken = run("k", None, turns);
     let state = Payload {
         content_type: "application/json".to_owned(),
@@ -334,9 +260,7 @@ async fn garbage(stage: Stage) -> Check {
     let mut host = stage.host().await?;
     let (hello, _) = host.session.handshake().await?;
     let bytes: &[u8] = &[0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x01];
-    host.session
-        .send_message(Ok(Outgoing::Raw(bytes.into())))
-        .await;
+    host.session.send_message(Ok(Outgoing::Raw(bytes.into()))).await;
     // The stream is beyond repair; some runtimes notice at once, others only tell the call.
     let again = host
         .reconnected()

@@ -34,20 +34,14 @@ async fn answer(
     call_index: u32,
     outcome: turn_call_result::Outcome,
 ) {
-    let result = TurnCallResult {
-        turn_id,
-        call_index,
-        outcome: Some(outcome),
-    };
+    let result = TurnCallResult { turn_id, call_index, outcome: Some(outcome) };
     session.send([node_frame::Frame::CallResult(result)]).await;
 }
 
 async fn call(stage: Stage) -> Check {
     let mut host = stage.ready().await?;
     let session = &mut host.session;
-    session
-        .run(run("k", None, [turn(1, "call", &argument("grow"))]))
-        .await;
+    session.run(run("k", None, [turn(1, "call", &argument("grow"))])).await;
     let call = session.call().await?;
     same("turn_id", call.turn_id, 1)?;
     same("call_index", call.call_index, 0)?;
@@ -55,11 +49,7 @@ async fn call(stage: Stage) -> Check {
     let target = call.target.clone().unwrap_or_default();
     same("target type", target.r#type.as_str(), "Other")?;
     same("target key", target.key.as_str(), "o/1")?;
-    let system = if target.system.is_empty() {
-        "default"
-    } else {
-        &target.system
-    };
+    let system = if target.system.is_empty() { "default" } else { &target.system };
     same("target system", system, "default")?;
     let sent = read_json("the call's argument", call.payload.as_ref())?;
     same("the call's argument", sent, json!({"amount": 3}))?;
@@ -73,32 +63,18 @@ async fn indexes(stage: Stage) -> Check {
     let mut host = stage.ready().await?;
     let session = &mut host.session;
     let argument = json!({"type": "Other", "key": "o", "action": "add", "count": 3});
-    session
-        .run(run(
-            "k",
-            None,
-            [turn(1, "calls", &argument), turn(2, "calls", &argument)],
-        ))
-        .await;
+    session.run(run("k", None, [turn(1, "calls", &argument), turn(2, "calls", &argument)])).await;
     for turn_id in 1..=2 {
         for index in 0..3 {
             let call = session.call().await?;
-            same(
-                "turn and call index",
-                (call.turn_id, call.call_index),
-                (turn_id, index),
-            )?;
+            same("turn and call index", (call.turn_id, call.call_index), (turn_id, index))?;
             let sent = read_json("the argument", call.payload.as_ref())?;
             same("the argument", sent, json!({"amount": index}))?;
             let outcome = turn_call_result::Outcome::Reply(payload(&json!(index * 10)));
             answer(session, turn_id, index, outcome).await;
         }
         let result = session.result(turn_id).await?;
-        same(
-            "the replies",
-            reply(&result)?,
-            json!({"replies": [0, 10, 20]}),
-        )?;
+        same("the replies", reply(&result)?, json!({"replies": [0, 10, 20]}))?;
     }
     Ok(())
 }
@@ -106,13 +82,8 @@ async fn indexes(stage: Stage) -> Check {
 async fn refused(stage: Stage) -> Check {
     let mut host = stage.ready().await?;
     let session = &mut host.session;
-    let turns = [
-        turn(1, "call", &argument("grow")),
-        turn(2, "add", &json!({"amount": 1})),
-    ];
-    session
-        .run(run("k", Some(&json!({"total": 1})), turns))
-        .await;
+    let turns = [turn(1, "call", &argument("grow")), turn(2, "add", &json!({"amount": 1}))];
+    session.run(run("k", Some(&json!({"total": 1})), turns)).await;
     session.call().await?;
     let refusal = server_error("CALL_CYCLE", 9, Retry::Never);
     answer(session, 1, 0, turn_call_result::Outcome::Error(refusal)).await;
@@ -120,24 +91,14 @@ async fn refused(stage: Stage) -> Check {
     let failure = error(&result)?;
     same("code", failure.code, 9)?;
     same("reason", failure.reason.as_str(), "CALL_CYCLE")?;
-    same(
-        "message",
-        failure.message.as_str(),
-        "CALL_CYCLE by the script",
-    )?;
-    same(
-        "the turn after",
-        reply(&session.result(2).await?)?,
-        json!({"total": 2}),
-    )
+    same("message", failure.message.as_str(), "CALL_CYCLE by the script")?;
+    same("the turn after", reply(&session.result(2).await?)?, json!({"total": 2}))
 }
 
 async fn actor_error(stage: Stage) -> Check {
     let mut host = stage.ready().await?;
     let session = &mut host.session;
-    session
-        .run(run("k", None, [turn(1, "call", &argument("grow"))]))
-        .await;
+    session.run(run("k", None, [turn(1, "call", &argument("grow"))])).await;
     session.call().await?;
     let detail = prost_types::Any {
         type_url: "type.googleapis.com/acme.v1.Why".to_owned(),
@@ -164,39 +125,20 @@ async fn actor_error(stage: Stage) -> Check {
 async fn no_value(stage: Stage) -> Check {
     let mut host = stage.ready().await?;
     let session = &mut host.session;
-    session
-        .run(run("k", None, [turn(1, "call", &argument("grow"))]))
-        .await;
+    session.run(run("k", None, [turn(1, "call", &argument("grow"))])).await;
     session.call().await?;
-    answer(
-        session,
-        1,
-        0,
-        turn_call_result::Outcome::Reply(Payload::default()),
-    )
-    .await;
-    same(
-        "the reply",
-        reply(&session.result(1).await?)?,
-        json!({"reply": null}),
-    )
+    answer(session, 1, 0, turn_call_result::Outcome::Reply(Payload::default())).await;
+    same("the reply", reply(&session.result(1).await?)?, json!({"reply": null}))
 }
 
 async fn cancelled(stage: Stage) -> Check {
     let mut host = stage.ready().await?;
     let session = &mut host.session;
-    session
-        .run(run("k", None, [turn(1, "call", &argument("grow"))]))
-        .await;
+    session.run(run("k", None, [turn(1, "call", &argument("grow"))])).await;
     session.call().await?;
-    session
-        .send([node_frame::Frame::Cancel(CancelTurn { turn_id: 1 })])
-        .await;
+    session.send([node_frame::Frame::Cancel(CancelTurn { turn_id: 1 })]).await;
     let result = session.result(1).await?;
-    super::check::ensure(
-        is_cancelled(&result),
-        format!("the outcome: {:?}", result.outcome),
-    )?;
+    super::check::ensure(is_cancelled(&result), format!("the outcome: {:?}", result.outcome))?;
     let outcome = turn_call_result::Outcome::Reply(payload(&json!(1)));
     answer(session, 1, 0, outcome).await;
     session.works(2).await
@@ -205,9 +147,7 @@ async fn cancelled(stage: Stage) -> Check {
 async fn stray(stage: Stage) -> Check {
     let mut host = stage.ready().await?;
     let session = &mut host.session;
-    session
-        .run(run("k", None, [turn(1, "call", &argument("grow"))]))
-        .await;
+    session.run(run("k", None, [turn(1, "call", &argument("grow"))])).await;
     session.call().await?;
     for (turn_id, index) in [(1, 1), (1, 99), (2, 0), (0, 0)] {
         let outcome = turn_call_result::Outcome::Reply(payload(&json!("stray")));
@@ -215,11 +155,7 @@ async fn stray(stage: Stage) -> Check {
     }
     let outcome = turn_call_result::Outcome::Reply(payload(&json!("right")));
     answer(session, 1, 0, outcome.clone()).await;
-    same(
-        "the reply",
-        reply(&session.result(1).await?)?,
-        json!({"reply": "right"}),
-    )?;
+    same("the reply", reply(&session.result(1).await?)?, json!({"reply": "right"}))?;
     answer(session, 1, 0, outcome).await;
     session.works(3).await
 }

@@ -38,11 +38,7 @@ struct Printed {
 
 impl Log {
     fn push(&self, line: String) {
-        self.0
-            .lines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(line);
+        self.0.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
         self.0.more.notify_waiters();
     }
 
@@ -76,10 +72,7 @@ impl Log {
     pub fn tail(&self) -> String {
         let lines = self.0.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let from = lines.len().saturating_sub(LOG_LINES);
-        lines[from..]
-            .iter()
-            .map(|line| format!("\n        | {line}"))
-            .collect()
+        lines[from..].iter().map(|line| format!("\n        | {line}")).collect()
     }
 }
 
@@ -145,13 +138,7 @@ impl Program {
                 std::future::ready(())
             }))
         });
-        Ok(Program {
-            group: child.id(),
-            stdin: child.stdin.take(),
-            child,
-            lines,
-            stderr,
-        })
+        Ok(Program { group: child.id(), stdin: child.stdin.take(), child, lines, stderr })
     }
 
     /// Sends a signal by name, such as `TERM`.
@@ -159,10 +146,7 @@ impl Program {
     /// # Errors
     /// If the program is gone already.
     pub async fn signal(&self, name: &str) -> Result<(), Failure> {
-        let id = self
-            .child
-            .id()
-            .ok_or_else(|| Failure("the program has ended".to_owned()))?;
+        let id = self.child.id().ok_or_else(|| Failure("the program has ended".to_owned()))?;
         let command = format!("kill -{name} {id}");
         let status = Command::new("sh").args(["-c", &command]).status().await;
         match status {
@@ -177,9 +161,7 @@ impl Program {
     /// If it has not within `patience`.
     pub async fn ended(&mut self, patience: Duration) -> Result<ExitStatus, Failure> {
         let Ok(status) = timeout(patience, self.child.wait()).await else {
-            return Err(Failure(format!(
-                "the program did not end within {patience:?}"
-            )));
+            return Err(Failure(format!("the program did not end within {patience:?}")));
         };
         if let Some(stderr) = self.stderr.take() {
             // What it said last is often the reason; a child of its own may keep the pipe open for ever.
@@ -193,10 +175,7 @@ impl Program {
     /// # Errors
     /// If the system does not tell.
     pub fn is_running(&mut self) -> Result<bool, Failure> {
-        let status = self
-            .child
-            .try_wait()
-            .map_err(|error| Failure::of("the program", error))?;
+        let status = self.child.try_wait().map_err(|error| Failure::of("the program", error))?;
         Ok(status.is_none())
     }
 
@@ -205,16 +184,10 @@ impl Program {
     /// # Errors
     /// If its standard input is closed.
     pub async fn commands(&mut self, commands: &[Value]) -> Result<(), Failure> {
-        let text: String = commands
-            .iter()
-            .map(|command| format!("{command}\n"))
-            .collect();
+        let text: String = commands.iter().map(|command| format!("{command}\n")).collect();
         let closed = || Failure("the program's standard input is closed".to_owned());
         let stdin = self.stdin.as_mut().ok_or_else(closed)?;
-        stdin
-            .write_all(text.as_bytes())
-            .await
-            .map_err(|_| closed())?;
+        stdin.write_all(text.as_bytes()).await.map_err(|_| closed())?;
         stdin.flush().await.map_err(|_| closed())
     }
 
@@ -254,11 +227,7 @@ async fn read_lines<F: Future<Output = ()>>(
 ) {
     let mut reader = BufReader::new(source);
     let mut line = Vec::new();
-    while reader
-        .read_until(b'\n', &mut line)
-        .await
-        .is_ok_and(|count| count > 0)
-    {
+    while reader.read_until(b'\n', &mut line).await.is_ok_and(|count| count > 0) {
         take(String::from_utf8_lossy(&line).trim_end().to_owned()).await;
         line.clear();
     }

@@ -77,10 +77,7 @@ impl FakeServer {
                 let gateway = FakeGateway::new(send_event);
                 let server = tonic::transport::Server::builder()
                     .tcp_nodelay(true)
-                    .add_service(FakeHostService {
-                        sessions: send_session,
-                        opened: Arc::default(),
-                    })
+                    .add_service(FakeHostService { sessions: send_session, opened: Arc::default() })
                     .add_service(GatewayServiceServer::new(gateway))
                     .serve_with_incoming(TcpListenerStream::new(listener));
                 tokio::spawn(server);
@@ -90,12 +87,7 @@ impl FakeServer {
             .map_err(io::Error::other)
             .and_then(|bound| bound);
         // From here on the runtime ends in the background: it must not be dropped inside another one.
-        let mut server = FakeServer {
-            runtime: Some(runtime),
-            address,
-            sessions,
-            events,
-        };
+        let mut server = FakeServer { runtime: Some(runtime), address, sessions, events };
         server.address = bound.map_err(|error| Failure::of("a port for the fake server", error))?;
         Ok(server)
     }
@@ -222,9 +214,7 @@ impl Encoder for HostCodec {
         match item {
             Outgoing::Raw(bytes) => buffer.put(bytes),
             Outgoing::Frames(message) => {
-                message
-                    .encode(buffer)
-                    .map_err(|error| Status::internal(error.to_string()))?;
+                message.encode(buffer).map_err(|error| Status::internal(error.to_string()))?;
             }
         }
         Ok(())

@@ -91,15 +91,10 @@ impl Session {
                 seen += 1;
             }
             if !self.receive(deadline).await? {
-                let end = self
-                    .end
-                    .map_or("it did not come in time".to_owned(), |end| {
-                        format!("the stream ended ({end:?})")
-                    });
-                return Err(Failure(format!(
-                    "{what}: {end}; waiting are {:?}",
-                    self.waiting
-                )));
+                let end = self.end.map_or("it did not come in time".to_owned(), |end| {
+                    format!("the stream ended ({end:?})")
+                });
+                return Err(Failure(format!("{what}: {end}; waiting are {:?}", self.waiting)));
             }
         }
     }
@@ -141,18 +136,13 @@ impl Session {
     pub async fn ended(&mut self) -> Result<End, Failure> {
         let deadline = Instant::now() + PATIENCE;
         while self.receive(deadline).await? {}
-        self.end
-            .ok_or_else(|| Failure("the host did not end its session in time".to_owned()))
+        self.end.ok_or_else(|| Failure("the host did not end its session in time".to_owned()))
     }
 
     /// Sends frames in one message. Sending to a host that is gone is not a failure: what follows will be.
     pub async fn send(&self, frames: impl IntoIterator<Item = node_frame::Frame>) {
-        let frames = frames
-            .into_iter()
-            .map(|frame| NodeFrame { frame: Some(frame) })
-            .collect();
-        self.send_message(Ok(Outgoing::Frames(ConnectResponse { frames })))
-            .await;
+        let frames = frames.into_iter().map(|frame| NodeFrame { frame: Some(frame) }).collect();
+        self.send_message(Ok(Outgoing::Frames(ConnectResponse { frames }))).await;
     }
 
     /// Sends a message as it is, or ends the stream with a status.
@@ -173,14 +163,9 @@ impl Session {
     /// # Errors
     /// If it is another frame or none comes.
     pub async fn hello(&mut self) -> Result<Hello, Failure> {
-        match self
-            .take("the first frame", |frame| Some(frame.clone()))
-            .await?
-        {
+        match self.take("the first frame", |frame| Some(frame.clone())).await? {
             host_frame::Frame::Hello(hello) => Ok(hello),
-            other => Err(Failure(format!(
-                "the first frame is not Hello but {other:?}"
-            ))),
+            other => Err(Failure(format!("the first frame is not Hello but {other:?}"))),
         }
     }
 
@@ -217,11 +202,7 @@ impl Session {
 
     /// Answers a Register.
     pub async fn registered(&self, register_id: u64, error: Option<CallError>) {
-        let answer = Registered {
-            register_id,
-            error,
-            view_version: 3,
-        };
+        let answer = Registered { register_id, error, view_version: 3 };
         self.send([node_frame::Frame::Registered(answer)]).await;
     }
 
@@ -247,15 +228,10 @@ impl Session {
     /// # Errors
     /// If it does not come.
     pub async fn result(&mut self, turn_id: u64) -> Result<TurnResult, Failure> {
-        self.take(
-            &format!("the result of turn {turn_id}"),
-            |frame| match frame {
-                host_frame::Frame::Result(result) if result.turn_id == turn_id => {
-                    Some(result.clone())
-                }
-                _ => None,
-            },
-        )
+        self.take(&format!("the result of turn {turn_id}"), |frame| match frame {
+            host_frame::Frame::Result(result) if result.turn_id == turn_id => Some(result.clone()),
+            _ => None,
+        })
         .await
     }
 
@@ -307,10 +283,7 @@ impl Session {
 
     /// The number of frames that nobody took, Credit aside, which a host may send at any time.
     pub fn left_over(&self) -> Vec<&host_frame::Frame> {
-        self.waiting
-            .iter()
-            .filter(|f| !matches!(f, host_frame::Frame::Credit(_)))
-            .collect()
+        self.waiting.iter().filter(|f| !matches!(f, host_frame::Frame::Credit(_))).collect()
     }
 
     /// Runs one turn and answers its result.
@@ -335,24 +308,14 @@ impl Session {
     pub async fn works(&mut self, turn_id: u64) -> Check {
         let state = serde_json::json!({"total": 41});
         let add = turn(turn_id, "add", &serde_json::json!({"amount": 1}));
-        let result = self
-            .play(&format!("works-{turn_id}"), Some(&state), add)
-            .await?;
-        same(
-            "the total",
-            reply(&result)?,
-            serde_json::json!({"total": 42}),
-        )
+        let result = self.play(&format!("works-{turn_id}"), Some(&state), add).await?;
+        same("the total", reply(&result)?, serde_json::json!({"total": 42}))
     }
 }
 
 /// The conformance actor with this key.
 pub fn actor(key: &str) -> ActorId {
-    ActorId {
-        system: "default".to_owned(),
-        r#type: "Conformance".to_owned(),
-        key: key.to_owned(),
-    }
+    ActorId { system: "default".to_owned(), r#type: "Conformance".to_owned(), key: key.to_owned() }
 }
 
 /// A run of turns of the conformance actor with this key.
@@ -405,19 +368,11 @@ pub fn error(result: &TurnResult) -> Result<&CallError, Failure> {
     let what = format!("turn {}", result.turn_id);
     match &result.outcome {
         Some(turn_result::Outcome::Error(error)) => {
-            ensure(
-                result.state.is_none(),
-                format!("{what} failed but carries a state"),
-            )?;
-            ensure(
-                result.tags.is_none(),
-                format!("{what} failed but carries tags"),
-            )?;
+            ensure(result.state.is_none(), format!("{what} failed but carries a state"))?;
+            ensure(result.tags.is_none(), format!("{what} failed but carries tags"))?;
             Ok(error)
         }
-        other => Err(Failure(format!(
-            "{what} should have failed; its outcome is {other:?}"
-        ))),
+        other => Err(Failure(format!("{what} should have failed; its outcome is {other:?}"))),
     }
 }
 
@@ -432,9 +387,5 @@ pub fn is_cancelled(result: &TurnResult) -> bool {
 /// If it is set and not JSON.
 pub fn state(result: &TurnResult) -> Result<Option<Value>, Failure> {
     let what = format!("the state of turn {}", result.turn_id);
-    result
-        .state
-        .as_ref()
-        .map(|state| read_json(&what, Some(state)))
-        .transpose()
+    result.state.as_ref().map(|state| read_json(&what, Some(state))).transpose()
 }

@@ -37,10 +37,7 @@ impl Stage {
         if command.is_empty() {
             return Err(Failure("no command was given".to_owned()));
         }
-        Ok(Stage {
-            command: command.to_vec(),
-            log: Log::default(),
-        })
+        Ok(Stage { command: command.to_vec(), log: Log::default() })
     }
 
     /// Where the program's standard error goes.
@@ -61,12 +58,7 @@ impl Stage {
     /// # Errors
     /// If it cannot be started.
     pub fn program(&self, role: Role, server: &FakeServer) -> Result<Program, Failure> {
-        Program::start(
-            &self.command,
-            role,
-            &server.address().to_string(),
-            &self.log,
-        )
+        Program::start(&self.command, role, &server.address().to_string(), &self.log)
     }
 
     /// A server, a host program and its session before the handshake.
@@ -77,11 +69,7 @@ impl Stage {
         let mut server = self.server().await?;
         let program = self.program(Role::Host, &server)?;
         let session = server.session(START).await?;
-        Ok(Host {
-            server,
-            program,
-            session,
-        })
+        Ok(Host { server, program, session })
     }
 
     /// The same after the handshake: the host takes turns.

@@ -33,28 +33,18 @@ pub(super) const SCENARIOS: &[Scenario] = super::scenarios!["turns":
 async fn initial(stage: Stage) -> Check {
     let mut host = stage.ready().await?;
     let session = &mut host.session;
-    let result = session
-        .play("k", None, turn(1, "add", &json!({"amount": 5})))
-        .await?;
+    let result = session.play("k", None, turn(1, "add", &json!({"amount": 5}))).await?;
     same("the reply", reply(&result)?, json!({"total": 5}))?;
     same("the state", state(&result)?, Some(json!({"total": 5})))?;
-    let result = session
-        .play("other", None, turn(2, "read", &json!({})))
-        .await?;
-    same(
-        "the reply of another actor",
-        reply(&result)?,
-        json!({"total": 0}),
-    )
+    let result = session.play("other", None, turn(2, "read", &json!({}))).await?;
+    same("the reply of another actor", reply(&result)?, json!({"total": 0}))
 }
 
 async fn order(stage: Stage) -> Check {
     let mut host = stage.ready().await?;
     let session = &mut host.session;
     let turns = (1..=20).map(|id| turn(id, "add", &json!({"amount": id})));
-    session
-        .run(run("k", Some(&json!({"total": 100})), turns))
-        .await;
+    session.run(run("k", Some(&json!({"total": 100})), turns)).await;
     let mut total = 100;
     for id in 1..=20 {
         let result = session.any_result().await?;
@@ -92,43 +82,24 @@ async fn actor_error(stage: Stage) -> Check {
         turn(2, "fail", &argument),
         turn(3, "add", &json!({"amount": 1})),
     ];
-    session
-        .run(run("k", Some(&json!({"total": 10})), turns))
-        .await;
-    same(
-        "before the error",
-        reply(&session.result(1).await?)?,
-        json!({"total": 11}),
-    )?;
+    session.run(run("k", Some(&json!({"total": 10})), turns)).await;
+    same("before the error", reply(&session.result(1).await?)?, json!({"total": 11}))?;
     let result = session.result(2).await?;
     let failure = error(&result)?;
     same("code", failure.code, 9)?;
     same("reason", failure.reason.as_str(), "TOO_MUCH")?;
-    same(
-        "message",
-        failure.message.as_str(),
-        "no more than \"ten\" – ever",
-    )?;
+    same("message", failure.message.as_str(), "no more than \"ten\" – ever")?;
     same("from_actor", failure.from_actor, true)?;
     let after = session.result(3).await?;
     same("after the error", reply(&after)?, json!({"total": 12}))?;
-    same(
-        "the state after the error",
-        state(&after)?,
-        Some(json!({"total": 12})),
-    )
+    same("the state after the error", state(&after)?, Some(json!({"total": 12})))
 }
 
 async fn crash(stage: Stage) -> Check {
     let mut host = stage.ready().await?;
     let session = &mut host.session;
-    let turns = [
-        turn(1, "crash", &json!({})),
-        turn(2, "add", &json!({"amount": 1})),
-    ];
-    session
-        .run(run("k", Some(&json!({"total": 10})), turns))
-        .await;
+    let turns = [turn(1, "crash", &json!({})), turn(2, "add", &json!({"amount": 1}))];
+    session.run(run("k", Some(&json!({"total": 10})), turns)).await;
     let result = session.result(1).await?;
     let failure = error(&result)?;
     same("code", failure.code, 13)?;
@@ -136,16 +107,9 @@ async fn crash(stage: Stage) -> Check {
     same("from_actor", failure.from_actor, true)?;
     for mark in ["\n", ".py", ".ts", ".js", ".java", "Traceback"] {
         let message = &failure.message;
-        ensure(
-            !message.contains(mark),
-            format!("the message shows a stack: {message:?}"),
-        )?;
+        ensure(!message.contains(mark), format!("the message shows a stack: {message:?}"))?;
     }
-    same(
-        "after the crash",
-        reply(&session.result(2).await?)?,
-        json!({"total": 11}),
-    )?;
+    same("after the crash", reply(&session.result(2).await?)?, json!({"total": 11}))?;
     stage.log().says("boom").await
 }
 
@@ -160,28 +124,15 @@ async fn unknown(stage: Stage) -> Check {
         turn(5, "constructor", &json!({})),
         turn(6, "add", &json!({"amount": 1})),
     ];
-    session
-        .run(run("k", Some(&json!({"total": 1})), turns))
-        .await;
+    session.run(run("k", Some(&json!({"total": 1})), turns)).await;
     for id in 1..=5 {
         let result = session.result(id).await?;
         same("code", error(&result)?.code, 5)?;
         same("reason", error(&result)?.reason.as_str(), "UNKNOWN_ACTION")?;
     }
-    same(
-        "the known action",
-        reply(&session.result(6).await?)?,
-        json!({"total": 2}),
-    )?;
-    let mut other = run(
-        "k",
-        None,
-        [turn(7, "add", &json!({})), turn(8, "read", &json!({}))],
-    );
-    other.actor = Some(ActorId {
-        r#type: "Unheard".to_owned(),
-        ..actor("k")
-    });
+    same("the known action", reply(&session.result(6).await?)?, json!({"total": 2}))?;
+    let mut other = run("k", None, [turn(7, "add", &json!({})), turn(8, "read", &json!({}))]);
+    other.actor = Some(ActorId { r#type: "Unheard".to_owned(), ..actor("k") });
     session.run(other).await;
     for id in 7..=8 {
         let result = session.result(id).await?;
@@ -211,25 +162,15 @@ async fn bad_argument(stage: Stage) -> Check {
         turns.push(bad);
     }
     turns.push(turn(5, "read", &json!({})));
-    session
-        .run(run("k", Some(&json!({"total": 1})), turns))
-        .await;
+    session.run(run("k", Some(&json!({"total": 1})), turns)).await;
     for id in 1..=4 {
         let result = session.result(id).await?;
         let failure = error(&result)?;
         same(&format!("code of turn {id}"), failure.code, 3)?;
-        same(
-            "reason",
-            failure.reason.as_str(),
-            "INVALID_ARGUMENT_PAYLOAD",
-        )?;
+        same("reason", failure.reason.as_str(), "INVALID_ARGUMENT_PAYLOAD")?;
         same("from_actor", failure.from_actor, false)?;
     }
-    same(
-        "the state afterwards",
-        reply(&session.result(5).await?)?,
-        json!({"total": 1}),
-    )
+    same("the state afterwards", reply(&session.result(5).await?)?, json!({"total": 1}))
 }
 
 async fn reading(stage: Stage) -> Check {
@@ -240,9 +181,7 @@ async fn reading(stage: Stage) -> Check {
         turn(2, "mutate_read", &json!({})),
         turn(3, "add", &json!({"amount": 1})),
     ];
-    session
-        .run(run("k", Some(&json!({"total": 7})), turns))
-        .await;
+    session.run(run("k", Some(&json!({"total": 7})), turns)).await;
     let read = session.result(1).await?;
     same("the reply", reply(&read)?, json!({"total": 7}))?;
     same("the state of a reading turn", state(&read)?, None)?;
@@ -251,16 +190,8 @@ async fn reading(stage: Stage) -> Check {
         matches!(result.outcome, Some(turn_result::Outcome::Reply(_))),
         format!("mutate_read: {:?}", result.outcome),
     )?;
-    same(
-        "the state of a reading turn that mutates",
-        state(&result)?,
-        None,
-    )?;
-    same(
-        "the next turn's total",
-        reply(&session.result(3).await?)?,
-        json!({"total": 8}),
-    )
+    same("the state of a reading turn that mutates", state(&result)?, None)?;
+    same("the next turn's total", reply(&session.result(3).await?)?, json!({"total": 8}))
 }
 
 async fn no_value(stage: Stage) -> Check {
@@ -269,11 +200,7 @@ async fn no_value(stage: Stage) -> Check {
     let result = session.play("k", None, turn(1, "none", &json!({}))).await?;
     match result.outcome {
         Some(turn_result::Outcome::Reply(payload)) => {
-            same(
-                "content_type of no value",
-                payload.content_type.as_str(),
-                "",
-            )?;
+            same("content_type of no value", payload.content_type.as_str(), "")?;
             same("bytes of no value", payload.data.len(), 0)
         }
         other => ensure(false, format!("none: {other:?}")),
@@ -287,15 +214,9 @@ async fn missing_argument(stage: Stage) -> Check {
     bare.payload = None;
     let mut empty = turn(2, "read", &json!({}));
     empty.payload = Some(Payload::default());
-    session
-        .run(run("k", Some(&json!({"total": 2})), [bare, empty]))
-        .await;
+    session.run(run("k", Some(&json!({"total": 2})), [bare, empty])).await;
     for id in 1..=2 {
-        same(
-            "the reply",
-            reply(&session.result(id).await?)?,
-            json!({"total": 2}),
-        )?;
+        same("the reply", reply(&session.result(id).await?)?, json!({"total": 2}))?;
     }
     Ok(())
 }
@@ -314,36 +235,18 @@ async fn tags(stage: Stage) -> Check {
     tagged.tags.insert("kept".to_owned(), "yes".to_owned());
     session.run(tagged).await;
     let first = session.result(1).await?;
-    let mut values: Vec<_> = first
-        .tags
-        .clone()
-        .unwrap_or_default()
-        .values
-        .into_iter()
-        .collect();
+    let mut values: Vec<_> = first.tags.clone().unwrap_or_default().values.into_iter().collect();
     values.sort();
     let expected = [("colour", "red"), ("kept", "yes")].map(|(a, b)| (a.to_owned(), b.to_owned()));
     same("the tags after the first turn", values, expected)?;
     same("the state", state(&first)?, None)?;
     let second = session.result(2).await?;
-    same(
-        "the next turn sees",
-        reply(&second)?,
-        json!({"colour": "red", "kept": "yes"}),
-    )?;
+    same("the next turn sees", reply(&second)?, json!({"colour": "red", "kept": "yes"}))?;
     same("tags of a turn that only reads", second.tags, None)?;
-    same(
-        "tags set to what they were",
-        session.result(3).await?.tags,
-        None,
-    )?;
+    same("tags set to what they were", session.result(3).await?.tags, None)?;
     let fourth = session.result(4).await?.tags.unwrap_or_default();
     same("after removal", fourth.values.contains_key("kept"), false)?;
-    same(
-        "the last turn sees",
-        reply(&session.result(5).await?)?,
-        json!({"colour": "red"}),
-    )
+    same("the last turn sees", reply(&session.result(5).await?)?, json!({"colour": "red"}))
 }
 
 async fn tags_after_error(stage: Stage) -> Check {
@@ -357,27 +260,18 @@ async fn tags_after_error(stage: Stage) -> Check {
     session.run(run("k", None, turns)).await;
     session.result(1).await?;
     error(&session.result(2).await?)?;
-    same(
-        "tags after a crash",
-        reply(&session.result(3).await?)?,
-        json!({"a": "1"}),
-    )
+    same("tags after a crash", reply(&session.result(3).await?)?, json!({"a": "1"}))
 }
 
 async fn context(stage: Stage) -> Check {
     let mut host = stage.ready().await?;
     let session = &mut host.session;
-    let caller = ActorId {
-        r#type: "Caller".to_owned(),
-        ..actor("caller-key")
-    };
+    let caller = ActorId { r#type: "Caller".to_owned(), ..actor("caller-key") };
     let mut called = turn(1, "context", &json!({}));
     called.request_id = "the-request".to_owned();
     called.attempt = 3;
     called.caller = Some(caller);
-    called
-        .metadata
-        .insert("traceparent".to_owned(), "00-ab-cd-01".to_owned());
+    called.metadata.insert("traceparent".to_owned(), "00-ab-cd-01".to_owned());
     called.metadata.insert("leer".to_owned(), String::new());
     called.revision = 12;
     called.created_at_ms = 1_764_000_000_123;
@@ -395,16 +289,8 @@ async fn context(stage: Stage) -> Check {
     });
     same("the context", reply(&session.result(1).await?)?, expected)?;
     let second = reply(&session.result(2).await?)?;
-    same(
-        "the caller of a call from outside",
-        &second["caller"],
-        &json!(null),
-    )?;
-    same(
-        "the metadata of another call",
-        &second["metadata"],
-        &json!({}),
-    )
+    same("the caller of a call from outside", &second["caller"], &json!(null))?;
+    same("the metadata of another call", &second["metadata"], &json!({}))
 }
 
 async fn keys(stage: Stage) -> Check {
@@ -412,9 +298,7 @@ async fn keys(stage: Stage) -> Check {
     let session = &mut host.session;
     let long = "k".repeat(512);
     for (id, key) in (1..).zip(["é", "e\u{301}", "a/b?c=d", " ", "__proto__", "日本", &long]) {
-        let result = session
-            .play(key, None, turn(id, "context", &json!({})))
-            .await?;
+        let result = session.play(key, None, turn(id, "context", &json!({}))).await?;
         same("the key", reply(&result)?["key"].as_str(), Some(key))?;
     }
     Ok(())

@@ -96,25 +96,14 @@ pub fn ledger_name(number: u32) -> String {
 /// A ledger's id.
 #[must_use]
 pub fn actor(name: &str) -> ActorId {
-    ActorId {
-        system: String::new(),
-        r#type: ledger::TYPE.into(),
-        key: name.into(),
-    }
+    ActorId { system: String::new(), r#type: ledger::TYPE.into(), key: name.into() }
 }
 
 /// Makes calls until the run stops, and returns what it saw.
 pub async fn run(shared: Arc<Shared>, seed: u64) -> Log {
-    let mut client = Client {
-        shared,
-        random: StdRng::seed_from_u64(seed),
-        log: Log::default(),
-    };
+    let mut client = Client { shared, random: StdRng::seed_from_u64(seed), log: Log::default() };
     while !client.shared.stopping.load(Ordering::Relaxed) {
-        let pause = client
-            .shared
-            .pause
-            .mul_f64(client.random.random_range(0.5..1.5));
+        let pause = client.shared.pause.mul_f64(client.random.random_range(0.5..1.5));
         let next = tokio::time::Instant::now() + pause;
         if client.random.random_ratio(1, 8) {
             client.read().await;
@@ -138,12 +127,7 @@ impl Client {
         let ledger = self.pick_ledger();
         let amount = self.random.random_range(1..100);
         let call = self.call(&ledger, number, amount);
-        let add = Add {
-            ledger,
-            amount,
-            invoked_ns: self.shared.now_ns(),
-            answers: Vec::new(),
-        };
+        let add = Add { ledger, amount, invoked_ns: self.shared.now_ns(), answers: Vec::new() };
         let place = self.log.adds.len();
         self.log.adds.push((number, add));
         if self.random.random_ratio(1, 50) {
@@ -162,24 +146,13 @@ impl Client {
     }
 
     fn call(&mut self, ledger: &str, number: u64, amount: u32) -> InvokeRequest {
-        let entry = Entry {
-            add: number,
-            amount,
-        };
-        let asynchronous = self
-            .random
-            .random_ratio(self.shared.async_percent.min(100), 100);
-        let mode = if asynchronous {
-            InvokeMode::Async
-        } else {
-            InvokeMode::Sync
-        };
+        let entry = Entry { add: number, amount };
+        let asynchronous = self.random.random_ratio(self.shared.async_percent.min(100), 100);
+        let mode = if asynchronous { InvokeMode::Async } else { InvokeMode::Sync };
         InvokeRequest {
             actor: Some(actor(ledger)),
             action: ledger::ADD.into(),
-            argument: Some(Argument::Payload(host::payload(ledger::encode_entry(
-                entry,
-            )))),
+            argument: Some(Argument::Payload(host::payload(ledger::encode_entry(entry)))),
             request_id: uuid::Uuid::now_v7().to_string(),
             created_at_ms: Millis::now().0,
             timeout_ms: ATTEMPT_TIMEOUT_MS,
@@ -215,9 +188,7 @@ impl Client {
                 let reason = error.reason().to_owned();
                 // A turn whose host was killed three times is given up, and says so for ever. Nothing else ends a call.
                 if reason != "TURN_CRASHED_HOST" {
-                    self.log
-                        .unexpected
-                        .push(format!("{reason}: {}", error.message));
+                    self.log.unexpected.push(format!("{reason}: {}", error.message));
                 }
                 self.answered(place, Outcome::Refused(reason));
                 return true;
@@ -241,10 +212,7 @@ impl Client {
 
     fn outcome(&mut self, call: &InvokeRequest, response: InvokeResponse) -> Outcome {
         if !response.durable && !self.shared.volatile {
-            let what = format!(
-                "the answer to {} does not say that it is durable",
-                call.request_id
-            );
+            let what = format!("the answer to {} does not say that it is durable", call.request_id);
             self.log.unexpected.push(what);
         }
         if call.mode() == InvokeMode::Async {
@@ -262,10 +230,7 @@ impl Client {
 
     fn answered(&mut self, place: usize, outcome: Outcome) {
         let returned_ns = self.shared.now_ns();
-        self.log.adds[place].1.answers.push(Answer {
-            returned_ns,
-            outcome,
-        });
+        self.log.adds[place].1.answers.push(Answer { returned_ns, outcome });
     }
 
     /// Reads a ledger once, by its own action or past its host. A read that fails is no finding: its retries are the
@@ -286,10 +251,7 @@ impl Client {
                 returned_ns: self.shared.now_ns(),
                 seen,
             }),
-            Ok(None) => self
-                .log
-                .unexpected
-                .push(format!("a read of {ledger} shows no ledger")),
+            Ok(None) => self.log.unexpected.push(format!("a read of {ledger} shows no ledger")),
             Err(error)
                 if error.retry() == Retry::Never && error.kind.reason() != "UNKNOWN_TYPE" =>
             {
@@ -312,10 +274,7 @@ impl Client {
     }
 
     async fn read_past_host(&mut self, ledger: &str) -> Result<Option<Receipt>, CallError> {
-        let request = GetStateRequest {
-            actor: Some(actor(ledger)),
-            as_json: false,
-        };
+        let request = GetStateRequest { actor: Some(actor(ledger)), as_json: false };
         let state = self.shared.link.get_state(request).await?.state;
         Ok(Some(ledger::receipt(&state.unwrap_or_default().data)))
     }

@@ -46,17 +46,12 @@ impl Disk {
         let mount_point = folder.join("disk");
         std::fs::create_dir_all(&mount_point).map_err(Error::io("making a mount point"))?;
         let file = File::create(&image).map_err(Error::io("making a disk image"))?;
-        file.set_len(DISK_BYTES)
-            .map_err(Error::io("making a disk image"))?;
+        file.set_len(DISK_BYTES).map_err(Error::io("making a disk image"))?;
         let made = run("mkfs.ext4", &["-q", "-F", &text(&image)]).await?;
         if !made.status.success() {
             return Err(failed("mkfs.ext4", &made));
         }
-        let mut disk = Self {
-            image,
-            mount_point,
-            mounted: false,
-        };
+        let mut disk = Self { image, mount_point, mounted: false };
         disk.mount().await?;
         Ok(disk)
     }
@@ -71,38 +66,27 @@ impl Disk {
     pub fn cut(&self) -> Result<(), Error> {
         let root = File::open(&self.mount_point).map_err(Error::io("opening the disk"))?;
         let flags = NO_LOG_FLUSH;
-        #[expect(
-            unsafe_code,
-            reason = "the standard library has no call for this ioctl"
-        )]
+        #[expect(unsafe_code, reason = "the standard library has no call for this ioctl")]
         // SAFETY: the descriptor is open, and the kernel reads one u32 through the pointer before the call returns.
         let result =
             unsafe { libc::ioctl(root.as_raw_fd(), EXT4_IOC_SHUTDOWN as _, &raw const flags) };
         if result == 0 {
             Ok(())
         } else {
-            Err(Error::io("cutting the power")(
-                std::io::Error::last_os_error(),
-            ))
+            Err(Error::io("cutting the power")(std::io::Error::last_os_error()))
         }
     }
 
     /// Brings the disk back as it is after a loss of power. Nobody may have files open on it.
     pub async fn power_on(&mut self) -> Result<(), Error> {
         for _ in 0..UNMOUNT_ATTEMPTS {
-            if run("umount", &[&text(&self.mount_point)])
-                .await?
-                .status
-                .success()
-            {
+            if run("umount", &[&text(&self.mount_point)]).await?.status.success() {
                 self.mounted = false;
                 return self.mount().await;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        Err(Error::failed(
-            "the disk cannot be unmounted: something still has files open on it",
-        ))
+        Err(Error::failed("the disk cannot be unmounted: something still has files open on it"))
     }
 
     async fn mount(&mut self) -> Result<(), Error> {
@@ -127,10 +111,8 @@ impl Drop for Disk {
     fn drop(&mut self) {
         if self.mounted {
             // Lazily, so that it goes even if the node, killed at the same time, is not yet gone.
-            let unmounted = std::process::Command::new("umount")
-                .arg("-l")
-                .arg(&self.mount_point)
-                .status();
+            let unmounted =
+                std::process::Command::new("umount").arg("-l").arg(&self.mount_point).status();
             // There is nothing left to do about a failure here; the mount shows in `mount`.
             let _ = unmounted;
         }

@@ -97,12 +97,8 @@ impl Session {
 }
 
 fn request(frames: Vec<Frame>) -> ConnectRequest {
-    let frames = frames
-        .into_iter()
-        .map(|frame| HostFrame { frame: Some(frame) });
-    ConnectRequest {
-        frames: frames.collect(),
-    }
+    let frames = frames.into_iter().map(|frame| HostFrame { frame: Some(frame) });
+    ConnectRequest { frames: frames.collect() }
 }
 
 fn register(durability: Durability) -> Register {
@@ -137,25 +133,17 @@ fn run_turns(run: TurnRun) -> Vec<TurnResult> {
 }
 
 fn run_turn(turn: &Turn, state: &mut Payload) -> TurnResult {
-    let mut result = TurnResult {
-        turn_id: turn.turn_id,
-        ..TurnResult::default()
-    };
-    let argument = turn
-        .payload
-        .as_ref()
-        .and_then(|payload| ledger::decode_entry(&payload.data));
+    let mut result = TurnResult { turn_id: turn.turn_id, ..TurnResult::default() };
+    let argument = turn.payload.as_ref().and_then(|payload| ledger::decode_entry(&payload.data));
     let outcome = match (turn.action.as_str(), argument) {
         (ledger::ADD, Some(entry)) => {
             *state = payload(ledger::append(&state.data, entry));
             result.state = Some(state.clone());
-            Outcome::Reply(payload(ledger::encode_receipt(ledger::receipt(
-                &state.data,
-            ))))
+            Outcome::Reply(payload(ledger::encode_receipt(ledger::receipt(&state.data))))
         }
-        (ledger::READ, _) => Outcome::Reply(payload(ledger::encode_receipt(ledger::receipt(
-            &state.data,
-        )))),
+        (ledger::READ, _) => {
+            Outcome::Reply(payload(ledger::encode_receipt(ledger::receipt(&state.data))))
+        }
         (action, _) => Outcome::Error(CallError {
             code: 3,
             reason: "INVALID_ARGUMENT_PAYLOAD".into(),
@@ -169,11 +157,7 @@ fn run_turn(turn: &Turn, state: &mut Payload) -> TurnResult {
 
 /// Bytes as a payload of ledgers.
 pub(crate) fn payload(data: bytes::Bytes) -> Payload {
-    Payload {
-        content_type: ledger::CONTENT_TYPE.into(),
-        type_url: String::new(),
-        data,
-    }
+    Payload { content_type: ledger::CONTENT_TYPE.into(), type_url: String::new(), data }
 }
 
 #[cfg(test)]
@@ -189,10 +173,8 @@ mod tests {
             payload: Some(payload(ledger::encode_entry(Entry { add, amount: 5 }))),
             ..Turn::default()
         };
-        let results = run_turns(TurnRun {
-            turns: vec![add(1, 10), add(2, 10)],
-            ..TurnRun::default()
-        });
+        let results =
+            run_turns(TurnRun { turns: vec![add(1, 10), add(2, 10)], ..TurnRun::default() });
         let receipts: Vec<_> = results
             .iter()
             .map(|result| match &result.outcome {

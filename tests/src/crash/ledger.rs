@@ -42,10 +42,8 @@ pub fn encode_receipt(receipt: Receipt) -> Bytes {
 /// Reads a receipt; `None` if it is none.
 #[must_use]
 pub fn decode_receipt(mut bytes: &[u8]) -> Option<Receipt> {
-    (bytes.len() == RECEIPT_BYTES).then(|| Receipt {
-        count: bytes.get_u64_le(),
-        total: bytes.get_u64_le(),
-    })
+    (bytes.len() == RECEIPT_BYTES)
+        .then(|| Receipt { count: bytes.get_u64_le(), total: bytes.get_u64_le() })
 }
 
 /// The receipt for the whole of a ledger's state.
@@ -55,10 +53,7 @@ pub fn receipt(mut state: &[u8]) -> Receipt {
         return Receipt { count: 0, total: 0 };
     }
     let total = state.get_u64_le();
-    Receipt {
-        count: (state.len() / ENTRY_BYTES) as u64,
-        total,
-    }
+    Receipt { count: (state.len() / ENTRY_BYTES) as u64, total }
 }
 
 /// The state after an add. Never looks whether the add is there already: that it comes once is the server's promise.
@@ -95,10 +90,7 @@ fn put_entry(out: &mut BytesMut, entry: Entry) {
 }
 
 fn take_entry(bytes: &mut &[u8]) -> Entry {
-    Entry {
-        add: bytes.get_u64_le(),
-        amount: bytes.get_u32_le(),
-    }
+    Entry { add: bytes.get_u64_le(), amount: bytes.get_u32_le() }
 }
 
 #[cfg(test)]
@@ -108,21 +100,12 @@ mod tests {
     #[test]
     fn a_ledger_reads_back_as_it_was_written() {
         let first = Entry { add: 7, amount: 3 };
-        let second = Entry {
-            add: u64::MAX,
-            amount: 9,
-        };
+        let second = Entry { add: u64::MAX, amount: 9 };
         let state = append(&append(&[], first), second);
         let ledger = decode(&state).expect("it is whole");
         assert_eq!(ledger.entries, [first, second]);
         assert_eq!(ledger.total, 12);
-        assert_eq!(
-            receipt(&state),
-            Receipt {
-                count: 2,
-                total: 12
-            }
-        );
+        assert_eq!(receipt(&state), Receipt { count: 2, total: 12 });
         assert_eq!(decode(&state[..state.len() - 1]), None);
         assert_eq!(decode(&[]), Some(Ledger::default()));
     }

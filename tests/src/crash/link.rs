@@ -118,10 +118,7 @@ async fn keep_streaming(endpoint: Endpoint, mut waiting: mpsc::Receiver<Job>) {
 
 async fn open(
     endpoint: &Endpoint,
-) -> Option<(
-    mpsc::Sender<InvokeStreamRequest>,
-    Streaming<InvokeStreamResponse>,
-)> {
+) -> Option<(mpsc::Sender<InvokeStreamRequest>, Streaming<InvokeStreamResponse>)> {
     let channel = endpoint.connect().await.ok()?;
     let (outbox, requests) = mpsc::channel(OUTBOX_MESSAGES);
     let inbox = GatewayServiceClient::new(channel)
@@ -144,12 +141,7 @@ impl Stream {
         outbox: mpsc::Sender<InvokeStreamRequest>,
         inbox: Streaming<InvokeStreamResponse>,
     ) -> Self {
-        Self {
-            outbox,
-            inbox,
-            next_id: 0,
-            in_flight: HashMap::new(),
-        }
+        Self { outbox, inbox, next_id: 0, in_flight: HashMap::new() }
     }
 
     /// Carries calls and replies until the stream breaks or there are no callers left.
@@ -175,10 +167,7 @@ impl Stream {
         for job in batch.drain(..) {
             self.next_id += 1;
             self.in_flight.insert(self.next_id, job.reply);
-            message.calls.push(StreamCall {
-                stream_id: self.next_id,
-                call: Some(job.call),
-            });
+            message.calls.push(StreamCall { stream_id: self.next_id, call: Some(job.call) });
         }
         self.outbox.send(message).await.is_ok()
     }

@@ -72,10 +72,7 @@ impl Node {
         let Some(child) = &mut self.child else {
             return Ok(());
         };
-        match child
-            .try_wait()
-            .map_err(Error::io("looking for the node"))?
-        {
+        match child.try_wait().map_err(Error::io("looking for the node"))? {
             None => Ok(()),
             Some(status) => Err(Error::failed(format!(
                 "the node ended by itself ({status}); the end of its log:\n{}",
@@ -107,13 +104,7 @@ impl Host {
     /// A host that is not yet started.
     #[must_use]
     pub fn new(bin: &Path, server: &str, volatile: bool, log: &Path) -> Self {
-        Self {
-            bin: bin.into(),
-            server: server.into(),
-            volatile,
-            log: log.into(),
-            child: None,
-        }
+        Self { bin: bin.into(), server: server.into(), volatile, log: log.into(), child: None }
     }
 
     /// Starts it.
@@ -140,11 +131,7 @@ fn spawn(mut command: Command, log: &Path) -> Result<Child, Error> {
         .open(log)
         .map_err(Error::io(format!("opening {}", log.display())))?;
     let errors = output.try_clone().map_err(Error::io("opening a log"))?;
-    let program = command
-        .as_std()
-        .get_program()
-        .to_string_lossy()
-        .into_owned();
+    let program = command.as_std().get_program().to_string_lossy().into_owned();
     command
         .stdin(Stdio::null())
         .stdout(output)
@@ -160,9 +147,7 @@ async fn kill(child: &mut Option<Child>, what: &str) -> Result<(), Error> {
     };
     match tokio::time::timeout(REAP_MAX, child.kill()).await {
         Ok(killed) => killed.map_err(Error::io(format!("killing {what}"))),
-        Err(_) => Err(Error::failed(format!(
-            "{what} is still there after SIGKILL"
-        ))),
+        Err(_) => Err(Error::failed(format!("{what} is still there after SIGKILL"))),
     }
 }
 

@@ -97,12 +97,7 @@ pub async fn with_kills(options: &Options) -> Result<Summary, Error> {
     let load = Load::start(options, &cast.node)?;
     nemesis::progress(&mut cast.node, &load.shared, "the start").await?;
     let (recoveries, host_kills) = tokio::try_join!(
-        nemesis::kill_node(
-            &mut cast.node,
-            options.node_kills,
-            options.seed,
-            &load.shared
-        ),
+        nemesis::kill_node(&mut cast.node, options.node_kills, options.seed, &load.shared),
         nemesis::kill_hosts(&mut cast.hosts, options.host_kills, options.seed + 1),
     )?;
     let mut summary = load.finish(options, &mut cast, &recoveries).await?;
@@ -190,12 +185,7 @@ impl Load {
             let seed = options.seed.wrapping_mul(1_000_003).wrapping_add(number);
             clients.spawn(client::run(Arc::clone(&shared), seed));
         }
-        Ok(Self {
-            shared,
-            link,
-            clients,
-            begun: super::now(),
-        })
+        Ok(Self { shared, link, clients, begun: super::now() })
     }
 
     /// Lets the open calls end, kills the node once more, reads every ledger, and checks.
@@ -221,19 +211,11 @@ impl Load {
         }
         self.read_ledgers(options, &mut history).await?;
         summary.took = self.begun.elapsed();
-        summary.applied = history
-            .ledgers
-            .values()
-            .map(|ledger| ledger.entries.len())
-            .sum();
+        summary.applied = history.ledgers.values().map(|ledger| ledger.entries.len()).sum();
         let violations = check::check(&history);
-        let lost = violations
-            .iter()
-            .filter(|one| matches!(one, Violation::Lost { .. }));
+        let lost = violations.iter().filter(|one| matches!(one, Violation::Lost { .. }));
         summary.lost = lost.count();
-        summary
-            .findings
-            .extend(violations.iter().map(ToString::to_string));
+        summary.findings.extend(violations.iter().map(ToString::to_string));
         if !summary.findings.is_empty() {
             write_history(&options.folder.join("history.jsonl"), &history)
                 .map_err(Error::io("writing the history"))?;
@@ -261,10 +243,7 @@ impl Load {
         let mut ledgers = BTreeMap::new();
         for number in 0..options.ledgers {
             let name = ledger_name(number);
-            let request = GetStateRequest {
-                actor: Some(actor(&name)),
-                as_json: false,
-            };
+            let request = GetStateRequest { actor: Some(actor(&name)), as_json: false };
             let state = loop {
                 match self.link.get_state(request.clone()).await {
                     Ok(response) => break response.state.unwrap_or_default(),
@@ -285,21 +264,15 @@ impl Load {
 fn all_accepted_applied(history: &History) -> bool {
     let entries = history.ledgers.values().flat_map(|ledger| &ledger.entries);
     let applied: std::collections::HashSet<_> = entries.map(|entry| entry.add).collect();
-    let accepted = history.adds.iter().filter(|(_, add)| {
-        add.answers
-            .iter()
-            .any(|answer| answer.outcome == Outcome::Accepted)
-    });
-    accepted
-        .into_iter()
-        .all(|(number, _)| applied.contains(number))
+    let accepted = history
+        .adds
+        .iter()
+        .filter(|(_, add)| add.answers.iter().any(|answer| answer.outcome == Outcome::Accepted));
+    accepted.into_iter().all(|(number, _)| applied.contains(number))
 }
 
 fn summarize(logs: &[Log], recoveries: &Recoveries) -> Summary {
-    let mut summary = Summary {
-        node_faults: recoveries.0.len(),
-        ..Summary::default()
-    };
+    let mut summary = Summary { node_faults: recoveries.0.len(), ..Summary::default() };
     for log in logs {
         summary.adds += log.adds.len();
         summary.reads += log.reads.len();
@@ -361,11 +334,7 @@ fn write_history(path: &Path, history: &History) -> std::io::Result<()> {
     }
     for (name, ledger) in &history.ledgers {
         let entries: Vec<_> = ledger.entries.iter().map(|entry| entry.add).collect();
-        writeln!(
-            out,
-            "{}",
-            json!({"final": name, "total": ledger.total, "adds": entries})
-        )?;
+        writeln!(out, "{}", json!({"final": name, "total": ledger.total, "adds": entries}))?;
     }
     out.flush()
 }

@@ -40,11 +40,7 @@ pub fn call(actor_type: &str, key: &str, action: &str, argument: &str) -> Invoke
 /// An actor in system `default`.
 #[must_use]
 pub fn actor(actor_type: &str, key: &str) -> ActorId {
-    ActorId {
-        system: String::new(),
-        r#type: actor_type.to_owned(),
-        key: key.to_owned(),
-    }
+    ActorId { system: String::new(), r#type: actor_type.to_owned(), key: key.to_owned() }
 }
 
 /// A JSON payload.
@@ -92,9 +88,7 @@ impl Caller {
     /// What the status says.
     pub async fn invoke(&self, call: InvokeRequest) -> Result<InvokeResponse, CallError> {
         let answer = self.client.clone().invoke(call).await;
-        answer
-            .map(tonic::Response::into_inner)
-            .map_err(|status| status::from_status(&status))
+        answer.map(tonic::Response::into_inner).map_err(|status| status::from_status(&status))
     }
 
     /// Reads an actor's committed state.
@@ -102,24 +96,15 @@ impl Caller {
     /// # Errors
     /// What the status says.
     pub async fn state(&self, actor: ActorId) -> Result<GetStateResponse, CallError> {
-        let request = GetStateRequest {
-            actor: Some(actor),
-            as_json: true,
-        };
+        let request = GetStateRequest { actor: Some(actor), as_json: true };
         let answer = self.client.clone().get_state(request).await;
-        answer
-            .map(tonic::Response::into_inner)
-            .map_err(|status| status::from_status(&status))
+        answer.map(tonic::Response::into_inner).map_err(|status| status::from_status(&status))
     }
 
     /// Opens a stream of calls.
     pub async fn stream(&self) -> CallStream {
         let (calls, outgoing) = mpsc::channel(64);
-        let answer = self
-            .client
-            .clone()
-            .invoke_stream(ReceiverStream::new(outgoing))
-            .await;
+        let answer = self.client.clone().invoke_stream(ReceiverStream::new(outgoing)).await;
         CallStream {
             calls,
             replies: answer.expect("the stream opens").into_inner(),
@@ -139,23 +124,15 @@ pub struct CallStream {
 impl CallStream {
     /// Sends calls in one message, numbered as given.
     pub async fn send(&self, calls: Vec<(u64, InvokeRequest)>) {
-        let calls = calls.into_iter().map(|(stream_id, call)| StreamCall {
-            stream_id,
-            call: Some(call),
-        });
-        let message = InvokeStreamRequest {
-            calls: calls.collect(),
-            cancels: vec![],
-        };
+        let calls =
+            calls.into_iter().map(|(stream_id, call)| StreamCall { stream_id, call: Some(call) });
+        let message = InvokeStreamRequest { calls: calls.collect(), cancels: vec![] };
         self.calls.send(message).await.expect("the stream is open");
     }
 
     /// Says that nobody waits for these calls.
     pub async fn cancel(&self, cancels: Vec<u64>) {
-        let message = InvokeStreamRequest {
-            calls: vec![],
-            cancels,
-        };
+        let message = InvokeStreamRequest { calls: vec![], cancels };
         self.calls.send(message).await.expect("the stream is open");
     }
 

@@ -79,9 +79,7 @@ fn host_frame(frame: host_frame::Frame) -> HostFrame {
 impl ScriptedHost {
     /// Connects and says Hello.
     pub async fn connect(channel: Channel, credits: u32) -> Self {
-        Self::try_connect(channel, hello(credits))
-            .await
-            .expect("welcome")
+        Self::try_connect(channel, hello(credits)).await.expect("welcome")
     }
 
     /// Connects with a Hello of the test's own.
@@ -90,22 +88,14 @@ impl ScriptedHost {
     /// Why the node refused it.
     pub async fn try_connect(channel: Channel, hello: Hello) -> Result<Self, CallError> {
         let (frames, outgoing) = mpsc::channel(64);
-        let first = ConnectRequest {
-            frames: vec![host_frame(host_frame::Frame::Hello(hello))],
-        };
+        let first = ConnectRequest { frames: vec![host_frame(host_frame::Frame::Hello(hello))] };
         frames.send(first).await.expect("there is room");
         let mut client =
             HostServiceClient::new(channel).max_decoding_message_size(64 * 1024 * 1024);
         let answer = client.connect(ReceiverStream::new(outgoing)).await;
-        let incoming = answer
-            .map_err(|refused| status::from_status(&refused))?
-            .into_inner();
-        let mut host = Self {
-            frames,
-            incoming,
-            waiting: VecDeque::new(),
-            welcome: Welcome::default(),
-        };
+        let incoming = answer.map_err(|refused| status::from_status(&refused))?.into_inner();
+        let mut host =
+            Self { frames, incoming, waiting: VecDeque::new(), welcome: Welcome::default() };
         match host.next().await {
             Some(node_frame::Frame::Welcome(welcome)) => host.welcome = welcome,
             other => panic!("expected Welcome, got {other:?}"),
@@ -126,8 +116,7 @@ impl ScriptedHost {
             while let Some(frame) = self.waiting.pop_front() {
                 match frame.frame.expect("the node sends no empty frames") {
                     node_frame::Frame::Ping(ping) => {
-                        self.send(vec![host_frame::Frame::Pong(Pong { nonce: ping.nonce })])
-                            .await;
+                        self.send(vec![host_frame::Frame::Pong(Pong { nonce: ping.nonce })]).await;
                     }
                     frame => return Some(frame),
                 }
@@ -205,12 +194,7 @@ impl ScriptedHost {
             ..PbError::default()
         };
         let outcome = Some(turn_result::Outcome::Error(error));
-        let result = TurnResult {
-            turn_id: turn.turn_id,
-            outcome,
-            state: None,
-            tags: None,
-        };
+        let result = TurnResult { turn_id: turn.turn_id, outcome, state: None, tags: None };
         self.send(vec![host_frame::Frame::Result(result)]).await;
     }
 
@@ -221,14 +205,12 @@ impl ScriptedHost {
 
     /// Takes this many turns at a time from now on.
     pub async fn credit(&self, turns: u32) {
-        self.send(vec![host_frame::Frame::Credit(Credit { turns })])
-            .await;
+        self.send(vec![host_frame::Frame::Credit(Credit { turns })]).await;
     }
 
     /// Asks to leave.
     pub async fn drain(&self) {
-        self.send(vec![host_frame::Frame::Drain(Drain { permanent: false })])
-            .await;
+        self.send(vec![host_frame::Frame::Drain(Drain { permanent: false })]).await;
     }
 
     /// Lets a function answer every turn from now on, given the state before it, until the session ends. Returns the
@@ -273,11 +255,7 @@ pub fn state_of(run: &TurnRun) -> Option<String> {
 /// A result with a reply, and a new state if there is one.
 #[must_use]
 pub fn result(turn_id: u64, reply: &str, state: Option<&str>) -> host_frame::Frame {
-    let payload = if reply.is_empty() {
-        Payload::default()
-    } else {
-        json(reply)
-    };
+    let payload = if reply.is_empty() { Payload::default() } else { json(reply) };
     host_frame::Frame::Result(TurnResult {
         turn_id,
         outcome: Some(turn_result::Outcome::Reply(payload)),
@@ -293,11 +271,7 @@ pub fn counter(turn: &Turn, state: Option<String>) -> (String, Option<String>) {
     if turn.action != "add" {
         return (total.to_string(), None);
     }
-    let argument = turn
-        .payload
-        .as_ref()
-        .map(|payload| payload.data.clone())
-        .unwrap_or_default();
+    let argument = turn.payload.as_ref().map(|payload| payload.data.clone()).unwrap_or_default();
     let amount: i64 = String::from_utf8_lossy(&argument).parse().unwrap_or(0);
     let total = total + amount;
     (total.to_string(), Some(total.to_string()))

@@ -27,18 +27,12 @@ async fn refused(caller: &Caller, call: InvokeRequest) -> ErrorKind {
 
 async fn still_serves(caller: &Caller) {
     let before: i64 = total(caller, "probe").await;
-    caller
-        .invoke(call("Counter", "probe", "add", "1"))
-        .await
-        .expect("added");
+    caller.invoke(call("Counter", "probe", "add", "1")).await.expect("added");
     assert_eq!(total(caller, "probe").await, before + 1);
 }
 
 async fn total(caller: &Caller, key: &str) -> i64 {
-    let reply = caller
-        .invoke(call("Counter", key, "total", ""))
-        .await
-        .expect("read");
+    let reply = caller.invoke(call("Counter", key, "total", "")).await.expect("read");
     text(&reply).parse().expect("a number")
 }
 
@@ -46,29 +40,14 @@ async fn total(caller: &Caller, key: &str) -> i64 {
 async fn unknown_names_are_told_apart() {
     let (_node, caller) = node_with_counter().await;
     let mut elsewhere = call("Counter", "a", "add", "1");
-    elsewhere.actor = Some(ActorId {
-        system: "nowhere".into(),
-        r#type: "Counter".into(),
-        key: "a".into(),
-    });
+    elsewhere.actor =
+        Some(ActorId { system: "nowhere".into(), r#type: "Counter".into(), key: "a".into() });
     assert_eq!(refused(&caller, elsewhere).await, ErrorKind::UnknownSystem);
-    assert_eq!(
-        refused(&caller, call("Nobody", "a", "add", "1")).await,
-        ErrorKind::UnknownType
-    );
-    assert_eq!(
-        refused(&caller, call("Counter", "a", "fly", "1")).await,
-        ErrorKind::UnknownAction
-    );
-    let nobody = InvokeRequest {
-        actor: None,
-        ..call("Counter", "a", "add", "1")
-    };
+    assert_eq!(refused(&caller, call("Nobody", "a", "add", "1")).await, ErrorKind::UnknownType);
+    assert_eq!(refused(&caller, call("Counter", "a", "fly", "1")).await, ErrorKind::UnknownAction);
+    let nobody = InvokeRequest { actor: None, ..call("Counter", "a", "add", "1") };
     assert_eq!(refused(&caller, nobody).await, ErrorKind::InvalidArgument);
-    let unseen = caller
-        .state(actor("Counter", "never-called"))
-        .await
-        .expect("an answer");
+    let unseen = caller.state(actor("Counter", "never-called")).await.expect("an answer");
     assert!(!unseen.exists);
     still_serves(&caller).await;
 }
@@ -105,10 +84,7 @@ async fn look_alike_keys_are_different_actors_with_rows_of_their_own() {
     ];
     for (at, key) in keys.iter().enumerate() {
         let amount = (at + 1).to_string();
-        caller
-            .invoke(call("Counter", key, "add", &amount))
-            .await
-            .expect("added");
+        caller.invoke(call("Counter", key, "add", &amount)).await.expect("added");
     }
     node.restart().await;
     let counter_type = definition("Counter", Durability::Durable, &["add", "total?"]);
@@ -126,33 +102,16 @@ async fn arguments_and_metadata_over_their_limits_are_refused() {
     let kind = refused(&caller, call("Counter", "a", "add", &big)).await;
     assert_eq!(kind, ErrorKind::PayloadTooLarge);
     let long = HashMap::from([("k".to_owned(), "v".repeat(limits::METADATA_BYTES_MAX))]);
-    let kind = refused(
-        &caller,
-        InvokeRequest {
-            metadata: long,
-            ..call("Counter", "a", "add", "1")
-        },
-    );
+    let kind =
+        refused(&caller, InvokeRequest { metadata: long, ..call("Counter", "a", "add", "1") });
     assert_eq!(kind.await, ErrorKind::MetadataTooLarge);
-    let many = (0..=limits::METADATA_ENTRIES_MAX)
-        .map(|n| (n.to_string(), String::new()))
-        .collect();
-    let kind = refused(
-        &caller,
-        InvokeRequest {
-            metadata: many,
-            ..call("Counter", "a", "add", "1")
-        },
-    );
+    let many = (0..=limits::METADATA_ENTRIES_MAX).map(|n| (n.to_string(), String::new())).collect();
+    let kind =
+        refused(&caller, InvokeRequest { metadata: many, ..call("Counter", "a", "add", "1") });
     assert_eq!(kind.await, ErrorKind::MetadataTooLarge);
     let long = "r".repeat(limits::REQUEST_ID_BYTES_MAX + 1);
-    let kind = refused(
-        &caller,
-        InvokeRequest {
-            request_id: long,
-            ..call("Counter", "a", "add", "1")
-        },
-    );
+    let kind =
+        refused(&caller, InvokeRequest { request_id: long, ..call("Counter", "a", "add", "1") });
     assert_eq!(kind.await, ErrorKind::InvalidArgument);
     still_serves(&caller).await;
 }
@@ -171,10 +130,7 @@ async fn a_state_over_the_limit_discards_its_turn() {
     let caller = node.caller().await;
     let kind = refused(&caller, call("Hoarder", "a", "grow", "")).await;
     assert_eq!(kind, ErrorKind::StateTooLarge);
-    let size = caller
-        .invoke(call("Hoarder", "a", "size", ""))
-        .await
-        .expect("read");
+    let size = caller.invoke(call("Hoarder", "a", "size", "")).await.expect("read");
     assert_eq!(text(&size), "0");
 }
 
@@ -184,16 +140,8 @@ async fn a_deadline_that_is_over_at_once_is_told_as_such() {
     let node = LocalNode::start().await;
     let slow = definition("Slow", Durability::Durable, &["wait"]);
     let _host = node.host(slow).await;
-    let short = InvokeRequest {
-        timeout_ms: 1,
-        ..call("Slow", "a", "wait", "")
-    };
-    let error = node
-        .caller()
-        .await
-        .invoke(short)
-        .await
-        .expect_err("too late");
+    let short = InvokeRequest { timeout_ms: 1, ..call("Slow", "a", "wait", "") };
+    let error = node.caller().await.invoke(short).await.expect_err("too late");
     assert_eq!(error.kind, ErrorKind::DeadlineExceeded);
     still_serves(&caller).await;
 }
@@ -202,14 +150,10 @@ async fn a_deadline_that_is_over_at_once_is_told_as_such() {
 async fn calls_from_too_long_ago_or_the_future_are_refused() {
     let (_node, caller) = node_with_counter().await;
     let now = callboard_tests::local::caller::now_ms();
-    for created_at_ms in [
-        now - limits::OUTCOME_WINDOW_MS - 1_000,
-        now + limits::CREATED_AHEAD_MS * 2,
-    ] {
-        let odd = InvokeRequest {
-            created_at_ms,
-            ..call("Counter", "a", "add", "1")
-        };
+    for created_at_ms in
+        [now - limits::OUTCOME_WINDOW_MS - 1_000, now + limits::CREATED_AHEAD_MS * 2]
+    {
+        let odd = InvokeRequest { created_at_ms, ..call("Counter", "a", "add", "1") };
         assert_eq!(refused(&caller, odd).await, ErrorKind::RequestExpired);
     }
     assert_eq!(total(&caller, "a").await, 0);
@@ -220,32 +164,23 @@ async fn json_that_does_not_fit_the_request_message_is_refused_with_the_place() 
     let node = LocalNode::start().await;
     let (definition, descriptors) = super::sessions::incrementor();
     let mut host = callboard_tests::local::ScriptedHost::connect(node.channel().await, 100).await;
-    host.register_with("default", vec![definition], descriptors)
-        .await
-        .expect("registered");
+    host.register_with("default", vec![definition], descriptors).await.expect("registered");
     let caller = node.caller().await;
     let value = |json: serde_json::Value| {
-        let fields = json
-            .as_object()
-            .expect("an object")
-            .iter()
-            .map(|(name, value)| {
-                let kind = match value {
-                    serde_json::Value::String(text) => {
-                        prost_types::value::Kind::StringValue(text.clone())
-                    }
-                    other => prost_types::value::Kind::NumberValue(other.as_f64().unwrap_or(0.0)),
-                };
-                (name.clone(), prost_types::Value { kind: Some(kind) })
-            });
+        let fields = json.as_object().expect("an object").iter().map(|(name, value)| {
+            let kind = match value {
+                serde_json::Value::String(text) => {
+                    prost_types::value::Kind::StringValue(text.clone())
+                }
+                other => prost_types::value::Kind::NumberValue(other.as_f64().unwrap_or(0.0)),
+            };
+            (name.clone(), prost_types::Value { kind: Some(kind) })
+        });
         let fields = fields.collect();
         let kind = prost_types::value::Kind::StructValue(prost_types::Struct { fields });
         Argument::Json(prost_types::Value { kind: Some(kind) })
     };
-    for wrong in [
-        serde_json::json!({"amuont": 1}),
-        serde_json::json!({"amount": "many"}),
-    ] {
+    for wrong in [serde_json::json!({"amuont": 1}), serde_json::json!({"amount": "many"})] {
         let mut call = call("Incrementor", "a", "Add", "");
         call.argument = Some(value(wrong));
         let error = caller.invoke(call).await.expect_err("refused");
@@ -274,9 +209,7 @@ async fn a_stream_with_more_calls_in_flight_than_allowed_gets_refusals_and_goes_
     let most = limits::STREAM_IN_FLIGHT_MAX as u64;
     for from in (0..most + 100).step_by(1_000) {
         let calls = from..(from + 1_000).min(most + 100);
-        stream
-            .send(calls.map(|n| (n, call("Slow", "a", "wait", ""))).collect())
-            .await;
+        stream.send(calls.map(|n| (n, call("Slow", "a", "wait", ""))).collect()).await;
     }
     for _ in 0..100 {
         let (id, outcome) = stream.reply().await;
@@ -297,9 +230,7 @@ async fn a_mailbox_that_is_full_refuses_and_keeps_what_it_has() {
     let host = node.host(narrow).await;
     host.credit(0).await;
     let mut stream = node.caller().await.stream().await;
-    stream
-        .send((0..5).map(|n| (n, call("Slow", "a", "wait", ""))).collect())
-        .await;
+    stream.send((0..5).map(|n| (n, call("Slow", "a", "wait", ""))).collect()).await;
     for _ in 0..2 {
         let error = stream.reply().await.1.expect_err("refused");
         assert_eq!(error.kind, ErrorKind::MailboxFull);

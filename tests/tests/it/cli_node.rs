@@ -12,11 +12,7 @@ use crate::{host::CounterHost, node};
 
 fn callboard(arguments: &[&str]) -> Command {
     let mut command = Command::new(node::callboard());
-    command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
@@ -27,17 +23,7 @@ fn folder() -> TempDir {
 /// Arguments of a node with free ports and its data in a folder; it says on stdout where it listens.
 fn dev(folder: &TempDir) -> Vec<&str> {
     let data = folder.path().to_str().expect("the path is text");
-    vec![
-        "-o",
-        "jsonl",
-        "dev",
-        "--port",
-        "0",
-        "--admin-port",
-        "0",
-        "--data",
-        data,
-    ]
+    vec!["-o", "jsonl", "dev", "--port", "0", "--admin-port", "0", "--data", data]
 }
 
 /// Starts a node and waits until it serves. Its address, too.
@@ -45,15 +31,10 @@ fn start(folder: &TempDir) -> (Child, String) {
     let mut node = callboard(&dev(folder)).spawn().expect("the binary runs");
     let mut line = String::new();
     let stdout = node.stdout.take().expect("stdout is a pipe");
-    BufReader::new(stdout)
-        .read_line(&mut line)
-        .expect("the node says that it is ready");
+    BufReader::new(stdout).read_line(&mut line).expect("the node says that it is ready");
     let ready: Value = serde_json::from_str(&line).expect("one JSON line");
     assert_eq!(ready["kind"], "Node");
-    (
-        node,
-        ready["address"].as_str().expect("an address").to_owned(),
-    )
+    (node, ready["address"].as_str().expect("an address").to_owned())
 }
 
 fn terminate(process: &Child) {
@@ -70,17 +51,7 @@ fn sigterm_ends_a_node_in_order_and_its_data_stay() {
     for total in 1..=2 {
         let (process, address) = start(&folder);
         let host = CounterHost::start(&address);
-        let add = [
-            "-o",
-            "jsonl",
-            "--server",
-            &address,
-            "invoke",
-            "Counter/u1",
-            "add",
-            "-d",
-            "{}",
-        ];
+        let add = ["-o", "jsonl", "--server", &address, "invoke", "Counter/u1", "add", "-d", "{}"];
         let output = node::succeeds(&mut callboard(&add));
         let reply: Value = serde_json::from_slice(&output.stdout).expect("one JSON line");
         assert_eq!(reply["reply"]["total"], total);
@@ -135,11 +106,7 @@ fn a_data_folder_has_one_node_at_a_time() {
 #[test]
 fn a_port_that_is_taken_is_named() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port exists");
-    let port = listener
-        .local_addr()
-        .expect("an address")
-        .port()
-        .to_string();
+    let port = listener.local_addr().expect("an address").port().to_string();
     let output = callboard(&["dev", "--ephemeral", "--admin-port", "0", "--port", &port])
         .output()
         .expect("the binary runs");
@@ -149,39 +116,23 @@ fn a_port_that_is_taken_is_named() {
 
 #[test]
 fn a_node_does_not_listen_beyond_loopback_unless_told_that_it_is_insecure() {
-    let output = callboard(&["serve", "--listen", "0.0.0.0:0"])
-        .output()
-        .expect("the binary runs");
+    let output = callboard(&["serve", "--listen", "0.0.0.0:0"]).output().expect("the binary runs");
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-    assert!(
-        stderr(&output).contains("--insecure"),
-        "{}",
-        stderr(&output)
-    );
+    assert!(stderr(&output).contains("--insecure"), "{}", stderr(&output));
 }
 
 #[test]
 fn a_misspelt_setting_is_refused_with_the_right_name() {
-    let output = callboard(&["serve", "--set", "node.workrs=2"])
-        .output()
-        .expect("the binary runs");
+    let output = callboard(&["serve", "--set", "node.workrs=2"]).output().expect("the binary runs");
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-    assert!(
-        stderr(&output).contains("node.workers"),
-        "{}",
-        stderr(&output)
-    );
+    assert!(stderr(&output).contains("node.workers"), "{}", stderr(&output));
 }
 
 #[test]
 fn a_service_takes_its_settings_from_a_file_the_environment_and_flags() {
     let folder = folder();
     let file = folder.path().join("callboard.toml");
-    std::fs::write(
-        &file,
-        "[node]\nworkers = 2\n[listen]\nconnections_max = 10\n",
-    )
-    .expect("write");
+    std::fs::write(&file, "[node]\nworkers = 2\n[listen]\nconnections_max = 10\n").expect("write");
     let output = node::succeeds(
         callboard(&["config", "view", "--origin", "-o", "json", "--config"])
             .arg(&file)
@@ -190,17 +141,10 @@ fn a_service_takes_its_settings_from_a_file_the_environment_and_flags() {
     let list: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
     let setting = |key: &str| {
         let items = list["items"].as_array().expect("a list");
-        items
-            .iter()
-            .find(|item| item["key"] == key)
-            .expect("every setting is listed")
-            .clone()
+        items.iter().find(|item| item["key"] == key).expect("every setting is listed").clone()
     };
     assert_eq!(setting("node.workers")["value"], 3);
-    assert_eq!(
-        setting("node.workers")["origin"],
-        "environment CALLBOARD__NODE__WORKERS"
-    );
+    assert_eq!(setting("node.workers")["origin"], "environment CALLBOARD__NODE__WORKERS");
     assert_eq!(setting("listen.connections_max")["value"], 10);
     assert_eq!(setting("node.drain_ms")["origin"], "default");
 }

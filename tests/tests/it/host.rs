@@ -31,9 +31,7 @@ impl CounterHost {
         let (ready, registered) = std::sync::mpsc::sync_channel(1);
         let server = server.to_owned();
         let thread = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime starts").block_on(async {
                 tokio::select! {
                     () = session(&server, ready) => panic!("the node ended the session"),
@@ -42,10 +40,7 @@ impl CounterHost {
             });
         });
         registered.recv().expect("the node takes the type");
-        Self {
-            stop: Some(stop),
-            thread: Some(thread),
-        }
+        Self { stop: Some(stop), thread: Some(thread) }
     }
 }
 
@@ -55,28 +50,18 @@ impl Drop for CounterHost {
         let _ = self.stop.take().map(|stop| stop.send(()));
         let ended = self.thread.take().map(thread::JoinHandle::join);
         if !thread::panicking() {
-            ended
-                .expect("joined once")
-                .expect("the host lives until it is dropped");
+            ended.expect("joined once").expect("the host lives until it is dropped");
         }
     }
 }
 
 async fn session(server: &str, ready: std::sync::mpsc::SyncSender<()>) {
     let endpoint = Endpoint::from_shared(format!("http://{server}")).expect("an address");
-    let channel = endpoint
-        .tcp_nodelay(true)
-        .connect()
-        .await
-        .expect("the node is there");
+    let channel = endpoint.tcp_nodelay(true).connect().await.expect("the node is there");
     let (frames, outgoing) = mpsc::channel(64);
     let say = async |frame| {
         let frames_of_one = vec![HostFrame { frame: Some(frame) }];
-        let sent = frames
-            .send(ConnectRequest {
-                frames: frames_of_one,
-            })
-            .await;
+        let sent = frames.send(ConnectRequest { frames: frames_of_one }).await;
         sent.expect("the stream is open");
     };
     say(HostSays::Hello(hello())).await;
@@ -125,18 +110,10 @@ fn register() -> Register {
     };
     let counter = ActorTypeDefinition {
         name: "Counter".into(),
-        actions: vec![
-            action("add", false),
-            action("fail", false),
-            action("total", true),
-        ],
+        actions: vec![action("add", false), action("fail", false), action("total", true)],
         ..ActorTypeDefinition::default()
     };
-    Register {
-        register_id: 1,
-        types: vec![counter],
-        ..Register::default()
-    }
+    Register { register_id: 1, types: vec![counter], ..Register::default() }
 }
 
 /// Runs a run: each turn on the state that the one before left.
@@ -148,10 +125,7 @@ fn run_turns(run: TurnRun) -> Vec<TurnResult> {
     let mut results = Vec::new();
     for turn in run.turns {
         let argument = turn.payload.as_ref().map_or(Value::Null, json_of);
-        let mut result = TurnResult {
-            turn_id: turn.turn_id,
-            ..TurnResult::default()
-        };
+        let mut result = TurnResult { turn_id: turn.turn_id, ..TurnResult::default() };
         if turn.action == "fail" {
             result.outcome = Some(Outcome::Error(CallError {
                 code: 9,

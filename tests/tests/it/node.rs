@@ -18,10 +18,7 @@ use crate::tidy::root;
 /// Cargo's target folder.
 pub(crate) fn target() -> PathBuf {
     let own = env::current_exe().expect("a test knows where it runs");
-    let folder = own
-        .ancestors()
-        .nth(3)
-        .expect("a test lies in target/PROFILE/deps");
+    let folder = own.ancestors().nth(3).expect("a test lies in target/PROFILE/deps");
     folder.to_owned()
 }
 
@@ -32,19 +29,9 @@ pub(crate) fn callboard() -> PathBuf {
         .get_or_init(|| {
             // The same selection as `cargo test --workspace`, so that nothing is compiled twice with other features.
             // Selecting the command line's own tests makes the binary, too.
-            let arguments = [
-                "test",
-                "--workspace",
-                "--no-run",
-                "--quiet",
-                "--test",
-                "command_line",
-            ];
-            succeeds(
-                Command::new(env!("CARGO"))
-                    .args(arguments)
-                    .current_dir(root()),
-            );
+            let arguments =
+                ["test", "--workspace", "--no-run", "--quiet", "--test", "command_line"];
+            succeeds(Command::new(env!("CARGO")).args(arguments).current_dir(root()));
             target().join("debug/callboard")
         })
         .clone()
@@ -57,11 +44,7 @@ pub(crate) fn grpcurl() -> PathBuf {
         .get_or_init(|| {
             let mut install = Command::new("tests/scripts/tools.sh");
             let output = succeeds(install.arg("grpcurl").current_dir(root()));
-            PathBuf::from(
-                String::from_utf8(output.stdout)
-                    .expect("a path is text")
-                    .trim(),
-            )
+            PathBuf::from(String::from_utf8(output.stdout).expect("a path is text").trim())
         })
         .clone()
 }
@@ -69,20 +52,13 @@ pub(crate) fn grpcurl() -> PathBuf {
 /// A port where nobody listens now.
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port exists");
-    listener
-        .local_addr()
-        .expect("a bound socket has an address")
-        .port()
+    listener.local_addr().expect("a bound socket has an address").port()
 }
 
 /// The search path of somebody who built the binary and has grpcurl.
 pub(crate) fn tool_path() -> OsString {
-    let folder = |program: PathBuf| {
-        program
-            .parent()
-            .expect("a program lies in a folder")
-            .to_owned()
-    };
+    let folder =
+        |program: PathBuf| program.parent().expect("a program lies in a folder").to_owned();
     let own = env::var_os("PATH").unwrap_or_default();
     let folders = [folder(callboard()), folder(grpcurl())];
     env::join_paths(folders.into_iter().chain(env::split_paths(&own))).expect("no colon in a path")
@@ -91,9 +67,7 @@ pub(crate) fn tool_path() -> OsString {
 /// Runs a program that must succeed.
 #[track_caller]
 pub(crate) fn succeeds(command: &mut Command) -> Output {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(
         output.status.success(),
         "{command:?} failed\n{}\n{}",
@@ -118,17 +92,7 @@ impl Node {
     pub(crate) fn start() -> Self {
         let data = tempfile::tempdir().expect("a temporary folder can be made");
         let mut process = Command::new(callboard())
-            .args([
-                "-o",
-                "jsonl",
-                "-q",
-                "dev",
-                "--port",
-                "0",
-                "--admin-port",
-                "0",
-                "--data",
-            ])
+            .args(["-o", "jsonl", "-q", "dev", "--port", "0", "--admin-port", "0", "--data"])
             .arg(data.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -136,19 +100,10 @@ impl Node {
             .expect("the binary runs");
         let stdout = process.stdout.take().expect("stdout is a pipe");
         let mut line = String::new();
-        BufReader::new(stdout)
-            .read_line(&mut line)
-            .expect("the node says where it listens");
+        BufReader::new(stdout).read_line(&mut line).expect("the node says where it listens");
         let ready: Value = serde_json::from_str(&line).expect("the node is ready");
-        let address = ready["address"]
-            .as_str()
-            .expect("the node has an address")
-            .to_owned();
-        Self {
-            process,
-            address,
-            _data: data,
-        }
+        let address = ready["address"].as_str().expect("the node has an address").to_owned();
+        Self { process, address, _data: data }
     }
 
     /// Where the node listens, as `host:port`.
@@ -169,9 +124,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        self.process
-            .kill()
-            .expect("the node runs until it is dropped");
+        self.process.kill().expect("the node runs until it is dropped");
         self.process.wait().expect("a killed process ends");
     }
 }

@@ -34,11 +34,7 @@ fn every_file_that_the_readme_names_exists() {
     });
     let missing: Vec<&str> = targets
         .filter(|target| !target.contains("://") && !target.starts_with('#'))
-        .filter(|target| {
-            !root
-                .join(target.split('#').next().unwrap_or_default())
-                .exists()
-        })
+        .filter(|target| !root.join(target.split('#').next().unwrap_or_default()).exists())
         .collect();
     assert!(missing.is_empty(), "README.md links to {missing:?}");
 }

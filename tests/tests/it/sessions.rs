@@ -15,10 +15,7 @@ use prost::Message;
 /// The incrementor of the examples as a host registers it: its type and its descriptors.
 pub(crate) fn incrementor() -> (Definition, Vec<u8>) {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    let includes = [
-        format!("{root}/examples/incrementor"),
-        format!("{root}/proto"),
-    ];
+    let includes = [format!("{root}/examples/incrementor"), format!("{root}/proto")];
     let set = protox_compile(&includes);
     let mut incrementor = definition("Incrementor", Durability::Durable, &["Add", "Total?"]);
     for action in &mut incrementor.actions {
@@ -31,9 +28,7 @@ pub(crate) fn incrementor() -> (Definition, Vec<u8>) {
 
 fn protox_compile(includes: &[String]) -> Vec<u8> {
     let files = ["incrementor.proto"];
-    protox::compile(files, includes)
-        .expect("the example compiles")
-        .encode_to_vec()
+    protox::compile(files, includes).expect("the example compiles").encode_to_vec()
 }
 
 fn add(key: &str) -> callboard_proto::gateway::v1::InvokeRequest {
@@ -51,21 +46,14 @@ async fn a_run_of_a_hot_actor_is_one_frame_and_its_replies_come_in_order() {
     let mut stream = node.caller().await.stream().await;
     stream.send(vec![(0, add("hot"))]).await;
     let first = host.turn().await;
-    stream
-        .send((1..=20).map(|n| (n, add("hot"))).collect())
-        .await;
+    stream.send((1..=20).map(|n| (n, add("hot"))).collect()).await;
     // The first turn is answered only after the others wait, so they must come as one run.
-    stream
-        .send(vec![(99, call("Counter", "other", "add", "1"))])
-        .await;
+    stream.send(vec![(99, call("Counter", "other", "add", "1"))]).await;
     let other = host.turn().await;
     host.reply(&other, "1", Some("1")).await;
     host.reply(&first, "1", Some("1")).await;
     let run = host.run().await;
-    assert_eq!(
-        (run.turns.len(), state_of(&run).as_deref()),
-        (20, Some("1"))
-    );
+    assert_eq!((run.turns.len(), state_of(&run).as_deref()), (20, Some("1")));
     let results =
         run.turns.iter().zip(2..).map(|(turn, total)| {
             result(turn.turn_id, &format!("{total}"), Some(&format!("{total}")))
@@ -99,10 +87,7 @@ async fn a_host_that_dies_in_a_turn_costs_no_call() {
 }
 
 fn heir_turn(turn_id: &u64) -> Turn {
-    Turn {
-        turn_id: *turn_id,
-        ..Turn::default()
-    }
+    Turn { turn_id: *turn_id, ..Turn::default() }
 }
 
 #[tokio::test]
@@ -141,10 +126,7 @@ async fn a_turn_that_takes_too_long_is_run_elsewhere_and_the_late_answer_is_drop
     slow.reply(&late, "100", Some("100")).await;
     quick.reply(&turn, "1", Some("1")).await;
     assert_eq!(text(&pending.await.expect("no panic").expect("added")), "1");
-    assert!(matches!(
-        slow.next().await,
-        Some(node_frame::Frame::Cancel(_))
-    ));
+    assert!(matches!(slow.next().await, Some(node_frame::Frame::Cancel(_))));
 }
 
 #[tokio::test]
@@ -160,11 +142,7 @@ async fn answers_that_are_not_the_hosts_to_give_change_nothing() {
     });
     let turn = host.turn().await;
     thief.reply(&turn, "666", Some("666")).await;
-    host.send(vec![
-        result(u64::MAX, "0", None),
-        result(12_345, "0", Some("0")),
-    ])
-    .await;
+    host.send(vec![result(u64::MAX, "0", None), result(12_345, "0", Some("0"))]).await;
     host.reply(&turn, "1", Some("1")).await;
     host.reply(&turn, "2", Some("2")).await;
     assert_eq!(text(&pending.await.expect("no panic").expect("added")), "1");
@@ -183,10 +161,8 @@ async fn a_host_that_answers_garbage_fails_its_turn_and_nothing_else() {
         async move { caller.invoke(add("a")).await }
     });
     let turn = host.turn().await;
-    let empty = callboard_proto::host::v1::TurnResult {
-        turn_id: turn.turn_id,
-        ..Default::default()
-    };
+    let empty =
+        callboard_proto::host::v1::TurnResult { turn_id: turn.turn_id, ..Default::default() };
     host.send(vec![host_frame::Frame::Result(empty)]).await;
     let error = pending.await.expect("no panic").expect_err("no outcome");
     assert_eq!(error.code(), 13);
@@ -199,15 +175,9 @@ async fn a_host_of_another_major_version_is_told_what_to_do() {
     let node = LocalNode::start().await;
     let mut old = hello(10);
     old.protocol_major = 9;
-    let error = ScriptedHost::try_connect(node.channel().await, old)
-        .await
-        .expect_err("refused");
+    let error = ScriptedHost::try_connect(node.channel().await, old).await.expect_err("refused");
     assert_eq!(error.kind, ErrorKind::ProtocolVersion);
-    assert!(
-        error.message.contains("major version 1"),
-        "{}",
-        error.message
-    );
+    assert!(error.message.contains("major version 1"), "{}", error.message);
 }
 
 #[tokio::test]
@@ -217,17 +187,11 @@ async fn a_registration_that_contradicts_stored_actors_is_refused_whole() {
     let mut host = ScriptedHost::connect(node.channel().await, 10).await;
     let contrary = definition("Counter", Durability::Volatile, &["add"]);
     let fine = definition("Fine", Durability::Durable, &["go"]);
-    let error = host
-        .register("default", vec![fine, contrary])
-        .await
-        .expect_err("refused");
+    let error = host.register("default", vec![fine, contrary]).await.expect_err("refused");
     assert_eq!(error.kind, ErrorKind::IncompatibleType);
     assert!(error.message.contains("durability"), "{}", error.message);
     let caller = node.caller().await;
-    let unknown = caller
-        .invoke(call("Fine", "a", "go", ""))
-        .await
-        .expect_err("not registered");
+    let unknown = caller.invoke(call("Fine", "a", "go", "")).await.expect_err("not registered");
     assert_eq!(unknown.kind, ErrorKind::UnknownType);
     assert_eq!(text(&caller.invoke(add("a")).await.expect("added")), "1");
 }
@@ -237,22 +201,14 @@ async fn a_new_action_goes_only_to_hosts_that_have_it() {
     let node = LocalNode::start().await;
     let mut old = node.host(counter_type()).await;
     let newer = definition("Counter", Durability::Durable, &["add", "total?", "reset"]);
-    node.host(newer)
-        .await
-        .answer_all(|turn, _| (turn.action.clone(), Some("0".into())));
+    node.host(newer).await.answer_all(|turn, _| (turn.action.clone(), Some("0".into())));
     let caller = node.caller().await;
     for _ in 0..5 {
-        let reply = caller
-            .invoke(call("Counter", "a", "reset", ""))
-            .await
-            .expect("reset");
+        let reply = caller.invoke(call("Counter", "a", "reset", "")).await.expect("reset");
         assert_eq!(text(&reply), "reset");
     }
     old.drain().await;
-    assert!(matches!(
-        old.next().await,
-        Some(node_frame::Frame::Drained(_))
-    ));
+    assert!(matches!(old.next().await, Some(node_frame::Frame::Drained(_))));
 }
 
 #[tokio::test]
@@ -266,16 +222,10 @@ async fn a_draining_host_finishes_what_it_has_and_gets_nothing_more() {
     });
     let turn = leaving.turn().await;
     leaving.drain().await;
-    assert!(matches!(
-        leaving.next().await,
-        Some(node_frame::Frame::Drained(_))
-    ));
+    assert!(matches!(leaving.next().await, Some(node_frame::Frame::Drained(_))));
     node.host(counter_type()).await.answer_all(counter);
     for n in 0..20 {
-        caller
-            .invoke(add(&format!("b{n}")))
-            .await
-            .expect("another host runs it");
+        caller.invoke(add(&format!("b{n}"))).await.expect("another host runs it");
     }
     leaving.reply(&turn, "1", Some("1")).await;
     assert_eq!(text(&pending.await.expect("no panic").expect("added")), "1");
@@ -285,13 +235,9 @@ async fn a_draining_host_finishes_what_it_has_and_gets_nothing_more() {
 async fn a_host_never_has_more_turns_than_its_credits() {
     let node = LocalNode::start().await;
     let mut host = ScriptedHost::connect(node.channel().await, 3).await;
-    host.register("default", vec![counter_type()])
-        .await
-        .expect("registered");
+    host.register("default", vec![counter_type()]).await.expect("registered");
     let mut stream = node.caller().await.stream().await;
-    stream
-        .send((0..10).map(|n| (n, add(&format!("k{n}")))).collect())
-        .await;
+    stream.send((0..10).map(|n| (n, add(&format!("k{n}")))).collect()).await;
     let mut open: Vec<Turn> = Vec::new();
     for answered in 0..10 {
         while open.len() < 3.min(10 - answered) {
@@ -316,10 +262,7 @@ async fn without_a_host_calls_wait_and_then_say_so() {
         async move { caller.invoke(add("a")).await }
     });
     node.host(counter_type()).await.answer_all(counter);
-    assert_eq!(
-        text(&pending.await.expect("no panic").expect("a host came")),
-        "1"
-    );
+    assert_eq!(text(&pending.await.expect("no panic").expect("a host came")), "1");
 }
 
 #[tokio::test]
@@ -362,16 +305,12 @@ async fn call_result(host: &mut ScriptedHost) -> turn_call_result::Outcome {
 #[tokio::test]
 async fn a_turn_calls_another_actor_and_a_cycle_is_refused() {
     let node = LocalNode::start().await;
-    let mut asker = node
-        .host(definition("Asker", Durability::Durable, &["ask"]))
-        .await;
+    let mut asker = node.host(definition("Asker", Durability::Durable, &["ask"])).await;
     node.host(counter_type()).await.answer_all(counter);
     let caller = node.caller().await;
     let pending = tokio::spawn(async move { caller.invoke(call("Asker", "a", "ask", "")).await });
     let turn = asker.turn().await;
-    asker
-        .call(turn_call(&turn, 0, ("Counter", "c"), "add"))
-        .await;
+    asker.call(turn_call(&turn, 0, ("Counter", "c"), "add")).await;
     match call_result(&mut asker).await {
         turn_call_result::Outcome::Reply(reply) => assert_eq!(reply.data, "1"),
         other => panic!("expected a reply, got {other:?}"),
@@ -382,10 +321,7 @@ async fn a_turn_calls_another_actor_and_a_cycle_is_refused() {
         other => panic!("expected a refusal, got {other:?}"),
     }
     asker.reply(&turn, "asked", None).await;
-    assert_eq!(
-        text(&pending.await.expect("no panic").expect("asked")),
-        "asked"
-    );
+    assert_eq!(text(&pending.await.expect("no panic").expect("asked")), "asked");
 }
 
 #[tokio::test]
@@ -400,26 +336,19 @@ async fn a_turn_that_is_run_again_makes_its_calls_once() {
         async move { caller.invoke(call("Asker", "a", "ask", "")).await }
     });
     let turn = first.turn().await;
-    first
-        .call(turn_call(&turn, 0, ("Counter", "c"), "add"))
-        .await;
+    first.call(turn_call(&turn, 0, ("Counter", "c"), "add")).await;
     call_result(&mut first).await;
     let mut second = node.host(asking()).await;
     drop(first);
     let turn = second.turn().await;
-    second
-        .call(turn_call(&turn, 0, ("Counter", "c"), "add"))
-        .await;
+    second.call(turn_call(&turn, 0, ("Counter", "c"), "add")).await;
     match call_result(&mut second).await {
         turn_call_result::Outcome::Reply(reply) => assert_eq!(reply.data, "1", "the same reply"),
         other => panic!("expected a reply, got {other:?}"),
     }
     second.reply(&turn, "asked", None).await;
     pending.await.expect("no panic").expect("asked");
-    let total = caller
-        .invoke(call("Counter", "c", "total", ""))
-        .await
-        .expect("read");
+    let total = caller.invoke(call("Counter", "c", "total", "")).await.expect("read");
     assert_eq!(text(&total), "1");
 }
 
@@ -444,14 +373,8 @@ async fn a_named_actor_comes_to_life_when_its_type_is_registered_and_only_once()
     let turn = host.turn().await;
     assert_eq!(turn.action, "tick", "it was initialised once");
     host.reply(&turn, "tock", None).await;
-    assert_eq!(
-        text(&pending.await.expect("no panic").expect("ticked")),
-        "tock"
-    );
-    let error = caller
-        .invoke(call("Clock", "another", "tick", ""))
-        .await
-        .expect_err("refused");
+    assert_eq!(text(&pending.await.expect("no panic").expect("ticked")), "tock");
+    let error = caller.invoke(call("Clock", "another", "tick", "")).await.expect_err("refused");
     assert_eq!(error.kind, ErrorKind::InvalidActorKey);
 }
 
@@ -466,18 +389,12 @@ async fn an_accepted_call_survives_the_node_and_runs_when_a_host_comes() {
         accepted.mode = callboard_proto::gateway::v1::InvokeMode::Async.into();
         let reply = caller.invoke(accepted.clone()).await.expect("accepted");
         assert!(reply.durable);
-        caller
-            .invoke(accepted)
-            .await
-            .expect("accepting twice is accepting once");
+        caller.invoke(accepted).await.expect("accepting twice is accepting once");
     }
     drop((idle, caller));
     node.stop_hard().await;
     node.host(counter_type()).await.answer_all(counter);
     let caller = node.caller().await;
-    let total = caller
-        .invoke(call("Counter", "a", "total", ""))
-        .await
-        .expect("read");
+    let total = caller.invoke(call("Counter", "a", "total", "")).await.expect("read");
     assert_eq!(text(&total), "3", "accepted calls come before new ones");
 }

@@ -29,16 +29,11 @@ struct Source {
 impl Source {
     /// Lines with their numbers, from 1.
     fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.text
-            .lines()
-            .enumerate()
-            .map(|(index, line)| (index + 1, line))
+        self.text.lines().enumerate().map(|(index, line)| (index + 1, line))
     }
 
     fn has_extension(&self, extension: &str) -> bool {
-        Path::new(&self.path)
-            .extension()
-            .is_some_and(|own| own == extension)
+        Path::new(&self.path).extension().is_some_and(|own| own == extension)
     }
 
     fn file_name(&self) -> &str {
@@ -63,31 +58,18 @@ pub(crate) fn root() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {
         let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-        tests
-            .parent()
-            .expect("the tests crate lies in the repository")
-            .to_owned()
+        tests.parent().expect("the tests crate lies in the repository").to_owned()
     })
 }
 
 /// Every file that is tracked, or new and not ignored, relative to the root.
 pub(crate) fn paths() -> Vec<String> {
     let listing = Command::new("git")
-        .args([
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-        ])
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
         .current_dir(root())
         .output()
         .expect("git lists the repository's files");
-    assert!(
-        listing.status.success(),
-        "{}",
-        String::from_utf8_lossy(&listing.stderr)
-    );
+    assert!(listing.status.success(), "{}", String::from_utf8_lossy(&listing.stderr));
     let listing = String::from_utf8(listing.stdout).expect("paths are UTF-8");
     let paths = listing.split('\0').filter(|path| !path.is_empty());
     // A file that was deleted and not yet committed is still listed.
@@ -106,28 +88,18 @@ fn sources() -> &'static [Source] {
                 Some(Source { path, text })
             })
             .collect();
-        assert!(
-            sources.len() > 50,
-            "only {} files found: is this a clone?",
-            sources.len()
-        );
+        assert!(sources.len() > 50, "only {} files found: is this a clone?", sources.len());
         sources
     })
 }
 
 /// The Rust files that people wrote.
 fn rust() -> impl Iterator<Item = &'static Source> {
-    sources()
-        .iter()
-        .filter(|source| source.has_extension("rs") && !source.is_generated())
+    sources().iter().filter(|source| source.has_extension("rs") && !source.is_generated())
 }
 
 /// Fails with every violation, so that one run shows all there is to do.
 #[track_caller]
 fn report(rule: &str, violations: &[String]) {
-    assert!(
-        violations.is_empty(),
-        "{rule}:\n  {}",
-        violations.join("\n  ")
-    );
+    assert!(violations.is_empty(), "{rule}:\n  {}", violations.join("\n  "));
 }

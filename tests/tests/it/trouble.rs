@@ -16,14 +16,8 @@ async fn a_second_node_on_the_same_folder_is_refused_with_the_reason() {
     let node = LocalNode::start().await;
     let mut config = node.config().clone();
     config.listen.gateway.set_port(0);
-    let error = Node::start(&config)
-        .await
-        .expect_err("the folder is taken")
-        .to_string();
-    assert!(
-        error.contains(&node.data().display().to_string()),
-        "{error}"
-    );
+    let error = Node::start(&config).await.expect_err("the folder is taken").to_string();
+    assert!(error.contains(&node.data().display().to_string()), "{error}");
 }
 
 #[tokio::test]
@@ -58,26 +52,17 @@ async fn a_full_store_refuses_loses_nothing_and_goes_on_once_there_is_room() {
         }
     }
     assert!(kept > 0);
-    let first = caller
-        .state(actor("Hoarder", "k0"))
-        .await
-        .expect("reads go on");
+    let first = caller.state(actor("Hoarder", "k0")).await.expect("reads go on");
     assert!(first.exists);
     node.stop().await;
-    node.start_again(|config| config.store.url = String::new())
-        .await;
+    node.start_again(|config| config.store.url = String::new()).await;
     node.host(hoarder).await.answer_all(keep);
     let caller = node.caller().await;
     for n in 0..kept {
-        let size = caller
-            .invoke(call("Hoarder", &format!("k{n}"), "size", ""))
-            .await;
+        let size = caller.invoke(call("Hoarder", &format!("k{n}"), "size", "")).await;
         assert_eq!(text(&size.expect("read")), "50000", "k{n} was acknowledged");
     }
-    caller
-        .invoke(call("Hoarder", "new", "keep", ""))
-        .await
-        .expect("there is room again");
+    caller.invoke(call("Hoarder", "new", "keep", "")).await.expect("there is room again");
 }
 
 #[tokio::test]
@@ -91,10 +76,7 @@ async fn a_node_that_is_stopped_under_load_keeps_every_acknowledged_add() {
         tokio::spawn(async move {
             let mut acknowledged = 0;
             loop {
-                match caller
-                    .invoke(call("Counter", &format!("k{lane}"), "add", "1"))
-                    .await
-                {
+                match caller.invoke(call("Counter", &format!("k{lane}"), "add", "1")).await {
                     Ok(_) => acknowledged += 1,
                     // Refused, or cut off when the node was gone: either way the caller was told.
                     Err(_) => return acknowledged,
@@ -122,9 +104,6 @@ async fn a_node_that_is_stopped_under_load_keeps_every_acknowledged_add() {
 }
 
 async fn text_total(caller: &callboard_tests::local::Caller, key: &str) -> i64 {
-    let reply = caller
-        .invoke(call("Counter", key, "total", ""))
-        .await
-        .expect("read");
+    let reply = caller.invoke(call("Counter", key, "total", "")).await.expect("read");
     text(&reply).parse().expect("a number")
 }

@@ -45,10 +45,7 @@ pub(crate) async fn measure_throughput(bench: &Bench) -> Result<Vec<Row>, Error>
         Row::load("durable Add, stream, 256", report)
             .beside_echo(report, &echo)
             .with_node_us(measured.node_us)
-            .asks(
-                "≥ 0.35 x echo (goal)",
-                report.per_second >= 0.35 * echo.per_second,
-            ),
+            .asks("≥ 0.35 x echo (goal)", report.per_second >= 0.35 * echo.per_second),
         Row::figure(
             format!("  over {:.0} s, beside the store alone", report.seconds),
             format!("{ratio:.2} x"),
@@ -131,10 +128,7 @@ async fn store_alone(bench: &Bench, concurrency: usize, keys: usize) -> Result<R
         .await?;
     store.stop().await?;
     if report.errors > 0 {
-        return Err(Error::failed(format!(
-            "the store alone failed: {:?}",
-            report.error_kinds
-        )));
+        return Err(Error::failed(format!("the store alone failed: {:?}", report.error_kinds)));
     }
     Ok(report)
 }

@@ -26,27 +26,18 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Row>, Error> {
 
     let stage = bench.stage(&data).await?;
     let stored = stage
-        .load(
-            bench,
-            &format!("{once} --concurrency 256 --type BenchDurable --action Add"),
-        )
+        .load(bench, &format!("{once} --concurrency 256 --type BenchDurable --action Add"))
         .await?;
     stage.stop().await?;
     rows.push(
-        Row::load(
-            format!("first Add of {} actors", thousands(actors as f64)),
-            &stored.report,
-        )
-        .with_node_us(stored.node_us),
+        Row::load(format!("first Add of {} actors", thousands(actors as f64)), &stored.report)
+            .with_node_us(stored.node_us),
     );
 
     let stage = bench.stage(&data).await?;
     let before = resident_after_probe(bench, &stage, "BenchDurable").await?;
     let woken = stage
-        .load(
-            bench,
-            &format!("{once} --concurrency 256 --type BenchDurable --action Peek"),
-        )
+        .load(bench, &format!("{once} --concurrency 256 --type BenchDurable --action Peek"))
         .await?;
     let after = stage.node.resident_bytes()?;
     stage.stop().await?;
@@ -78,10 +69,7 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Row>, Error> {
     let stage = bench.stage(&bench.folder("resting-volatile")).await?;
     let before = resident_after_probe(bench, &stage, "BenchVolatile").await?;
     stage
-        .load(
-            bench,
-            &format!("{once} --concurrency 256 --type BenchVolatile --action Add"),
-        )
+        .load(bench, &format!("{once} --concurrency 256 --type BenchVolatile --action Add"))
         .await?;
     let after = stage.node.resident_bytes()?;
     rows.push(idle("volatile", actors, before, after));
@@ -96,12 +84,7 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Row>, Error> {
     let after = stage.node.resident_bytes()?;
     stage.stop().await?;
     let each = churned.report.calls as f64 / actors as f64;
-    rows.push(idle(
-        &format!("volatile, {each:.1} Adds later,"),
-        actors,
-        before,
-        after,
-    ));
+    rows.push(idle(&format!("volatile, {each:.1} Adds later,"), actors, before, after));
     Ok(rows)
 }
 

@@ -27,10 +27,7 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Row>, Error> {
 async fn measure_host(bench: &Bench, sdk: &SdkHost) -> Result<Row, Error> {
     let echo = bench.echo(sdk.in_flight).await?;
     let node = Node::start(&bench.node_bin, &bench.folder(&format!("sdk-{}", sdk.name))).await?;
-    let host = sdk.start(
-        node.address(),
-        &bench.folder(&format!("sdk-{}.log", sdk.name)),
-    )?;
+    let host = sdk.start(node.address(), &bench.folder(&format!("sdk-{}.log", sdk.name)))?;
     let line = format!(
         "--mode stream --concurrency {} --type {} --action {} --json {} --ready-seconds 120 \
          --warmup {} --seconds {}",
@@ -46,13 +43,8 @@ async fn measure_host(bench: &Bench, sdk: &SdkHost) -> Result<Row, Error> {
     node.stop().await?;
     let measured = measured?;
     let report = &measured.report;
-    let name = format!(
-        "{} host, {}/{}, {}",
-        sdk.name, sdk.actor_type, sdk.action, sdk.in_flight
-    );
-    let mut row = Row::load(name, report)
-        .beside_echo(report, &echo)
-        .with_node_us(measured.node_us);
+    let name = format!("{} host, {}/{}, {}", sdk.name, sdk.actor_type, sdk.action, sdk.in_flight);
+    let mut row = Row::load(name, report).beside_echo(report, &echo).with_node_us(measured.node_us);
     row.asked = format!("runtime alone: {}", sdk.runtime_alone);
     Ok(row)
 }

@@ -32,11 +32,8 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Row>, Error> {
         times.sort();
         let median = times[times.len() / 2];
         let worst = times[times.len() - 1];
-        Row::figure(
-            name,
-            format!("{} ms, worst {} ms", median.as_millis(), worst.as_millis()),
-        )
-        .asks("ready < 500 ms", median < READY_MAX)
+        Row::figure(name, format!("{} ms, worst {} ms", median.as_millis(), worst.as_millis()))
+            .asks("ready < 500 ms", median < READY_MAX)
     };
     let node = Node::start(&bench.node_bin, &bench.folder("start-0")).await?;
     tokio::time::sleep(REST).await;

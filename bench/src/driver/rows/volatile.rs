@@ -32,17 +32,13 @@ pub(crate) async fn measure(
     wanted: &dyn Fn(&str) -> bool,
 ) -> Result<Vec<Row>, Error> {
     let stage = bench.stage(&bench.folder("volatile")).await?;
-    let timing = format!(
-        "--warmup {} --seconds {}",
-        bench.scale.warmup, bench.scale.seconds
-    );
+    let timing = format!("--warmup {} --seconds {}", bench.scale.warmup, bench.scale.seconds);
     let mut rows = Vec::new();
     if wanted("volatile-stream-256") || wanted("volatile-add-stream-256") {
         let echo = bench.echo(256).await?;
-        for (action, row, binding) in [
-            ("Echo", "volatile-stream-256", true),
-            ("Add", "volatile-add-stream-256", false),
-        ] {
+        for (action, row, binding) in
+            [("Echo", "volatile-stream-256", true), ("Add", "volatile-add-stream-256", false)]
+        {
             if !wanted(row) {
                 continue;
             }

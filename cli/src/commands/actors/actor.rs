@@ -56,16 +56,8 @@ impl From<control::Actor> for Actor {
 
 impl Noun for Actor {
     const KIND: &'static str = "Actor";
-    const COLUMNS: &'static [&'static str] = &[
-        "ACTOR",
-        "STATUS",
-        "REVISION",
-        "STATE BYTES",
-        "MAILBOX",
-        "NODE",
-        "SHARD",
-        "UPDATED",
-    ];
+    const COLUMNS: &'static [&'static str] =
+        &["ACTOR", "STATUS", "REVISION", "STATE BYTES", "MAILBOX", "NODE", "SHARD", "UPDATED"];
 
     fn cells(&self) -> Vec<String> {
         let shard = self.shard.as_ref();
@@ -106,11 +98,7 @@ mod tests {
                 revision: 7,
                 state_bytes: 12,
                 mailbox_depth: 1,
-                shard: Some(control::ShardOwner {
-                    shard: 9,
-                    node_id: 1,
-                    epoch: 3,
-                }),
+                shard: Some(control::ShardOwner { shard: 9, node_id: 1, epoch: 3 }),
                 updated_at_ms: 1_763_632_800_000,
             })
         };

@@ -24,12 +24,8 @@ impl GetArgs {
     /// Shows the actor.
     pub(super) async fn run(self, global: &Global) -> Result<(), Failure> {
         let connection = global.connect().await?;
-        let request = GetActorRequest {
-            actor: Some(self.actor.in_system(&global.system)),
-        };
-        let answer = connection
-            .answer(connection.actors().get_actor(request))
-            .await?;
+        let request = GetActorRequest { actor: Some(self.actor.in_system(&global.system)) };
+        let answer = connection.answer(connection.actors().get_actor(request)).await?;
         let actor = answer.actor.ok_or_else(|| {
             let message = format!("there is no actor {}", self.actor);
             Failure::new(Exit::NotFound, "UNKNOWN_ACTOR", message)

@@ -18,12 +18,7 @@ pub(crate) struct ListArgs {
     actor_type: Option<String>,
 
     /// Only keys that begin with this
-    #[arg(
-        long,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "TEXT"
-    )]
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
     prefix: String,
 
     /// How many actors to list at most; 0 for all
@@ -44,9 +39,7 @@ impl ListArgs {
         let mut actors = Vec::new();
         let mut truncated = false;
         for actor_type in types {
-            truncated = self
-                .pages(&connection, &global.system, &actor_type, &mut actors)
-                .await?;
+            truncated = self.pages(&connection, &global.system, &actor_type, &mut actors).await?;
             if truncated {
                 break;
             }
@@ -70,11 +63,7 @@ impl ListArgs {
     ) -> Result<bool, Failure> {
         let mut page_token = String::new();
         loop {
-            let room = if self.limit == 0 {
-                usize::MAX
-            } else {
-                self.limit - actors.len()
-            };
+            let room = if self.limit == 0 { usize::MAX } else { self.limit - actors.len() };
             // One more than fits tells whether there is more.
             let wanted = u32::try_from(room.saturating_add(1)).unwrap_or(PAGE_SIZE_MAX);
             let request = ListActorsRequest {
@@ -84,9 +73,7 @@ impl ListArgs {
                 page_size: wanted.min(PAGE_SIZE_MAX),
                 page_token,
             };
-            let page = connection
-                .answer(connection.actors().list_actors(request))
-                .await?;
+            let page = connection.answer(connection.actors().list_actors(request)).await?;
             let overflow = page.actors.len() > room;
             actors.extend(page.actors.into_iter().take(room).map(Actor::from));
             if overflow {
@@ -101,16 +88,7 @@ impl ListArgs {
 }
 
 async fn type_names(connection: &Connection, system: &str) -> Result<Vec<String>, Failure> {
-    let request = ListActorTypesRequest {
-        system: system.to_owned(),
-    };
-    let answer = connection
-        .answer(connection.types().list_actor_types(request))
-        .await?;
-    Ok(answer
-        .types
-        .into_iter()
-        .filter_map(|item| item.definition)
-        .map(|item| item.name)
-        .collect())
+    let request = ListActorTypesRequest { system: system.to_owned() };
+    let answer = connection.answer(connection.types().list_actor_types(request)).await?;
+    Ok(answer.types.into_iter().filter_map(|item| item.definition).map(|item| item.name).collect())
 }

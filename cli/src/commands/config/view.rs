@@ -39,11 +39,7 @@ impl Noun for Setting {
     const COLUMNS: &'static [&'static str] = &["SETTING", "VALUE", "ORIGIN"];
 
     fn cells(&self) -> Vec<String> {
-        vec![
-            self.key.clone(),
-            self.value.to_string(),
-            self.origin.clone(),
-        ]
+        vec![self.key.clone(), self.value.to_string(), self.origin.clone()]
     }
 
     fn name(&self) -> String {
@@ -73,20 +69,14 @@ fn settings(loaded: &Loaded) -> Result<Vec<Setting>, Failure> {
     let values = serde_json::to_value(&loaded.config).map_err(|error| unprintable(&error))?;
     let settings = loaded.origins.iter().map(|(key, origin)| Setting {
         key: key.clone(),
-        value: key
-            .split('.')
-            .fold(values.clone(), |value, part| value[part].clone()),
+        value: key.split('.').fold(values.clone(), |value, part| value[part].clone()),
         origin: origin.to_string(),
     });
     Ok(settings.collect())
 }
 
 fn unprintable(error: &dyn std::error::Error) -> Failure {
-    Failure::new(
-        Exit::Other,
-        "CONFIG",
-        format!("the settings cannot be printed: {error}"),
-    )
+    Failure::new(Exit::Other, "CONFIG", format!("the settings cannot be printed: {error}"))
 }
 
 #[cfg(test)]
@@ -100,14 +90,9 @@ mod tests {
         let flags = [("node.workers", "3".to_owned())];
         let loaded = config::load(None, [], &flags).expect("the defaults are sound");
         let settings = settings(&loaded).expect("settings are printable");
-        let workers = settings
-            .iter()
-            .find(|setting| setting.key == "node.workers");
+        let workers = settings.iter().find(|setting| setting.key == "node.workers");
         let workers = workers.expect("the setting is listed");
-        assert_eq!(
-            (&workers.value, workers.origin.as_str()),
-            (&Value::from(3), "flag")
-        );
+        assert_eq!((&workers.value, workers.origin.as_str()), (&Value::from(3), "flag"));
         assert!(settings.iter().all(|setting| !setting.value.is_null()));
     }
 

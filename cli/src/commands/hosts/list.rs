@@ -43,16 +43,8 @@ impl From<control::Host> for Host {
 
 impl Noun for Host {
     const KIND: &'static str = "Host";
-    const COLUMNS: &'static [&'static str] = &[
-        "SESSION",
-        "SDK",
-        "RUNTIME",
-        "TYPES",
-        "IN FLIGHT",
-        "STATUS",
-        "CONNECTED",
-        "ADDRESS",
-    ];
+    const COLUMNS: &'static [&'static str] =
+        &["SESSION", "SDK", "RUNTIME", "TYPES", "IN FLIGHT", "STATUS", "CONNECTED", "ADDRESS"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -76,9 +68,7 @@ impl Noun for Host {
 pub(super) async fn run(global: &Global) -> Result<(), Failure> {
     let connection = global.connect().await?;
     let request = ListHostsRequest {};
-    let answer = connection
-        .answer(connection.hosts().list_hosts(request))
-        .await?;
+    let answer = connection.answer(connection.hosts().list_hosts(request)).await?;
     let hosts: Vec<Host> = answer.hosts.into_iter().map(Host::from).collect();
     if hosts.is_empty() {
         global.talk().note("no host is connected");
@@ -106,9 +96,7 @@ mod tests {
             remote_address: "127.0.0.1:50123".into(),
         });
         let mut out = Vec::new();
-        Printer::new(format, &mut out)
-            .list(&[host], false)
-            .expect("a vector takes everything");
+        Printer::new(format, &mut out).list(&[host], false).expect("a vector takes everything");
         String::from_utf8(out).expect("output is text")
     }
 

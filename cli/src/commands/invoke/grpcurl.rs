@@ -12,10 +12,7 @@ const METHOD: &str = "callboard.gateway.v1.GatewayService/Invoke";
 /// instead of a second application.
 pub(super) fn command(request: &InvokeRequest, server: &str) -> String {
     let message = Value::Object(message(request)).to_string();
-    format!(
-        "grpcurl -plaintext -d {} {server} {METHOD}",
-        quoted(&message)
-    )
+    format!("grpcurl -plaintext -d {} {server} {METHOD}", quoted(&message))
 }
 
 /// The request by the ProtoJSON rules, fields without a value left out.
@@ -36,10 +33,7 @@ fn message(request: &InvokeRequest) -> Map<String, Value> {
     }
     fields.insert("requestId".into(), request.request_id.as_str().into());
     if request.created_at_ms != 0 {
-        fields.insert(
-            "createdAtMs".into(),
-            request.created_at_ms.to_string().into(),
-        );
+        fields.insert("createdAtMs".into(), request.created_at_ms.to_string().into());
     }
     if !request.metadata.is_empty() {
         fields.insert("metadata".into(), json!(request.metadata));
@@ -70,9 +64,7 @@ mod tests {
                 key: "o'neil".into(),
             }),
             action: "Add".into(),
-            argument: payload::from_text(r#"{"amount": 1}"#)
-                .ok()
-                .map(Argument::Json),
+            argument: payload::from_text(r#"{"amount": 1}"#).ok().map(Argument::Json),
             request_id: "order-17".into(),
             mode: InvokeMode::Async.into(),
             ..InvokeRequest::default()

@@ -32,9 +32,7 @@ impl Child {
                 let message = format!("{} cannot be run: {error}", program.display());
                 Failure::new(Exit::Other, "COMMAND", message)
             })?;
-        Ok(Self {
-            process: Some(process),
-        })
+        Ok(Self { process: Some(process) })
     }
 
     /// Waits for the command's own end; for ever if there is none. Gives its exit code on.
@@ -61,19 +59,13 @@ impl Child {
 /// A command that a signal ended has no code; 128 and the signal's number is what shells say.
 fn code_of(status: ExitStatus) -> ExitCode {
     use std::os::unix::process::ExitStatusExt as _;
-    let code = status
-        .code()
-        .or(status.signal().map(|signal| 128 + signal))
-        .unwrap_or(1);
+    let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
 /// Sends SIGTERM. A process that has ended meanwhile is still ours to wait for, so the id names no other process.
 fn terminate(pid: i32) {
-    #[expect(
-        unsafe_code,
-        reason = "std offers no way to send a signal other than SIGKILL"
-    )]
+    #[expect(unsafe_code, reason = "std offers no way to send a signal other than SIGKILL")]
     // SAFETY: kill touches no memory; the id is that of a child that has not been waited for.
     unsafe {
         libc::kill(pid, libc::SIGTERM);

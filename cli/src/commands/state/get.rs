@@ -42,11 +42,7 @@ impl Noun for State {
     const COLUMNS: &'static [&'static str] = &["ACTOR", "REVISION", "STATE"];
 
     fn cells(&self) -> Vec<String> {
-        vec![
-            self.actor.clone(),
-            self.revision.to_string(),
-            self.state.to_string(),
-        ]
+        vec![self.actor.clone(), self.revision.to_string(), self.state.to_string()]
     }
 
     fn name(&self) -> String {
@@ -67,31 +63,18 @@ impl GetArgs {
     pub(super) async fn run(self, global: &Global) -> Result<(), Failure> {
         let connection = global.connect().await?;
         let actor = self.actor.in_system(&global.system);
-        let request = GetStateRequest {
-            actor: Some(actor.clone()),
-            as_json: true,
-        };
-        let answer = connection
-            .answer(connection.gateway().get_state(request))
-            .await?;
+        let request = GetStateRequest { actor: Some(actor.clone()), as_json: true };
+        let answer = connection.answer(connection.gateway().get_state(request)).await?;
         if !answer.exists {
             let message = format!("{} has no committed state", self.actor);
             return Err(Failure::new(Exit::NotFound, "NO_STATE", message)
                 .advice("call it once, or check the key: keys are compared byte for byte"));
         }
-        global.talk().detail(&format!(
-            "{} is at revision {}",
-            self.actor, answer.revision
-        ));
+        global.talk().detail(&format!("{} is at revision {}", self.actor, answer.revision));
         let revision = answer.revision;
         let tags = answer.tags.clone().into_iter().collect();
         let state = read(&connection, &actor.system, &actor.r#type, answer).await?;
-        Ok(global.printer().one(&State {
-            actor: name_of(&actor),
-            revision,
-            state,
-            tags,
-        })?)
+        Ok(global.printer().one(&State { actor: name_of(&actor), revision, state, tags })?)
     }
 }
 
@@ -130,9 +113,7 @@ mod tests {
             tags: BTreeMap::from([("tier".into(), "gold".into())]),
         };
         let mut out = Vec::new();
-        Printer::new(format, &mut out)
-            .one(&state)
-            .expect("a vector takes everything");
+        Printer::new(format, &mut out).one(&state).expect("a vector takes everything");
         String::from_utf8(out).expect("output is text")
     }
 

@@ -14,10 +14,7 @@ struct System {
 
 impl From<control::System> for System {
     fn from(system: control::System) -> Self {
-        Self {
-            name: system.name,
-            types: system.types,
-        }
+        Self { name: system.name, types: system.types }
     }
 }
 
@@ -38,9 +35,7 @@ impl Noun for System {
 pub(super) async fn run(global: &Global) -> Result<(), Failure> {
     let connection = global.connect().await?;
     let request = ListSystemsRequest {};
-    let answer = connection
-        .answer(connection.systems().list_systems(request))
-        .await?;
+    let answer = connection.answer(connection.systems().list_systems(request)).await?;
     let systems: Vec<System> = answer.systems.into_iter().map(System::from).collect();
     Ok(global.printer().list(&systems, false)?)
 }

@@ -77,15 +77,8 @@ impl From<ActionDefinition> for Action {
 
 impl Noun for ActorType {
     const KIND: &'static str = "ActorType";
-    const COLUMNS: &'static [&'static str] = &[
-        "TYPE",
-        "KIND",
-        "DURABILITY",
-        "ACTIONS",
-        "HOSTS",
-        "ACTIVE",
-        "SERVICE",
-    ];
+    const COLUMNS: &'static [&'static str] =
+        &["TYPE", "KIND", "DURABILITY", "ACTIONS", "HOSTS", "ACTIVE", "SERVICE"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -95,11 +88,7 @@ impl Noun for ActorType {
             self.actions.len().to_string(),
             self.hosts.to_string(),
             self.active.to_string(),
-            if self.service.is_empty() {
-                "-".into()
-            } else {
-                self.service.clone()
-            },
+            if self.service.is_empty() { "-".into() } else { self.service.clone() },
         ]
     }
 

@@ -39,11 +39,7 @@ struct ShardOwner {
 
 impl From<control::ShardOwner> for ShardOwner {
     fn from(owner: control::ShardOwner) -> Self {
-        Self {
-            shard: owner.shard,
-            node_id: owner.node_id,
-            epoch: owner.epoch,
-        }
+        Self { shard: owner.shard, node_id: owner.node_id, epoch: owner.epoch }
     }
 }
 
@@ -62,18 +58,10 @@ impl Noun for Described {
     fn describe(&self, out: &mut dyn Write) -> io::Result<()> {
         let item = &self.item;
         let or_none = |text: &str| {
-            if text.is_empty() {
-                "-".into()
-            } else {
-                text.to_owned()
-            }
+            if text.is_empty() { "-".into() } else { text.to_owned() }
         };
         let ms = |ms| humantime::format_duration(std::time::Duration::from_millis(ms)).to_string();
-        let owned = self
-            .shard_owners
-            .iter()
-            .filter(|owner| owner.node_id != 0)
-            .count();
+        let owned = self.shard_owners.iter().filter(|owner| owner.node_id != 0).count();
         let mut rows = vec![
             ("type", format!("{}/{}", item.system, item.name)),
             ("kind", item.actor_kind.into()),
@@ -83,10 +71,7 @@ impl Noun for Described {
             ("idle timeout", ms(item.idle_timeout_ms)),
             ("turn timeout", ms(item.turn_timeout_ms)),
             ("mailbox limit", item.mailbox_limit.to_string()),
-            (
-                "speculation",
-                if item.speculation { "on" } else { "off" }.into(),
-            ),
+            ("speculation", if item.speculation { "on" } else { "off" }.into()),
             ("shards", format!("{}, {owned} with an owner", item.shards)),
             ("hosts", item.hosts.to_string()),
             ("active", item.active.to_string()),
@@ -94,11 +79,7 @@ impl Noun for Described {
         if item.snapshot_interval_ms > 0 {
             rows.insert(3, ("snapshot every", ms(item.snapshot_interval_ms)));
         }
-        output::pairs(
-            out,
-            rows.into_iter()
-                .map(|(label, text)| (label.to_owned(), text)),
-        )?;
+        output::pairs(out, rows.into_iter().map(|(label, text)| (label.to_owned(), text)))?;
         writeln!(out)?;
         let actions = item.actions.iter().map(|action| {
             let mode = if action.read_only { "reads" } else { "writes" };
@@ -116,22 +97,15 @@ impl DescribeArgs {
     /// Shows the type.
     pub(super) async fn run(self, global: &Global) -> Result<(), Failure> {
         let connection = global.connect().await?;
-        let request = GetActorTypeRequest {
-            system: global.system.clone(),
-            r#type: self.actor_type.clone(),
-        };
-        let answer = connection
-            .answer(connection.types().get_actor_type(request))
-            .await?;
+        let request =
+            GetActorTypeRequest { system: global.system.clone(), r#type: self.actor_type.clone() };
+        let answer = connection.answer(connection.types().get_actor_type(request)).await?;
         let item = answer.r#type.ok_or_else(|| {
             let message = format!("there is no type {} in {}", self.actor_type, global.system);
             Failure::new(Exit::NotFound, "UNKNOWN_TYPE", message)
         })?;
         let shard_owners = answer.shards.into_iter().map(ShardOwner::from).collect();
-        Ok(global.printer().one(&Described {
-            item: item.into(),
-            shard_owners,
-        })?)
+        Ok(global.printer().one(&Described { item: item.into(), shard_owners })?)
     }
 }
 
@@ -167,23 +141,12 @@ mod tests {
             active: 12,
         };
         let shard_owners = vec![
-            ShardOwner {
-                shard: 0,
-                node_id: 1,
-                epoch: 1,
-            },
-            ShardOwner {
-                shard: 1,
-                node_id: 0,
-                epoch: 0,
-            },
+            ShardOwner { shard: 0, node_id: 1, epoch: 1 },
+            ShardOwner { shard: 1, node_id: 0, epoch: 0 },
         ];
         let mut out = Vec::new();
         Printer::new(format, &mut out)
-            .one(&Described {
-                item: item.into(),
-                shard_owners,
-            })
+            .one(&Described { item: item.into(), shard_owners })
             .expect("a vector takes everything");
         String::from_utf8(out).expect("output is text")
     }

@@ -19,15 +19,9 @@ impl ListArgs {
     /// Lists the types.
     pub(super) async fn run(self, global: &Global) -> Result<(), Failure> {
         let connection = global.connect().await?;
-        let system = if self.all_systems {
-            String::new()
-        } else {
-            global.system.clone()
-        };
+        let system = if self.all_systems { String::new() } else { global.system.clone() };
         let request = ListActorTypesRequest { system };
-        let answer = connection
-            .answer(connection.types().list_actor_types(request))
-            .await?;
+        let answer = connection.answer(connection.types().list_actor_types(request)).await?;
         let types: Vec<ActorType> = answer.types.into_iter().map(ActorType::from).collect();
         if types.is_empty() {
             global.talk().note("no type is registered: start a host");

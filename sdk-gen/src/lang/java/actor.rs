@@ -9,11 +9,7 @@ pub(super) fn print(unit: &Unit<'_>, scope: &mut Scope<'_>, printer: &mut Printe
     let state = unit.state(scope);
     let actor = scope.sdk("Actor");
     let generic = unit.settings.state_type.is_none();
-    let parameters = if generic {
-        format!("<{state}>")
-    } else {
-        String::new()
-    };
+    let parameters = if generic { format!("<{state}>") } else { String::new() };
     unit.document_class(
         printer,
         "Extend this class, and offer yours to a host with its constructor.",
@@ -28,11 +24,7 @@ pub(super) fn print(unit: &Unit<'_>, scope: &mut Scope<'_>, printer: &mut Printe
         for method in &unit.service.methods {
             printer.blank();
             unit.document(method, printer, &[]);
-            let context = scope.sdk(if method.is_read_only() {
-                "ReadContext"
-            } else {
-                "Context"
-            });
+            let context = scope.sdk(if method.is_read_only() { "ReadContext" } else { "Context" });
             let reply = scope.sdk("Reply");
             let exception = scope.lang("Exception");
             printer.line(format!(
@@ -52,9 +44,7 @@ pub(super) fn print(unit: &Unit<'_>, scope: &mut Scope<'_>, printer: &mut Printe
 
 fn constructor(class: &str, state: &str, scope: &mut Scope<'_>, printer: &mut Printer) {
     let type_class = scope.lang("Class");
-    printer
-        .line(format!("private final {type_class}<{state}> stateClass;"))
-        .blank();
+    printer.line(format!("private final {type_class}<{state}> stateClass;")).blank();
     printer.comment(
         CommentStyle::JavaDoc,
         &["Keeps the state as JSON, because the proto names no message for it."],
@@ -67,10 +57,7 @@ fn constructor(class: &str, state: &str, scope: &mut Scope<'_>, printer: &mut Pr
 }
 
 fn initial(generic: bool, state: &str, printer: &mut Printer) {
-    printer.comment(
-        CommentStyle::JavaDoc,
-        &["The state of an actor that has none yet."],
-    );
+    printer.comment(CommentStyle::JavaDoc, &["The state of an actor that has none yet."]);
     if generic {
         printer.line(format!("protected abstract {state} initial();"));
         return;
@@ -96,11 +83,7 @@ fn definition(
             format!("{def}.definition(stateClass)"),
         )
     } else {
-        (
-            scope.lang("Override"),
-            class.to_owned(),
-            format!("{def}.DEFINITION"),
-        )
+        (scope.lang("Override"), class.to_owned(), format!("{def}.DEFINITION"))
     };
     printer.line(format!("@{over}"));
     let open = format!("public final {definition}<{owner}, {state}> definition() {{");

@@ -17,16 +17,10 @@ pub(super) fn print_client(unit: &Unit<'_>, scope: &mut Scope<'_>, printer: &mut
     );
     unit.suppress(scope, printer);
     printer.block(format!("public final class {class} {{"), "}", |printer| {
-        printer
-            .line(format!("private final {caller} caller;"))
-            .blank();
-        printer.block(
-            format!("private {class}({caller} caller) {{"),
-            "}",
-            |printer| {
-                printer.line("this.caller = caller;");
-            },
-        );
+        printer.line(format!("private final {caller} caller;")).blank();
+        printer.block(format!("private {class}({caller} caller) {{"), "}", |printer| {
+            printer.line("this.caller = caller;");
+        });
         printer.blank();
         printer.comment(CommentStyle::JavaDoc, &["Calls through this caller."]);
         let open = format!("public static {class} of({caller} caller) {{");
@@ -44,51 +38,34 @@ fn references(unit: &Unit<'_>, scope: &mut Scope<'_>, printer: &mut Printer) {
     if unit.settings.kind == ActorKind::Named {
         printer.comment(CommentStyle::JavaDoc, &["The actor: there is one."]);
         printer.block(format!("public {reference} ref() {{"), "}", |printer| {
-            printer.line(format!(
-                "return new {reference}(caller, {id}.of({def}.TYPE, {def}.TYPE));"
-            ));
+            printer
+                .line(format!("return new {reference}(caller, {id}.of({def}.TYPE, {def}.TYPE));"));
         });
         return;
     }
     printer.comment(CommentStyle::JavaDoc, &["The actor with this key."]);
     let open = format!("public {reference} ref({string} key) {{");
     printer.block(open, "}", |printer| {
-        printer.line(format!(
-            "return new {reference}(caller, {id}.of({def}.TYPE, key));"
-        ));
+        printer.line(format!("return new {reference}(caller, {id}.of({def}.TYPE, key));"));
     });
     printer.blank();
-    printer.comment(
-        CommentStyle::JavaDoc,
-        &["The actor with this key in another system."],
-    );
+    printer.comment(CommentStyle::JavaDoc, &["The actor with this key in another system."]);
     let open = format!("public {reference} ref({string} system, {string} key) {{");
     printer.block(open, "}", |printer| {
-        printer.line(format!(
-            "return new {reference}(caller, new {id}(system, {def}.TYPE, key));"
-        ));
+        printer.line(format!("return new {reference}(caller, new {id}(system, {def}.TYPE, key));"));
     });
     let mut seen = BTreeSet::new();
     for method in &unit.service.methods {
-        let field = unit
-            .model
-            .message(&method.input)
-            .and_then(|input| input.actor_id_field());
+        let field = unit.model.message(&method.input).and_then(|input| input.actor_id_field());
         let Some(field) = field.filter(|_| seen.insert(&method.input)) else {
             continue;
         };
         printer.blank();
-        printer.comment(
-            CommentStyle::JavaDoc,
-            &["The actor that the request names."],
-        );
+        printer.comment(CommentStyle::JavaDoc, &["The actor that the request names."]);
         let input = scope.message(&method.input);
         let open = format!("public {reference} ref({input} request) {{");
         printer.block(open, "}", |printer| {
-            printer.line(format!(
-                "return ref(request.{}());",
-                names::getter(&field.name)
-            ));
+            printer.line(format!("return ref(request.{}());", names::getter(&field.name)));
         });
     }
 }
@@ -99,23 +76,15 @@ pub(super) fn print_ref(unit: &Unit<'_>, scope: &mut Scope<'_>, printer: &mut Pr
     let base = scope.sdk("ActorRef");
     unit.document_class(printer, "One actor as its callers see it.");
     unit.suppress(scope, printer);
-    printer.block(
-        format!("public final class {class} extends {base} {{"),
-        "}",
-        |printer| {
-            printer.comment(CommentStyle::JavaDoc, &["The actor with this id."]);
-            printer.block(
-                format!("public {class}({caller} caller, {id} id) {{"),
-                "}",
-                |printer| {
-                    printer.line("super(caller, id);");
-                },
-            );
-            for method in &unit.service.methods {
-                calls(unit, method, scope, printer);
-            }
-        },
-    );
+    printer.block(format!("public final class {class} extends {base} {{"), "}", |printer| {
+        printer.comment(CommentStyle::JavaDoc, &["The actor with this id."]);
+        printer.block(format!("public {class}({caller} caller, {id} id) {{"), "}", |printer| {
+            printer.line("super(caller, id);");
+        });
+        for method in &unit.service.methods {
+            calls(unit, method, scope, printer);
+        }
+    });
 }
 
 /// Blocking and with a future, each with and without options.

@@ -8,10 +8,7 @@ use crate::{
 
 pub(super) fn print(unit: &Unit<'_>, scope: &mut Scope<'_>, printer: &mut Printer) {
     let class = unit.class("Def");
-    unit.document_class(
-        printer,
-        "What hosts and callers agree on: names, actions and settings.",
-    );
+    unit.document_class(printer, "What hosts and callers agree on: names, actions and settings.");
     unit.suppress(scope, printer);
     printer.block(format!("public final class {class} {{"), "}", |printer| {
         let string = scope.lang("String");
@@ -69,10 +66,7 @@ fn definition(unit: &Unit<'_>, scope: &mut Scope<'_>, printer: &mut Printer) {
     let steps = steps(unit, scope);
     if unit.settings.state_type.is_none() {
         let type_class = scope.lang("Class");
-        printer.comment(
-            CommentStyle::JavaDoc,
-            &["The actor type, for a class of states."],
-        );
+        printer.comment(CommentStyle::JavaDoc, &["The actor type, for a class of states."]);
         let open = format!(
             "public static <{state}> {definition}<{actor}<{state}>, {state}> definition({type_class}<{state}> stateClass) {{"
         );
@@ -85,13 +79,9 @@ fn definition(unit: &Unit<'_>, scope: &mut Scope<'_>, printer: &mut Printer) {
         return;
     }
     printer.comment(CommentStyle::JavaDoc, &["The actor type."]);
-    printer.line(format!(
-        "public static final {definition}<{actor}, {state}> DEFINITION ="
-    ));
+    printer.line(format!("public static final {definition}<{actor}, {state}> DEFINITION ="));
     printer.line(format!("    {definition}.<{actor}, {state}>builder("));
-    printer.line(format!(
-        "            TYPE, {codecs}.protobuf({state}.getDefaultInstance()))"
-    ));
+    printer.line(format!("            TYPE, {codecs}.protobuf({state}.getDefaultInstance()))"));
     printer.lines(steps.iter().map(|step| format!("        {step}")));
 }
 
@@ -125,10 +115,7 @@ fn steps(unit: &Unit<'_>, scope: &mut Scope<'_>) -> Vec<String> {
             steps.push(format!(".{name}({duration}.ofMillis({milliseconds}L))"));
         }
     }
-    for (name, number) in [
-        ("mailboxLimit", settings.mailbox_limit),
-        ("shards", settings.shards),
-    ] {
+    for (name, number) in [("mailboxLimit", settings.mailbox_limit), ("shards", settings.shards)] {
         if number != 0 {
             steps.push(format!(".{name}({number})"));
         }

@@ -65,10 +65,7 @@ fn descriptor(service: &Service, method: &Method, scope: &mut Scope<'_>, printer
     printer.lines([
         format!("    {descriptor}.<{input}, {output}>newBuilder()"),
         format!("        .setType({descriptor}.MethodType.{kind})"),
-        format!(
-            "        .setFullMethodName(\"{}/{}\")",
-            service.full_name, method.name
-        ),
+        format!("        .setFullMethodName(\"{}/{}\")", service.full_name, method.name),
         format!("        .setRequestMarshaller({utils}.marshaller({input}.getDefaultInstance()))"),
         format!(
             "        .setResponseMarshaller({utils}.marshaller({output}.getDefaultInstance()))"

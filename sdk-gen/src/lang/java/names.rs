@@ -69,21 +69,13 @@ const DEF_CONSTANTS: &[&str] = &["TYPE", "SERVICE", "DEFINITION"];
 /// The method for an rpc.
 pub(super) fn method(rpc: &str) -> String {
     let name = names::camel(rpc);
-    if RESERVED.contains(&name.as_str()) {
-        name + "_"
-    } else {
-        name
-    }
+    if RESERVED.contains(&name.as_str()) { name + "_" } else { name }
 }
 
 /// The constant for an rpc in its `Def` class.
 pub(super) fn constant(rpc: &str) -> String {
     let name = names::screaming(rpc);
-    if DEF_CONSTANTS.contains(&name.as_str()) {
-        name + "_"
-    } else {
-        name
-    }
+    if DEF_CONSTANTS.contains(&name.as_str()) { name + "_" } else { name }
 }
 
 /// The getter of a field, as protoc names it.

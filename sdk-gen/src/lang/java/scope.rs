@@ -24,10 +24,7 @@ impl<'a> Scope<'a> {
     pub(super) fn new(model: &'a Model, file: &'a File) -> Self {
         let package = file.java.package.as_str();
         let mut declared = BTreeSet::new();
-        let neighbours = model
-            .files()
-            .iter()
-            .filter(|other| other.java.package == package);
+        let neighbours = model.files().iter().filter(|other| other.java.package == package);
         for other in neighbours {
             declared.insert(names::outer_class(other));
             if other.java.multiple_files {
@@ -39,12 +36,7 @@ impl<'a> Scope<'a> {
                 declared.extend(suffixes.map(|suffix| format!("{}{suffix}", service.name)));
             }
         }
-        Scope {
-            model,
-            package,
-            declared,
-            imported: BTreeMap::new(),
-        }
+        Scope { model, package, declared, imported: BTreeMap::new() }
     }
 
     /// A name like this one that no class of the package has.
@@ -63,19 +55,14 @@ impl<'a> Scope<'a> {
 
     /// A class of `java.lang`.
     pub(super) fn lang(&mut self, name: &str) -> String {
-        if self.declared.contains(name) {
-            format!("java.lang.{name}")
-        } else {
-            name.to_owned()
-        }
+        if self.declared.contains(name) { format!("java.lang.{name}") } else { name.to_owned() }
     }
 
     /// The class of a message.
     pub(super) fn message(&mut self, full_name: &str) -> String {
         let (package, path) = names::class_of(self.model, full_name);
-        let (first, nested) = path
-            .split_once('.')
-            .map_or((path.as_str(), None), |(first, rest)| (first, Some(rest)));
+        let (first, nested) =
+            path.split_once('.').map_or((path.as_str(), None), |(first, rest)| (first, Some(rest)));
         let first = self.class(&package, first);
         nested.map_or(first.clone(), |nested| format!("{first}.{nested}"))
     }
@@ -89,15 +76,8 @@ impl<'a> Scope<'a> {
         if self.declared.contains(name) || JAVA_LANG.contains(&name) {
             return full;
         }
-        let owner = self
-            .imported
-            .entry(name.to_owned())
-            .or_insert_with(|| package.to_owned());
-        if owner == package {
-            name.to_owned()
-        } else {
-            full
-        }
+        let owner = self.imported.entry(name.to_owned()).or_insert_with(|| package.to_owned());
+        if owner == package { name.to_owned() } else { full }
     }
 
     /// The import statements, sorted.
@@ -113,11 +93,5 @@ impl<'a> Scope<'a> {
 }
 
 /// Classes of `java.lang` that generated files use, which an import must not hide.
-const JAVA_LANG: &[&str] = &[
-    "Class",
-    "Deprecated",
-    "Exception",
-    "Override",
-    "String",
-    "SuppressWarnings",
-];
+const JAVA_LANG: &[&str] =
+    &["Class", "Deprecated", "Exception", "Override", "String", "SuppressWarnings"];

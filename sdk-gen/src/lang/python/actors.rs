@@ -13,11 +13,7 @@ const TYPING_EXTENSIONS: &str = "typing_extensions";
 const TYPING: &str = "typing";
 
 pub(super) fn print(file: &File, model: &Model) -> String {
-    let mut printer = Actors {
-        file,
-        model,
-        imports: Imports::new(),
-    };
+    let mut printer = Actors { file, model, imports: Imports::new() };
     let mut body = Printer::new("    ");
     printer.reserve();
     for (service, settings) in file.actors() {
@@ -67,10 +63,8 @@ impl Actors<'_> {
 
     /// The name of a message's class in this file.
     fn message(&mut self, full_name: &str) -> String {
-        let Some((message, home)) = self
-            .model
-            .message(full_name)
-            .zip(self.model.file_of(full_name))
+        let Some((message, home)) =
+            self.model.message(full_name).zip(self.model.file_of(full_name))
         else {
             return full_name.to_owned();
         };
@@ -140,12 +134,7 @@ impl Actors<'_> {
             p.line(format!("settings={given},"));
             p.line(format!("service={},", literal(&service.full_name)));
         });
-        super::doc(
-            p,
-            &empty(),
-            false,
-            &format!("What actor type {} is.", settings.type_name),
-        );
+        super::doc(p, &empty(), false, &format!("What actor type {} is.", settings.type_name));
     }
 
     fn settings(&mut self, settings: &ActorSettings) -> String {
@@ -172,10 +161,9 @@ impl Actors<'_> {
                 given.push(format!("{name}={timedelta}(milliseconds={millis})"));
             }
         }
-        for (name, count) in [
-            ("mailbox_limit", settings.mailbox_limit),
-            ("shards", settings.shards),
-        ] {
+        for (name, count) in
+            [("mailbox_limit", settings.mailbox_limit), ("shards", settings.shards)]
+        {
             if count != 0 {
                 given.push(format!("{name}={count}"));
             }
@@ -198,18 +186,15 @@ impl Actors<'_> {
         let base = self.sdk("ActorRef");
         let caller = self.sdk_type("Caller");
         let name = &service.name;
-        p.blanks(2)
-            .line(format!("class {name}Ref({base}):"))
-            .indent(|p| {
-                let about =
-                    format!("One {name} actor: its actions, as calls that wait for the reply.");
-                doc(p, &empty(), false, &about);
-                p.blank().line("__slots__ = ()").blank();
-                constructor(p, "caller", &caller, settings);
-                for method in &service.methods {
-                    self.call(p, service, method, None);
-                }
-            });
+        p.blanks(2).line(format!("class {name}Ref({base}):")).indent(|p| {
+            let about = format!("One {name} actor: its actions, as calls that wait for the reply.");
+            doc(p, &empty(), false, &about);
+            p.blank().line("__slots__ = ()").blank();
+            constructor(p, "caller", &caller, settings);
+            for method in &service.methods {
+                self.call(p, service, method, None);
+            }
+        });
     }
 
     fn sender(&mut self, p: &mut Printer, service: &Service, settings: &ActorSettings) {
@@ -217,19 +202,16 @@ impl Actors<'_> {
         let sender = self.sdk_type("Sender");
         let accepted = self.sdk_type("Accepted");
         let name = &service.name;
-        p.blanks(2)
-            .line(format!("class {name}Send({base}):"))
-            .indent(|p| {
-                let about = format!(
-                    "One {name} actor: its actions, as calls that only wait to be accepted."
-                );
-                doc(p, &empty(), false, &about);
-                p.blank().line("__slots__ = ()").blank();
-                constructor(p, "sender", &sender, settings);
-                for method in &service.methods {
-                    self.call(p, service, method, Some(&accepted));
-                }
-            });
+        p.blanks(2).line(format!("class {name}Send({base}):")).indent(|p| {
+            let about =
+                format!("One {name} actor: its actions, as calls that only wait to be accepted.");
+            doc(p, &empty(), false, &about);
+            p.blank().line("__slots__ = ()").blank();
+            constructor(p, "sender", &sender, settings);
+            for method in &service.methods {
+                self.call(p, service, method, Some(&accepted));
+            }
+        });
     }
 
     fn call(
@@ -245,10 +227,8 @@ impl Actors<'_> {
         let unpack = self.imports.type_only(TYPING_EXTENSIONS, "Unpack", "_");
         let name = Python.action_name(&method.name);
         // Only a message without fields can be left out: with fields, leaving it out is more often a mistake.
-        let optional = self
-            .model
-            .message(&method.input)
-            .is_some_and(|message| message.fields.is_empty());
+        let optional =
+            self.model.message(&method.input).is_some_and(|message| message.fields.is_empty());
         let request = if optional {
             format!("request: {input} | None = None")
         } else {
@@ -260,17 +240,13 @@ impl Actors<'_> {
         };
         p.blank().line(format!("async def {name}("));
         p.indent(|p| {
-            p.line(format!(
-                "self, {request}, /, **options: {unpack}[{options}]"
-            ));
+            p.line(format!("self, {request}, /, **options: {unpack}[{options}]"));
         });
         p.line(format!(") -> {reply}:"));
         p.indent(|p| {
             doc(p, &method.comments, method.deprecated, "");
             let action = constant(&service.name, &method.name);
-            p.line(format!(
-                "return await {target}(self._id, {action}, request, options)"
-            ));
+            p.line(format!("return await {target}(self._id, {action}, request, options)"));
         });
     }
 
@@ -292,7 +268,9 @@ impl Actors<'_> {
             });
             p.blank().line(format!("def send(self, {key}) -> {name}Send:"));
             p.indent(|p| {
-                p.line("\"\"\"The actor with this key, for calls that only wait to be accepted.\"\"\"");
+                p.line(
+                    "\"\"\"The actor with this key, for calls that only wait to be accepted.\"\"\"",
+                );
                 p.line(format!("return {name}Send(self._client, key)"));
             });
         });
@@ -310,38 +288,23 @@ impl Actors<'_> {
         let type_alias = self.imports.type_only(TYPING_EXTENSIONS, "TypeAlias", "_");
         p.blanks(2);
         p.line(format!("{name}Ctx: {type_alias} = {context}[{state}]"));
-        p.line(format!(
-            "{name}ReadCtx: {type_alias} = {read_context}[{state}]"
-        ));
-        p.blanks(2).line(format!(
-            "class {name}Actor({actor}[{state}, {name}Ref], {abc}):"
-        ));
+        p.line(format!("{name}ReadCtx: {type_alias} = {read_context}[{state}]"));
+        p.blanks(2).line(format!("class {name}Actor({actor}[{state}, {name}Ref], {abc}):"));
         p.indent(|p| {
-            doc(
-                p,
-                &service.comments,
-                service.deprecated,
-                &format!("Base class of {name} actors."),
-            );
+            doc(p, &service.comments, service.deprecated, &format!("Base class of {name} actors."));
             p.blank().line(format!("definition = {name}Def"));
             p.line(format!("reference = {name}Ref"));
             p.blank().line(format!("def initial(self) -> {state}:"));
             p.indent(|p| {
                 p.line("\"\"\"The state of an actor that has none yet.\"\"\"");
-                let empty = settings
-                    .state_type
-                    .as_ref()
-                    .map_or("{}".to_owned(), |_| format!("{state}()"));
+                let empty =
+                    settings.state_type.as_ref().map_or("{}".to_owned(), |_| format!("{state}()"));
                 p.line(format!("return {empty}"));
             });
             for method in &service.methods {
                 let input = self.message(&method.input);
                 let output = self.message(&method.output);
-                let suffix = if method.is_read_only() {
-                    "ReadCtx"
-                } else {
-                    "Ctx"
-                };
+                let suffix = if method.is_read_only() { "ReadCtx" } else { "Ctx" };
                 let action = Python.action_name(&method.name);
                 p.blank().line(format!("@{abstract_method}"));
                 p.line(format!("def {action}("));
@@ -360,14 +323,9 @@ impl Actors<'_> {
 
 fn constructor(p: &mut Printer, parameter: &str, class: &str, settings: &ActorSettings) {
     let key = key_parameter(settings);
-    p.line(format!(
-        "def __init__(self, {parameter}: {class}, {key}) -> None:"
-    ));
+    p.line(format!("def __init__(self, {parameter}: {class}, {key}) -> None:"));
     p.indent(|p| {
-        p.line(format!(
-            "super().__init__({parameter}, {}, key)",
-            literal(&settings.type_name)
-        ));
+        p.line(format!("super().__init__({parameter}, {}, key)", literal(&settings.type_name)));
     });
 }
 

@@ -21,10 +21,7 @@ pub(super) fn print(file: &File, model: &Model) -> String {
     p.block("_pool.AddSerializedFile(", ")", |p| {
         p.lines(bytes_literals(&file.descriptor));
     });
-    p.line(format!(
-        "DESCRIPTOR = _pool.FindFileByName({})",
-        literal(&file.path)
-    ));
+    p.line(format!("DESCRIPTOR = _pool.FindFileByName({})", literal(&file.path)));
     p.blank();
     for message in &file.messages {
         top_message(&mut p, message);
@@ -39,17 +36,10 @@ pub(super) fn print(file: &File, model: &Model) -> String {
             let target = format!("{}.{}", class_path_of(message), escaped(&item.name));
             enumeration(&mut p, item, &target, &path);
         }
-        for inner in message
-            .messages
-            .iter()
-            .filter(|inner| is_keyword(&inner.name))
-        {
+        for inner in message.messages.iter().filter(|inner| is_keyword(&inner.name)) {
             let outer = class_path_of(message);
             let name = literal(&inner.name);
-            p.line(format!(
-                "{outer}.{}_ = getattr({outer}, {name})",
-                inner.name
-            ));
+            p.line(format!("{outer}.{}_ = getattr({outer}, {name})", inner.name));
         }
     }
     p.finish()
@@ -84,11 +74,7 @@ fn enumeration(p: &mut Printer, item: &Enum, target: &str, qualified: &str) {
         p.line(format!("{},", literal(&escaped(&item.name))));
         p.block("[", "],", |p| {
             for value in &item.values {
-                p.line(format!(
-                    "({}, {}),",
-                    literal(&value_name(&value.name)),
-                    value.number
-                ));
+                p.line(format!("({}, {}),", literal(&value_name(&value.name)), value.number));
             }
         });
         p.line(format!("module=__name__, qualname={},", literal(qualified)));
@@ -109,13 +95,7 @@ pub(super) fn value_name(name: &str) -> String {
 }
 
 fn class_path(outer: &[String], name: &str) -> String {
-    outer
-        .iter()
-        .map(String::as_str)
-        .chain([name])
-        .map(escaped)
-        .collect::<Vec<_>>()
-        .join(".")
+    outer.iter().map(String::as_str).chain([name]).map(escaped).collect::<Vec<_>>().join(".")
 }
 
 fn class_path_of(message: &Message) -> String {

@@ -16,11 +16,7 @@ const SDK_ROOT: &str = "callboard.protocol";
 pub(super) fn reexports(file: &File, model: &Model) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let mut lines = Vec::new();
-    let mut waiting: Vec<&str> = file
-        .public_dependencies
-        .iter()
-        .map(String::as_str)
-        .collect();
+    let mut waiting: Vec<&str> = file.public_dependencies.iter().map(String::as_str).collect();
     while let Some(path) = waiting.pop() {
         let Some(imported) = model.file(path).filter(|_| seen.insert(path)) else {
             continue;
@@ -45,9 +41,7 @@ pub(super) fn module_path(file: &File) -> String {
 /// True if one part of a path can be part of a module's name.
 pub(super) fn is_importable(part: &str) -> bool {
     let mut characters = part.chars();
-    let starts = characters
-        .next()
-        .is_some_and(|first| first == '_' || first.is_alphabetic());
+    let starts = characters.next().is_some_and(|first| first == '_' || first.is_alphabetic());
     starts && !is_keyword(part) && characters.all(|c| c == '_' || c.is_alphanumeric())
 }
 
@@ -65,10 +59,7 @@ pub(super) struct ModuleImport {
 impl ModuleImport {
     /// The import statement.
     pub(super) fn statement(&self) -> String {
-        format!(
-            "from {} import {} as {}",
-            self.from, self.module, self.alias
-        )
+        format!("from {} import {} as {}", self.from, self.module, self.alias)
     }
 
     /// The module as `from` of another import: `.counter_pb2` or `..v1.counter_pb2`.
@@ -93,11 +84,7 @@ pub(super) fn import(importer: &File, imported: &File, ending: &str) -> ModuleIm
     } else {
         relative(importer, folder)
     };
-    ModuleImport {
-        from,
-        module: module.to_owned(),
-        alias: format!("_{}", path.replace('/', "_")),
-    }
+    ModuleImport { from, module: module.to_owned(), alias: format!("_{}", path.replace('/', "_")) }
 }
 
 /// The folder as seen from the folder of `importer`: `.` if it is the same, `..v2`, `...type.v1`.
@@ -106,11 +93,7 @@ fn relative(importer: &File, folder: &str) -> String {
     let here: Vec<&str> = path.split('/').collect();
     let here = &here[..here.len() - 1];
     let there: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
-    let shared = here
-        .iter()
-        .zip(&there)
-        .take_while(|(left, right)| left == right)
-        .count();
+    let shared = here.iter().zip(&there).take_while(|(left, right)| left == right).count();
     let dots = ".".repeat(here.len() - shared + 1);
     format!("{dots}{}", there[shared..].join("."))
 }

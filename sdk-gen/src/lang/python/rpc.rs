@@ -10,17 +10,12 @@ use crate::{
 
 /// True if the file has a service that is no actor.
 pub(super) fn has_plain(file: &File) -> bool {
-    file.services
-        .iter()
-        .any(|service| service.kind == ServiceKind::Plain)
+    file.services.iter().any(|service| service.kind == ServiceKind::Plain)
 }
 
 pub(super) fn print(file: &File, model: &Model) -> String {
-    let services: Vec<&Service> = file
-        .services
-        .iter()
-        .filter(|service| service.kind == ServiceKind::Plain)
-        .collect();
+    let services: Vec<&Service> =
+        file.services.iter().filter(|service| service.kind == ServiceKind::Plain).collect();
     let mut imports = Imports::new();
     for service in &services {
         imports.reserve(escaped(&service.name));

@@ -49,13 +49,7 @@ impl<'a> Stub<'a> {
             shadowed.extend(message.messages.iter().map(|inner| inner.name.as_str()));
             shadowed.extend(message.enums.iter().map(|inner| inner.name.as_str()));
         }
-        Stub {
-            file,
-            model,
-            imports: BTreeSet::new(),
-            shadowed,
-            aliases: BTreeSet::new(),
-        }
+        Stub { file, model, imports: BTreeSet::new(), shadowed, aliases: BTreeSet::new() }
     }
 
     fn imports(&self, p: &mut Printer) {
@@ -84,10 +78,7 @@ impl<'a> Stub<'a> {
     }
 
     fn message(&mut self, p: &mut Printer, message: &Message) {
-        p.line(format!(
-            "class {}(_message.Message):",
-            escaped(&message.name)
-        ));
+        p.line(format!("class {}(_message.Message):", escaped(&message.name)));
         p.indent(|p| {
             doc(p, &message.comments, message.deprecated, "");
             p.line("DESCRIPTOR: _descriptor.Descriptor");
@@ -127,9 +118,7 @@ impl<'a> Stub<'a> {
             Shape::Singular(_) => None,
             Shape::Repeated(ValueType::Message(name)) => {
                 let item = self.type_of(name);
-                Some(format!(
-                    "_containers.RepeatedCompositeFieldContainer[{item}]"
-                ))
+                Some(format!("_containers.RepeatedCompositeFieldContainer[{item}]"))
             }
             Shape::Repeated(value) => {
                 let item = self.value(value);
@@ -163,21 +152,14 @@ impl<'a> Stub<'a> {
     }
 
     fn constructor(&mut self, p: &mut Printer, message: &Message) {
-        let fields: Vec<&Field> = message
-            .fields
-            .iter()
-            .filter(|field| !is_keyword(&field.name))
-            .collect();
+        let fields: Vec<&Field> =
+            message.fields.iter().filter(|field| !is_keyword(&field.name)).collect();
         if fields.is_empty() {
             p.line("def __init__(self) -> None: ...");
             return;
         }
         // A field called self would be the parameter twice.
-        let me = if fields.iter().any(|field| field.name == "self") {
-            "_self"
-        } else {
-            "self"
-        };
+        let me = if fields.iter().any(|field| field.name == "self") { "_self" } else { "self" };
         p.line("def __init__(");
         p.indent(|p| {
             p.line(format!("{me},")).line("*,");
@@ -213,10 +195,8 @@ impl<'a> Stub<'a> {
         }
         let overloads = message.oneofs.len() > 1;
         for (index, oneof) in message.oneofs.iter().enumerate() {
-            let members: Vec<String> = message
-                .oneof_fields(index)
-                .map(|field| literal(&field.name))
-                .collect();
+            let members: Vec<String> =
+                message.oneof_fields(index).map(|field| literal(&field.name)).collect();
             if overloads {
                 p.line("@_typing.overload");
             }
@@ -247,19 +227,13 @@ impl<'a> Stub<'a> {
     }
 
     fn type_of(&mut self, full_name: &str) -> String {
-        let (outer, name) = match (
-            self.model.message(full_name),
-            self.model.enumeration(full_name),
-        ) {
+        let (outer, name) = match (self.model.message(full_name), self.model.enumeration(full_name))
+        {
             (Some(message), _) => (&message.outer, &message.name),
             (None, Some(item)) => (&item.outer, &item.name),
             (None, None) => return "_typing.Any".to_owned(),
         };
-        let path: Vec<String> = outer
-            .iter()
-            .chain([name])
-            .map(|part| escaped(part))
-            .collect();
+        let path: Vec<String> = outer.iter().chain([name]).map(|part| escaped(part)).collect();
         match self.model.file_of(full_name) {
             Some(other) if other.path != self.file.path => {
                 let import = modules::import(self.file, other, "pb2");
@@ -288,9 +262,5 @@ fn scalar(kind: Scalar) -> &'static str {
 
 /// `_INCREMENTOR_ADD` for the action Add of the service Incrementor.
 pub(super) fn constant(service: &str, method: &str) -> String {
-    format!(
-        "_{}_{}",
-        names::screaming(service),
-        names::screaming(method)
-    )
+    format!("_{}_{}", names::screaming(service), names::screaming(method))
 }

@@ -26,19 +26,9 @@ pub(super) fn print(model: &Model, modules: &Modules, file: &File) -> OutputFile
     for name in ["State", "Promise"] {
         imports.reserve(name);
     }
-    let mut writer = Writer {
-        model,
-        modules,
-        file,
-        imports,
-        out: Printer::new("  "),
-    };
+    let mut writer = Writer { model, modules, file, imports, out: Printer::new("  ") };
     for (service, settings) in file.actors() {
-        let actor = Actor {
-            service,
-            settings,
-            state: settings.state_type.as_deref(),
-        };
+        let actor = Actor { service, settings, state: settings.state_type.as_deref() };
         writer.definition(&actor);
         writer.contexts(&actor);
         writer.class(&actor);
@@ -68,13 +58,11 @@ fn method_name(method: &Method) -> String {
 
 impl Writer<'_> {
     fn sdk_type(&mut self, symbol: &str) -> String {
-        self.imports
-            .type_only(&format!("{SDK}/codegenv1"), symbol, SEPARATOR)
+        self.imports.type_only(&format!("{SDK}/codegenv1"), symbol, SEPARATOR)
     }
 
     fn sdk(&mut self, symbol: &str) -> String {
-        self.imports
-            .value(&format!("{SDK}/codegenv1"), symbol, SEPARATOR)
+        self.imports.value(&format!("{SDK}/codegenv1"), symbol, SEPARATOR)
     }
 
     fn message_type(&mut self, full_name: &str) -> String {
@@ -102,16 +90,12 @@ impl Writer<'_> {
     /// The type of what may be given for a message: the message, or an object with some of its fields.
     fn init_type(&mut self, full_name: &str) -> String {
         let schema = self.schema(full_name);
-        let shape = self
-            .imports
-            .type_only(PROTOBUF, "MessageInitShape", SEPARATOR);
+        let shape = self.imports.type_only(PROTOBUF, "MessageInitShape", SEPARATOR);
         format!("{shape}<typeof {schema}>")
     }
 
     fn is_empty(&self, full_name: &str) -> bool {
-        self.model
-            .message(full_name)
-            .is_some_and(|message| message.fields.is_empty())
+        self.model.message(full_name).is_some_and(|message| message.fields.is_empty())
     }
 
     fn definition(&mut self, actor: &Actor<'_>) {
@@ -148,21 +132,17 @@ impl Writer<'_> {
                 quoted(&actor.settings.type_name)
             )],
         );
-        self.out.block(
-            format!("export const {}Def = {{", service.name),
-            "} as const;",
-            |out| {
-                out.line(format!("type: {},", quoted(&actor.settings.type_name)));
-                out.line(format!("service: {descriptor},"));
-                if let Some(state) = state {
-                    out.line(format!("state: {state},"));
-                }
-                out.block("settings: {", "},", |out| settings(out, actor.settings));
-                out.block("actions: {", "},", |out| {
-                    out.append(&actions);
-                });
-            },
-        );
+        self.out.block(format!("export const {}Def = {{", service.name), "} as const;", |out| {
+            out.line(format!("type: {},", quoted(&actor.settings.type_name)));
+            out.line(format!("service: {descriptor},"));
+            if let Some(state) = state {
+                out.line(format!("state: {state},"));
+            }
+            out.block("settings: {", "},", |out| settings(out, actor.settings));
+            out.block("actions: {", "},", |out| {
+                out.append(&actions);
+            });
+        });
     }
 
     fn contexts(&mut self, actor: &Actor<'_>) {
@@ -171,17 +151,14 @@ impl Writer<'_> {
             Some(state) => (String::new(), self.message_type(state)),
             None => ("<State>".to_owned(), "State".to_owned()),
         };
-        for (suffix, symbol, what) in [
-            ("Ctx", "Ctx", "that may change state"),
-            ("ReadCtx", "ReadCtx", "that only read"),
-        ] {
+        for (suffix, symbol, what) in
+            [("Ctx", "Ctx", "that may change state"), ("ReadCtx", "ReadCtx", "that only read")]
+        {
             let base = self.sdk_type(symbol);
             self.out
                 .blank()
                 .line(format!("/** The context of {name}'s actions {what}. */"))
-                .line(format!(
-                    "export type {name}{suffix}{parameter} = {base}<{state}>;"
-                ));
+                .line(format!("export type {name}{suffix}{parameter} = {base}<{state}>;"));
         }
     }
 
@@ -203,17 +180,10 @@ impl Writer<'_> {
                     });
                 (format!("{name}Actor extends {base}<{init}>"), "")
             }
-            None => (
-                format!("{name}Actor<State = void> extends {base}<State>"),
-                "<State>",
-            ),
+            None => (format!("{name}Actor<State = void> extends {base}<State>"), "<State>"),
         };
         for method in &service.methods {
-            let suffix = if method.is_read_only() {
-                "ReadCtx"
-            } else {
-                "Ctx"
-            };
+            let suffix = if method.is_read_only() { "ReadCtx" } else { "Ctx" };
             let request = self.message_type(&method.input);
             let mut reply = self.init_type(&method.output);
             if self.is_empty(&method.output) {
@@ -230,10 +200,9 @@ impl Writer<'_> {
         self.out.blank();
         let note = service.deprecated.then_some("@deprecated");
         self.out.doc(CommentStyle::JsDoc, &service.comments, note);
-        self.out
-            .block(format!("export abstract class {head} {{"), "}", |out| {
-                out.append(&body);
-            });
+        self.out.block(format!("export abstract class {head} {{"), "}", |out| {
+            out.append(&body);
+        });
     }
 
     fn reference(&mut self, actor: &Actor<'_>) {
@@ -261,16 +230,13 @@ impl Writer<'_> {
                     ));
                 });
         }
-        self.out
-            .blank()
-            .line(format!("/** A reference to one {name}. */"))
-            .block(
-                format!("export class {name}Ref extends {base} {{"),
-                "}",
-                |out| {
-                    out.append(&body);
-                },
-            );
+        self.out.blank().line(format!("/** A reference to one {name}. */")).block(
+            format!("export class {name}Ref extends {base} {{"),
+            "}",
+            |out| {
+                out.append(&body);
+            },
+        );
     }
 
     fn client(&mut self, actor: &Actor<'_>) {
@@ -278,10 +244,9 @@ impl Writer<'_> {
         let invoker = self.sdk_type("Invoker");
         let type_name = quoted(&actor.settings.type_name);
         let (doc, parameter) = match actor.settings.kind {
-            ActorKind::Named => (
-                "The only actor of the type.",
-                format!("key: string = {type_name}"),
-            ),
+            ActorKind::Named => {
+                ("The only actor of the type.", format!("key: string = {type_name}"))
+            }
             ActorKind::Unnamed => ("The actor with this key.", "key: string".to_owned()),
         };
         self.out.blank().comment(
@@ -291,21 +256,20 @@ impl Writer<'_> {
                 format!("`new {name}Client(ctx)` inside a turn."),
             ],
         );
-        self.out
-            .block(format!("export class {name}Client {{"), "}", |out| {
-                out.line(format!("readonly #invoker: {invoker};"))
-                    .blank()
-                    .block(format!("constructor(invoker: {invoker}) {{"), "}", |out| {
-                        out.line("this.#invoker = invoker;");
-                    })
-                    .blank()
-                    .line(format!("/** {doc} */"))
-                    .block(format!("ref({parameter}): {name}Ref {{"), "}", |out| {
-                        out.line("const { system } = this.#invoker;").line(format!(
-                            "return new {name}Ref(this.#invoker, {{ system, type: {type_name}, key }});"
-                        ));
-                    });
-            });
+        self.out.block(format!("export class {name}Client {{"), "}", |out| {
+            out.line(format!("readonly #invoker: {invoker};"))
+                .blank()
+                .block(format!("constructor(invoker: {invoker}) {{"), "}", |out| {
+                    out.line("this.#invoker = invoker;");
+                })
+                .blank()
+                .line(format!("/** {doc} */"))
+                .block(format!("ref({parameter}): {name}Ref {{"), "}", |out| {
+                    out.line("const { system } = this.#invoker;").line(format!(
+                        "return new {name}Ref(this.#invoker, {{ system, type: {type_name}, key }});"
+                    ));
+                });
+        });
     }
 }
 
@@ -319,8 +283,7 @@ fn settings(out: &mut Printer, settings: &ActorSettings) {
         Durability::Snapshot => "snapshot",
         Durability::Volatile => "volatile",
     };
-    out.line(format!("kind: \"{kind}\","))
-        .line(format!("durability: \"{durability}\","));
+    out.line(format!("kind: \"{kind}\",")).line(format!("durability: \"{durability}\","));
     for (name, value) in [
         ("idleTimeout", settings.idle_timeout_ms),
         ("snapshotInterval", settings.snapshot_interval_ms),

@@ -60,13 +60,11 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn runtime(&mut self, symbol: &str) -> String {
-        self.imports
-            .value(&format!("{PROTOBUF}/codegenv2"), symbol, SEPARATOR)
+        self.imports.value(&format!("{PROTOBUF}/codegenv2"), symbol, SEPARATOR)
     }
 
     fn runtime_type(&mut self, symbol: &str) -> String {
-        self.imports
-            .type_only(&format!("{PROTOBUF}/codegenv2"), symbol, SEPARATOR)
+        self.imports.type_only(&format!("{PROTOBUF}/codegenv2"), symbol, SEPARATOR)
     }
 
     fn base_type(&mut self, symbol: &str) -> String {
@@ -95,11 +93,9 @@ impl Writer<'_> {
         };
         let name = self.names.file.clone();
         let data = embedded(self.file);
-        self.out
-            .line(format!("/** Describes the file {}. */", self.file.path))
-            .line(format!(
-                "export const {name}: {gen_file} = /*@__PURE__*/ {file_desc}(\n  \"{data}\",{list}\n);"
-            ));
+        self.out.line(format!("/** Describes the file {}. */", self.file.path)).line(format!(
+            "export const {name}: {gen_file} = /*@__PURE__*/ {file_desc}(\n  \"{data}\",{list}\n);"
+        ));
     }
 
     fn message(&mut self, message: &Message) {
@@ -107,10 +103,7 @@ impl Writer<'_> {
         let base = self.base_type("Message");
         self.out.blank();
         self.doc(&message.comments, message.deprecated);
-        let open = format!(
-            "export type {name} = {base}<{}> & {{",
-            quoted(&message.full_name)
-        );
+        let open = format!("export type {name} = {base}<{}> & {{", quoted(&message.full_name));
         let mut body = std::mem::replace(&mut self.out, Printer::new("  "));
         self.members(message);
         std::mem::swap(&mut body, &mut self.out);
@@ -254,23 +247,20 @@ impl Writer<'_> {
         self.out.blank();
         self.doc(&item.comments, item.deprecated);
         let values = naming::value_names(item);
-        self.out
-            .block(format!("export const {name} = {{"), "} as const;", |out| {
-                for (value, name) in item.values.iter().zip(values) {
-                    let note = value.deprecated.then_some("@deprecated");
-                    out.doc(CommentStyle::JsDoc, &value.comments, note)
-                        .line(format!("{name}: {},", value.number));
-                }
-            });
+        self.out.block(format!("export const {name} = {{"), "} as const;", |out| {
+            for (value, name) in item.values.iter().zip(values) {
+                let note = value.deprecated.then_some("@deprecated");
+                out.doc(CommentStyle::JsDoc, &value.comments, note)
+                    .line(format!("{name}: {},", value.number));
+            }
+        });
         let open = match item.closed {
             true => String::new(),
             false => format!(" | {}", self.base_type("UnknownEnum")),
         };
         self.out.blank();
         self.doc(&item.comments, item.deprecated);
-        self.out.line(format!(
-            "export type {name} = (typeof {name})[keyof typeof {name}]{open};"
-        ));
+        self.out.line(format!("export type {name} = (typeof {name})[keyof typeof {name}]{open};"));
         let schema = self.names.schemas[&item.full_name].clone();
         let (gen_type, call) = (self.runtime_type("GenEnum"), self.runtime("enumDesc"));
         self.descriptor(
@@ -350,10 +340,7 @@ pub(super) fn local_type(model: &Model, full_name: &str) -> String {
 
 /// The name of a message's descriptor in the file that declares it.
 pub(super) fn local_schema(file: &File, full_name: &str) -> String {
-    FileNames::of(file)
-        .schemas
-        .remove(full_name)
-        .unwrap_or_default()
+    FileNames::of(file).schemas.remove(full_name).unwrap_or_default()
 }
 
 fn scalar_type(scalar: Scalar) -> &'static str {
@@ -414,13 +401,12 @@ fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let word = chunk.iter().enumerate().fold(0_u32, |word, (index, byte)| {
-            word | u32::from(*byte) << (16 - 8 * index)
-        });
+        let word = chunk
+            .iter()
+            .enumerate()
+            .fold(0_u32, |word, (index, byte)| word | u32::from(*byte) << (16 - 8 * index));
         for digit in 0..=chunk.len() {
-            text.push(char::from(
-                ALPHABET[(word >> (18 - 6 * digit) & 63) as usize],
-            ));
+            text.push(char::from(ALPHABET[(word >> (18 - 6 * digit) & 63) as usize]));
         }
     }
     text
@@ -459,13 +445,9 @@ mod tests {
 
     #[test]
     fn base64_has_no_padding() {
-        for (bytes, text) in [
-            ("", ""),
-            ("f", "Zg"),
-            ("fo", "Zm8"),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg"),
-        ] {
+        for (bytes, text) in
+            [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg")]
+        {
             assert_eq!(base64(bytes.as_bytes()), text);
         }
     }

@@ -76,11 +76,7 @@ pub(super) fn property(name: &str) -> String {
 }
 
 fn escaped(name: &str, reserved: bool) -> String {
-    if reserved {
-        format!("{name}$")
-    } else {
-        name.to_owned()
-    }
+    if reserved { format!("{name}$") } else { name.to_owned() }
 }
 
 /// The type of a message or enum.
@@ -173,16 +169,12 @@ pub(super) fn value_names(item: &Enum) -> Vec<String> {
         prefix.push(character.to_ascii_lowercase());
     }
     prefix.push('_');
-    let shared = item.values.iter().all(|value| {
-        value
-            .name
-            .to_lowercase()
-            .strip_prefix(&prefix)
-            .is_some_and(|rest| !rest.is_empty() && !rest.starts_with(|c: char| c.is_ascii_digit()))
-    });
+    let shared =
+        item.values.iter().all(|value| {
+            value.name.to_lowercase().strip_prefix(&prefix).is_some_and(|rest| {
+                !rest.is_empty() && !rest.starts_with(|c: char| c.is_ascii_digit())
+            })
+        });
     let cut = if shared { prefix.len() } else { 0 };
-    item.values
-        .iter()
-        .map(|value| property(&value.name[cut..]))
-        .collect()
+    item.values.iter().map(|value| property(&value.name[cut..])).collect()
 }

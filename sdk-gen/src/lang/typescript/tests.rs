@@ -94,9 +94,8 @@ fn actor(rpc: &str) -> String {
 #[test]
 fn an_action_that_the_base_class_needs_the_name_of_is_refused_with_its_place() {
     for (rpc, name) in [("Initial", "initial"), ("Then", "then")] {
-        let refused = print(&actor(rpc), &Options::default())
-            .expect_err("the name is taken")
-            .to_string();
+        let refused =
+            print(&actor(rpc), &Options::default()).expect_err("the name is taken").to_string();
         assert!(refused.starts_with("a.proto:6:3: "), "{refused}");
         assert!(refused.contains(name), "{refused}");
     }
@@ -105,13 +104,8 @@ fn an_action_that_the_base_class_needs_the_name_of_is_refused_with_its_place() {
 #[test]
 fn imports_end_as_asked() {
     for (extension, import) in [("js", "./a_pb.js"), ("ts", "./a_pb.ts"), ("none", "./a_pb")] {
-        let mut options = Options {
-            layer: Layer::Actor,
-            ..Options::default()
-        };
-        options
-            .parameters
-            .insert("import_extension".to_owned(), extension.to_owned());
+        let mut options = Options { layer: Layer::Actor, ..Options::default() };
+        options.parameters.insert("import_extension".to_owned(), extension.to_owned());
         let files = print(&actor("Add"), &options).expect("the proto is fine");
         let [file] = files.as_slice() else {
             panic!("one file of actors, not {}", files.len());

@@ -48,10 +48,7 @@ impl<T> Histogram<T> {
     /// Nothing counted yet.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            buckets: [0; BUCKETS],
-            slots: PhantomData,
-        }
+        Self { buckets: [0; BUCKETS], slots: PhantomData }
     }
 
     /// Counts a value.
@@ -69,10 +66,7 @@ impl<T> Histogram<T> {
     #[must_use]
     pub fn percentile_stats(&self) -> PercentileStats {
         PercentileStats {
-            samples: self
-                .buckets
-                .iter()
-                .fold(0, |sum, count| sum.saturating_add(*count)),
+            samples: self.buckets.iter().fold(0, |sum, count| sum.saturating_add(*count)),
             p50: self.per_mille(500),
             p90: self.per_mille(900),
             p99: self.per_mille(990),
@@ -100,17 +94,8 @@ impl<T> Histogram<T> {
 
 impl fmt::Display for PercentileStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            samples,
-            p50,
-            p90,
-            p99,
-            p99_9,
-        } = self;
-        write!(
-            f,
-            "[samples: {samples}, P50: {p50}, P90: {p90}, P99: {p99}, P99.9: {p99_9}]"
-        )
+        let Self { samples, p50, p90, p99, p99_9 } = self;
+        write!(f, "[samples: {samples}, P50: {p50}, P90: {p90}, P99: {p99}, P99.9: {p99_9}]")
     }
 }
 
@@ -127,18 +112,14 @@ impl AsciiChart {
     #[must_use]
     #[expect(clippy::needless_pass_by_value, reason = "openraft hands it over")]
     pub fn add<T>(mut self, name: &str, histogram: Histogram<T>) -> Self {
-        self.lines
-            .push((name.to_owned(), histogram.percentile_stats()));
+        self.lines.push((name.to_owned(), histogram.percentile_stats()));
         self
     }
 
     /// All that there is to show.
     #[must_use]
     pub fn detailed(&self) -> impl fmt::Display {
-        let lines = self
-            .lines
-            .iter()
-            .map(|(name, stats)| format!("{name}: {stats}\n"));
+        let lines = self.lines.iter().map(|(name, stats)| format!("{name}: {stats}\n"));
         lines.collect::<String>()
     }
 }
@@ -155,13 +136,7 @@ mod tests {
         let stats = histogram.percentile_stats();
         assert_eq!(
             stats,
-            PercentileStats {
-                samples: 1_000,
-                p50: 511,
-                p90: 1_023,
-                p99: 1_023,
-                p99_9: 1_023
-            }
+            PercentileStats { samples: 1_000, p50: 511, p90: 1_023, p99: 1_023, p99_9: 1_023 }
         );
         histogram.record_n(u64::MAX, 2_000);
         assert_eq!(histogram.percentile_stats().p50, u64::MAX);

@@ -56,14 +56,8 @@ impl ActorTypes {
             return Err(unknown_system(system));
         }
         let wanted = |view: &&Arc<TypeView>| system.is_empty() || *view.system == *system;
-        let types = view
-            .types
-            .iter()
-            .filter(wanted)
-            .map(|view| self.encode(view));
-        Ok(ListActorTypesResponse {
-            types: types.collect(),
-        })
+        let types = view.types.iter().filter(wanted).map(|view| self.encode(view));
+        Ok(ListActorTypesResponse { types: types.collect() })
     }
 
     fn get(
@@ -85,13 +79,11 @@ impl ActorTypes {
             );
             CallError::new(ErrorKind::UnknownType, text)
         })?;
-        let shards = (0_u32..)
-            .zip(view.shards.iter())
-            .map(|(shard, owner)| ShardOwner {
-                shard,
-                node_id: owner.node.0,
-                epoch: owner.epoch.0,
-            });
+        let shards = (0_u32..).zip(view.shards.iter()).map(|(shard, owner)| ShardOwner {
+            shard,
+            node_id: owner.node.0,
+            epoch: owner.epoch.0,
+        });
         Ok(GetActorTypeResponse {
             r#type: Some(self.encode(view)),
             descriptor_set: view.descriptor_set.to_vec().into(),
@@ -123,16 +115,13 @@ pub fn encode_definition(definition: &TypeDefinition) -> ActorTypeDefinition {
         Durability::Snapshot => pb::Durability::Snapshot,
         Durability::Volatile => pb::Durability::Volatile,
     };
-    let actions = definition
-        .actions
-        .iter()
-        .map(|(name, action)| ActionDefinition {
-            name: name.clone(),
-            input_type: action.input_type.clone(),
-            output_type: action.output_type.clone(),
-            read_only: action.read_only,
-            speculation_off: action.speculation_off,
-        });
+    let actions = definition.actions.iter().map(|(name, action)| ActionDefinition {
+        name: name.clone(),
+        input_type: action.input_type.clone(),
+        output_type: action.output_type.clone(),
+        read_only: action.read_only,
+        speculation_off: action.speculation_off,
+    });
     ActorTypeDefinition {
         name: definition.name.clone(),
         kind: kind.into(),

@@ -32,19 +32,13 @@ pub struct PeerService {
 
 impl std::fmt::Debug for PeerService {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PeerService")
-            .field("node", &self.node)
-            .finish_non_exhaustive()
+        f.debug_struct("PeerService").field("node", &self.node).finish_non_exhaustive()
     }
 }
 
 impl PeerService {
     pub(crate) fn new(identity: &Identity, proposer: Proposer) -> Self {
-        Self {
-            cluster_id: identity.cluster_id.clone(),
-            node: identity.node_id,
-            proposer,
-        }
+        Self { cluster_id: identity.cluster_id.clone(), node: identity.node_id, proposer }
     }
 
     /// The service to add to the cluster's listener, with its limits.
@@ -61,10 +55,7 @@ impl PeerService {
             return refuse(ErrorKind::InvalidArgument, "the envelope is missing".into());
         };
         if u32::from(FORMAT) != envelope.format {
-            let text = format!(
-                "this node speaks peer format {FORMAT}, not {}",
-                envelope.format
-            );
+            let text = format!("this node speaks peer format {FORMAT}, not {}", envelope.format);
             return refuse(ErrorKind::ProtocolVersion, text);
         }
         if envelope.cluster_id != self.cluster_id || envelope.group != GROUP {
@@ -80,10 +71,7 @@ impl PeerService {
 }
 
 fn malformed(what: &str) -> Status {
-    to_status(&CallError::new(
-        ErrorKind::InvalidArgument,
-        format!("{what} cannot be decoded"),
-    ))
+    to_status(&CallError::new(ErrorKind::InvalidArgument, format!("{what} cannot be decoded")))
 }
 
 fn halted<E>(_: E) -> Status {
@@ -99,15 +87,8 @@ impl RaftService for PeerService {
         let request = request.into_inner();
         self.check(request.envelope.as_ref())?;
         let entries = codec::decode(&request.body).map_err(|_| malformed("the entries"))?;
-        let answer = self
-            .proposer
-            .raft
-            .append_entries(entries)
-            .await
-            .map_err(halted)?;
-        Ok(Response::new(AppendEntriesResponse {
-            body: codec::encode(&answer).into(),
-        }))
+        let answer = self.proposer.raft.append_entries(entries).await.map_err(halted)?;
+        Ok(Response::new(AppendEntriesResponse { body: codec::encode(&answer).into() }))
     }
 
     async fn vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteResponse>, Status> {
@@ -115,11 +96,8 @@ impl RaftService for PeerService {
         self.check(request.envelope.as_ref())?;
         let ballot = codec::decode(&request.body).map_err(|_| malformed("the vote"))?;
         let raft = &self.proposer.raft;
-        let answer = if request.pre_vote {
-            raft.pre_vote(ballot).await
-        } else {
-            raft.vote(ballot).await
-        };
+        let answer =
+            if request.pre_vote { raft.pre_vote(ballot).await } else { raft.vote(ballot).await };
         let body = codec::encode(&answer.map_err(halted)?).into();
         Ok(Response::new(VoteResponse { body }))
     }
@@ -129,10 +107,7 @@ impl RaftService for PeerService {
         request: Request<Streaming<InstallSnapshotRequest>>,
     ) -> Result<Response<InstallSnapshotResponse>, Status> {
         let mut pieces = request.into_inner();
-        let first = pieces
-            .message()
-            .await?
-            .ok_or_else(|| malformed("an empty snapshot"))?;
+        let first = pieces.message().await?.ok_or_else(|| malformed("an empty snapshot"))?;
         self.check(first.envelope.as_ref())?;
         let (vote, meta, length): (Vote, SnapshotMeta, usize) =
             codec::decode(&first.header).map_err(|_| malformed("the snapshot's header"))?;
@@ -152,11 +127,7 @@ impl RaftService for PeerService {
             return Err(malformed("a snapshot that is cut off or damaged"));
         }
         let snapshot = Snapshot { meta, snapshot };
-        let installed = self
-            .proposer
-            .raft
-            .install_full_snapshot(vote, snapshot)
-            .await;
+        let installed = self.proposer.raft.install_full_snapshot(vote, snapshot).await;
         let body = codec::encode(&installed.map_err(halted)?).into();
         Ok(Response::new(InstallSnapshotResponse { body }))
     }

@@ -27,19 +27,10 @@ impl Systems {
 
 fn list(view: &ClusterView) -> ListSystemsResponse {
     let systems = view.systems.iter().map(|name| {
-        let types = view
-            .types
-            .iter()
-            .filter(|view| view.system == *name)
-            .count();
-        System {
-            name: name.to_string(),
-            types: u32::try_from(types).unwrap_or(u32::MAX),
-        }
+        let types = view.types.iter().filter(|view| view.system == *name).count();
+        System { name: name.to_string(), types: u32::try_from(types).unwrap_or(u32::MAX) }
     });
-    ListSystemsResponse {
-        systems: systems.collect(),
-    }
+    ListSystemsResponse { systems: systems.collect() }
 }
 
 #[tonic::async_trait]

@@ -20,10 +20,8 @@ use super::{
 };
 
 fn type_view(id: u32, system: &str, name: &str, owners: &[(u64, u64)]) -> Arc<TypeView> {
-    let owner = |(node, epoch): &(u64, u64)| ShardOwner {
-        node: NodeId(*node),
-        epoch: Epoch(*epoch),
-    };
+    let owner =
+        |(node, epoch): &(u64, u64)| ShardOwner { node: NodeId(*node), epoch: Epoch(*epoch) };
     Arc::new(TypeView {
         id,
         system: system.into(),
@@ -36,11 +34,7 @@ fn type_view(id: u32, system: &str, name: &str, owners: &[(u64, u64)]) -> Arc<Ty
 }
 
 fn view() -> watch::Receiver<Arc<ClusterView>> {
-    let node = |id, voter| NodeView {
-        id: NodeId(id),
-        address: format!("n{id}:7070"),
-        voter,
-    };
+    let node = |id, voter| NodeView { id: NodeId(id), address: format!("n{id}:7070"), voter };
     let mut view = ClusterView {
         version: 9,
         cluster_id: "c".into(),
@@ -68,37 +62,22 @@ fn types() -> ActorTypes {
 
 #[tokio::test]
 async fn systems_are_listed_with_the_number_of_their_types() {
-    let answer = Systems::new(view())
-        .list_systems(Request::new(ListSystemsRequest {}))
-        .await;
+    let answer = Systems::new(view()).list_systems(Request::new(ListSystemsRequest {})).await;
     let systems = answer.expect("answered").into_inner().systems;
-    let listed: Vec<_> = systems
-        .iter()
-        .map(|system| (system.name.as_str(), system.types))
-        .collect();
+    let listed: Vec<_> =
+        systems.iter().map(|system| (system.name.as_str(), system.types)).collect();
     assert_eq!(listed, [("default", 1), ("shop", 1)]);
 }
 
 #[tokio::test]
 async fn types_are_listed_with_what_this_node_knows_of_them() {
     let list = async |system: &str| {
-        let request = Request::new(ListActorTypesRequest {
-            system: system.into(),
-        });
-        types()
-            .list_actor_types(request)
-            .await
-            .map(|answer| answer.into_inner().types)
+        let request = Request::new(ListActorTypesRequest { system: system.into() });
+        types().list_actor_types(request).await.map(|answer| answer.into_inner().types)
     };
     let all = list("").await.expect("answered");
-    let names = all
-        .iter()
-        .map(|listed| listed.definition.as_ref().expect("set").name.as_str());
-    assert_eq!(
-        names.collect::<Vec<_>>(),
-        ["Counter", "Cart"],
-        "by system and name"
-    );
+    let names = all.iter().map(|listed| listed.definition.as_ref().expect("set").name.as_str());
+    assert_eq!(names.collect::<Vec<_>>(), ["Counter", "Cart"], "by system and name");
     let shop = list("shop").await.expect("answered");
     assert_eq!(shop.len(), 1);
     assert_eq!((shop[0].hosts, shop[0].active), (1, 5));
@@ -109,31 +88,17 @@ async fn types_are_listed_with_what_this_node_knows_of_them() {
 #[tokio::test]
 async fn one_type_is_described_with_its_shards_and_descriptors() {
     let get = async |system: &str, name: &str| {
-        let request = GetActorTypeRequest {
-            system: system.into(),
-            r#type: name.into(),
-        };
-        types()
-            .get_actor_type(Request::new(request))
-            .await
-            .map(|answer| answer.into_inner())
+        let request = GetActorTypeRequest { system: system.into(), r#type: name.into() };
+        types().get_actor_type(Request::new(request)).await.map(|answer| answer.into_inner())
     };
     let cart = get("shop", "Cart").await.expect("answered");
     assert_eq!(&cart.descriptor_set[..], b"files");
-    let shards: Vec<_> = cart
-        .shards
-        .iter()
-        .map(|shard| (shard.shard, shard.node_id, shard.epoch))
-        .collect();
+    let shards: Vec<_> =
+        cart.shards.iter().map(|shard| (shard.shard, shard.node_id, shard.epoch)).collect();
     assert_eq!(shards, [(0, 1, 1), (1, 2, 4)]);
     let definition = cart.r#type.expect("set").definition.expect("set");
-    assert_eq!(
-        (definition.kind(), definition.mailbox_limit),
-        (Kind::Unnamed, 1_000)
-    );
-    get("", "Counter")
-        .await
-        .expect("an empty system means the default one");
+    assert_eq!((definition.kind(), definition.mailbox_limit), (Kind::Unnamed, 1_000));
+    get("", "Counter").await.expect("an empty system means the default one");
 
     for (system, name, kind) in [
         ("shop", "Counter", ErrorKind::UnknownType),
@@ -153,10 +118,7 @@ async fn the_cluster_is_described_as_this_node_sees_it() {
     let status = answer.expect("answered").into_inner();
     assert_eq!((status.node_id, status.leader_id, status.term), (1, 2, 3));
     assert_eq!((status.cluster_id.as_str(), status.view_version), ("c", 9));
-    let nodes: Vec<_> = status
-        .nodes
-        .iter()
-        .map(|node| (node.node_id, node.voter, node.shards_owned))
-        .collect();
+    let nodes: Vec<_> =
+        status.nodes.iter().map(|node| (node.node_id, node.voter, node.shards_owned)).collect();
     assert_eq!(nodes, [(1, true, 2), (2, false, 1)]);
 }

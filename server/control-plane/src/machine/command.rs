@@ -78,11 +78,7 @@ mod fixtures {
     pub(super) fn machine() -> Machine {
         let mut machine = Machine::default();
         let (node, address) = (NodeId(1), "a:1".into());
-        let bootstrap = Bootstrap {
-            cluster_id: "c".into(),
-            node,
-            address,
-        };
+        let bootstrap = Bootstrap { cluster_id: "c".into(), node, address };
         assert!(machine.apply(Command::Bootstrap(bootstrap)).changed);
         machine
     }
@@ -107,34 +103,20 @@ mod fixtures {
 
     pub(super) fn hosted(node: u64, hosted: bool) -> Command {
         let types = vec![("default".into(), "Counter".into(), hosted)];
-        Command::SetHosted(SetHosted {
-            node: NodeId(node),
-            types,
-        })
+        Command::SetHosted(SetHosted { node: NodeId(node), types })
     }
 
     pub(super) fn view<'a>(machine: &'a Machine, name: &str) -> &'a TypeView {
-        machine
-            .types()
-            .find(|view| &*view.name == name)
-            .expect("registered")
+        machine.types().find(|view| &*view.name == name).expect("registered")
     }
 
     /// The owner of each shard of Counter.
     pub(super) fn owners(machine: &Machine) -> Vec<u64> {
-        view(machine, "Counter")
-            .shards
-            .iter()
-            .map(|owner| owner.node.0)
-            .collect()
+        view(machine, "Counter").shards.iter().map(|owner| owner.node.0).collect()
     }
 
     /// The epoch of each shard of Counter.
     pub(super) fn epochs(machine: &Machine) -> Vec<u64> {
-        view(machine, "Counter")
-            .shards
-            .iter()
-            .map(|owner| owner.epoch.0)
-            .collect()
+        view(machine, "Counter").shards.iter().map(|owner| owner.epoch.0).collect()
     }
 }

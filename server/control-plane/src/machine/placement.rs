@@ -58,10 +58,7 @@ pub fn assign(
             .min()
             .expect("somebody is eligible");
         *load.get_mut(&node).expect("it is eligible") += 1;
-        placed[shard] = ShardOwner {
-            node,
-            epoch: current[shard].epoch.next(),
-        };
+        placed[shard] = ShardOwner { node, epoch: current[shard].epoch.next() };
     }
     placed
 }
@@ -86,11 +83,7 @@ fn quotas(
 fn ranks(eligible: &BTreeSet<NodeId>, seed: u32) -> BTreeMap<NodeId, usize> {
     let count = eligible.len();
     let first = seed as usize % count;
-    eligible
-        .iter()
-        .enumerate()
-        .map(|(at, node)| (*node, (at + count - first) % count))
-        .collect()
+    eligible.iter().enumerate().map(|(at, node)| (*node, (at + count - first) % count)).collect()
 }
 
 #[cfg(test)]
@@ -108,10 +101,8 @@ mod tests {
     }
 
     fn owners() -> impl Strategy<Value = Vec<ShardOwner>> {
-        let owner = (node(), 0_u64..50).prop_map(|(node, epoch)| ShardOwner {
-            node,
-            epoch: Epoch(epoch),
-        });
+        let owner =
+            (node(), 0_u64..50).prop_map(|(node, epoch)| ShardOwner { node, epoch: Epoch(epoch) });
         vec(owner, 1..200)
     }
 
@@ -178,21 +169,14 @@ mod tests {
     fn types_with_one_shard_spread_over_the_nodes() {
         let eligible = BTreeSet::from([NodeId(1), NodeId(2), NodeId(3)]);
         let homes: Vec<u64> = (0..3)
-            .map(|id| {
-                assign(&[ShardOwner::default()], &eligible, Movement::Orphans, id)[0]
-                    .node
-                    .0
-            })
+            .map(|id| assign(&[ShardOwner::default()], &eligible, Movement::Orphans, id)[0].node.0)
             .collect();
         assert_eq!(homes, [1, 2, 3]);
     }
 
     #[test]
     fn with_nobody_eligible_ownership_stays() {
-        let current = [ShardOwner {
-            node: NodeId(7),
-            epoch: Epoch(3),
-        }];
+        let current = [ShardOwner { node: NodeId(7), epoch: Epoch(3) }];
         for movement in [Movement::Orphans, Movement::Balance] {
             assert_eq!(assign(&current, &BTreeSet::new(), movement, 0), current);
         }

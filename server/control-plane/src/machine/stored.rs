@@ -42,15 +42,10 @@ impl From<&Machine> for Stored {
         let descriptors = machine.descriptors.iter();
         Self {
             cluster_id: machine.cluster_id.to_string(),
-            nodes: machine
-                .nodes()
-                .map(|(id, address)| (id, address.to_string()))
-                .collect(),
+            nodes: machine.nodes().map(|(id, address)| (id, address.to_string())).collect(),
             next_type_id: machine.next_type_id,
             systems: systems.collect(),
-            descriptors: descriptors
-                .map(|(hash, set)| (hash.to_string(), set.to_vec()))
-                .collect(),
+            descriptors: descriptors.map(|(hash, set)| (hash.to_string(), set.to_vec())).collect(),
         }
     }
 }
@@ -69,11 +64,8 @@ impl From<&TypeRecord> for StoredType {
 
 impl From<Stored> for Machine {
     fn from(stored: Stored) -> Self {
-        let descriptors: BTreeMap<Arc<str>, Arc<[u8]>> = stored
-            .descriptors
-            .into_iter()
-            .map(|(hash, set)| (hash.into(), set.into()))
-            .collect();
+        let descriptors: BTreeMap<Arc<str>, Arc<[u8]>> =
+            stored.descriptors.into_iter().map(|(hash, set)| (hash.into(), set.into())).collect();
         let mut systems = BTreeMap::new();
         for system in stored.systems {
             let name: Arc<str> = system.name.into();
@@ -89,11 +81,7 @@ impl From<Stored> for Machine {
         }
         Self {
             cluster_id: stored.cluster_id.into(),
-            nodes: stored
-                .nodes
-                .into_iter()
-                .map(|(id, address)| (id, address.into()))
-                .collect(),
+            nodes: stored.nodes.into_iter().map(|(id, address)| (id, address.into())).collect(),
             systems,
             descriptors,
             next_type_id: stored.next_type_id,
@@ -107,9 +95,8 @@ impl StoredType {
         system: &Arc<str>,
         descriptors: &BTreeMap<Arc<str>, Arc<[u8]>>,
     ) -> TypeRecord {
-        let (descriptor_hash, descriptor_set) = descriptors
-            .get_key_value(self.descriptor_hash.as_str())
-            .map_or_else(
+        let (descriptor_hash, descriptor_set) =
+            descriptors.get_key_value(self.descriptor_hash.as_str()).map_or_else(
                 || ("".into(), Arc::new([]) as _),
                 |(hash, set)| (Arc::clone(hash), Arc::clone(set)),
             );
@@ -122,10 +109,7 @@ impl StoredType {
             descriptor_set,
             shards: self.shards.into(),
         };
-        TypeRecord {
-            view: Arc::new(view),
-            eligible: self.eligible.into_iter().collect(),
-        }
+        TypeRecord { view: Arc::new(view), eligible: self.eligible.into_iter().collect() }
     }
 }
 
@@ -142,23 +126,15 @@ mod tests {
     #[test]
     fn a_machine_comes_back_from_a_snapshot_as_it_was() {
         let mut machine = Machine::default();
-        let set = DescriptorSet {
-            hash: "h".into(),
-            bytes: b"files".into(),
-        };
+        let set = DescriptorSet { hash: "h".into(), bytes: b"files".into() };
         let commands = [
             Command::Bootstrap(Bootstrap {
                 cluster_id: "c".into(),
                 node: NodeId(1),
                 address: "a:1".into(),
             }),
-            Command::NodeUpsert(NodeUpsert {
-                node: NodeId(2),
-                address: "b:1".into(),
-            }),
-            Command::CreateSystem(CreateSystem {
-                name: "shop".into(),
-            }),
+            Command::NodeUpsert(NodeUpsert { node: NodeId(2), address: "b:1".into() }),
+            Command::CreateSystem(CreateSystem { name: "shop".into() }),
             Command::RegisterTypes(RegisterTypes {
                 system: "shop".into(),
                 node: NodeId(1),

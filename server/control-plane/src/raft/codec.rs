@@ -42,10 +42,7 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError>
         None => Err(CodecError::Malformed("it is empty".into())),
         Some((&FORMAT, body)) => match postcard::take_from_bytes(body) {
             Ok((value, [])) => Ok(value),
-            Ok((_, rest)) => Err(CodecError::Malformed(format!(
-                "{} bytes too many",
-                rest.len()
-            ))),
+            Ok((_, rest)) => Err(CodecError::Malformed(format!("{} bytes too many", rest.len()))),
             Err(error) => Err(CodecError::Malformed(error.to_string())),
         },
         Some((format, _)) => Err(CodecError::UnknownFormat(*format)),
@@ -62,10 +59,7 @@ pub(crate) fn seal<T: Serialize>(value: &T) -> Vec<u8> {
 
 /// Checks and decodes what [`seal`] made.
 pub(crate) fn unseal<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    let split = bytes
-        .len()
-        .checked_sub(CHECKSUM_BYTES)
-        .ok_or(CodecError::Damaged)?;
+    let split = bytes.len().checked_sub(CHECKSUM_BYTES).ok_or(CodecError::Damaged)?;
     let (body, checksum) = bytes.split_at(split);
     if xxh3_64(body).to_le_bytes() != checksum {
         return Err(CodecError::Damaged);
@@ -79,9 +73,7 @@ mod tests {
     use crate::machine::{Command, command::CreateSystem};
 
     fn command() -> Command {
-        Command::CreateSystem(CreateSystem {
-            name: "shop".into(),
-        })
+        Command::CreateSystem(CreateSystem { name: "shop".into() })
     }
 
     /// Stands in logs on disk: this test may grow, its bytes never change.
@@ -99,16 +91,10 @@ mod tests {
         assert_eq!(decode::<Command>(&newer), Err(CodecError::UnknownFormat(2)));
         let mut unknown = encode(&command());
         unknown[1] = 200;
-        assert!(matches!(
-            decode::<Command>(&unknown),
-            Err(CodecError::Malformed(_))
-        ));
+        assert!(matches!(decode::<Command>(&unknown), Err(CodecError::Malformed(_))));
         let mut longer = encode(&command());
         longer.push(0);
-        assert!(matches!(
-            decode::<Command>(&longer),
-            Err(CodecError::Malformed(_))
-        ));
+        assert!(matches!(decode::<Command>(&longer), Err(CodecError::Malformed(_))));
     }
 
     #[test]

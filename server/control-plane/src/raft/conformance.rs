@@ -24,21 +24,12 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for InTemporaryFo
         let snapshots =
             SnapshotStore::open(&folder.path().join("snapshot.redb")).expect("no snapshot");
         let publisher = Publisher::new(NodeId(1));
-        Ok((
-            folder,
-            log,
-            StateMachine::new(Arc::default(), snapshots, publisher),
-        ))
+        Ok((folder, log, StateMachine::new(Arc::default(), snapshots, publisher)))
     }
 }
 
 #[test]
 fn log_and_state_machine_pass_openrafts_suite() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
-    runtime
-        .expect("a runtime")
-        .block_on(Suite::test_all(InTemporaryFolders))
-        .expect("conforming");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(Suite::test_all(InTemporaryFolders)).expect("conforming");
 }

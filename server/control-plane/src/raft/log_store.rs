@@ -67,26 +67,11 @@ struct Memory {
 
 /// One write. `done` is told once it is on disk.
 enum Write {
-    Append {
-        entries: Vec<(u64, Arc<[u8]>)>,
-        callback: IOFlushed<TypeConfig>,
-    },
-    Vote {
-        vote: Vote,
-        done: oneshot::Sender<io::Result<()>>,
-    },
-    Committed {
-        committed: Option<LogId>,
-        done: oneshot::Sender<io::Result<()>>,
-    },
-    Truncate {
-        from: u64,
-        done: oneshot::Sender<io::Result<()>>,
-    },
-    Purge {
-        upto: LogId,
-        done: oneshot::Sender<io::Result<()>>,
-    },
+    Append { entries: Vec<(u64, Arc<[u8]>)>, callback: IOFlushed<TypeConfig> },
+    Vote { vote: Vote, done: oneshot::Sender<io::Result<()>> },
+    Committed { committed: Option<LogId>, done: oneshot::Sender<io::Result<()>> },
+    Truncate { from: u64, done: oneshot::Sender<io::Result<()>> },
+    Purge { upto: LogId, done: oneshot::Sender<io::Result<()>> },
 }
 
 // === impl LogStore ===
@@ -114,11 +99,7 @@ impl LogStore {
             let shared = Arc::clone(&shared);
             move || writer::run(&shared, writes)
         })?;
-        Ok(Self {
-            shared,
-            queue,
-            writer: Some(writer),
-        })
+        Ok(Self { shared, queue, writer: Some(writer) })
     }
 
     /// The thread to wait for after openraft dropped the store.
@@ -170,8 +151,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
-        self.write(|done| Write::Committed { committed, done })
-            .await?;
+        self.write(|done| Write::Committed { committed, done }).await?;
         self.shared.memory.lock().committed = committed;
         Ok(())
     }
@@ -197,17 +177,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         }
         {
             let mut memory = self.shared.memory.lock();
-            memory.tail.extend(
-                encoded
-                    .iter()
-                    .map(|(index, bytes)| (*index, Arc::clone(bytes))),
-            );
+            memory.tail.extend(encoded.iter().map(|(index, bytes)| (*index, Arc::clone(bytes))));
             memory.last = last.or(memory.last);
         }
-        let write = Write::Append {
-            entries: encoded,
-            callback,
-        };
+        let write = Write::Append { entries: encoded, callback };
         self.queue.send(write).await.map_err(|_| stopped())
     }
 

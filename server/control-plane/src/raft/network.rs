@@ -62,11 +62,7 @@ pub(crate) struct Peer {
 
 impl Peers {
     pub(crate) fn new(cluster_id: &str, node: u64) -> Self {
-        Self(Arc::new(Inner {
-            cluster_id: cluster_id.into(),
-            node,
-            channels: Mutex::default(),
-        }))
+        Self(Arc::new(Inner { cluster_id: cluster_id.into(), node, channels: Mutex::default() }))
     }
 
     /// Sends a command to the leader at the address.
@@ -80,10 +76,7 @@ impl Peers {
         let unavailable = |text: String| CallError::new(ErrorKind::StoreUnavailable, text);
         let mut client = self.client(address).map_err(unavailable)?;
         let body = proposal.as_bytes().to_vec().into();
-        let request = ProposeRequest {
-            envelope: Some(self.envelope(target)),
-            body,
-        };
+        let request = ProposeRequest { envelope: Some(self.envelope(target)), body };
         let answer = tokio::time::timeout(timeout, client.propose(request))
             .await
             .map_err(|_| unavailable("the control plane's leader did not answer".into()))?
@@ -132,11 +125,7 @@ impl RaftNetworkFactory<TypeConfig> for Peers {
     type Network = Peer;
 
     async fn new_client(&mut self, target: u64, node: &BasicNode) -> Peer {
-        Peer {
-            peers: self.clone(),
-            target,
-            client: self.client(&node.addr),
-        }
+        Peer { peers: self.clone(), target, client: self.client(&node.addr) }
     }
 }
 
@@ -159,11 +148,7 @@ impl Peer {
     ) -> Result<raft::VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
         let mut client = self.client()?;
         let body = codec::encode(request).into();
-        let request = VoteRequest {
-            envelope: self.envelope(),
-            body,
-            pre_vote,
-        };
+        let request = VoteRequest { envelope: self.envelope(), body, pre_vote };
         let answer = within(option.hard_ttl(), client.vote(request)).await?;
         Ok(codec::decode(&answer.body).map_err(garbled)?)
     }
@@ -176,13 +161,10 @@ impl Peer {
             header: codec::encode(&header).into(),
             ..InstallSnapshotRequest::default()
         };
-        let rest = snapshot
-            .snapshot
-            .chunks(CHUNK_BYTES)
-            .map(|chunk| InstallSnapshotRequest {
-                chunk: chunk.to_vec().into(),
-                ..InstallSnapshotRequest::default()
-            });
+        let rest = snapshot.snapshot.chunks(CHUNK_BYTES).map(|chunk| InstallSnapshotRequest {
+            chunk: chunk.to_vec().into(),
+            ..InstallSnapshotRequest::default()
+        });
         std::iter::once(first).chain(rest).collect()
     }
 }
@@ -197,10 +179,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
     ) -> Result<raft::AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
         let mut client = self.client()?;
         let body = codec::encode(&request).into();
-        let request = AppendEntriesRequest {
-            envelope: self.envelope(),
-            body,
-        };
+        let request = AppendEntriesRequest { envelope: self.envelope(), body };
         let patience = option.hard_ttl().max(APPEND_TIMEOUT_MIN);
         let answer = within(patience, client.append_entries(request)).await?;
         Ok(codec::decode(&answer.body).map_err(garbled)?)

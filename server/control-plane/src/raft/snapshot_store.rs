@@ -56,9 +56,7 @@ impl SnapshotStore {
             for (number, chunk) in (0_u32..).zip(bytes.chunks(CHUNK_BYTES)) {
                 chunks.insert(number, chunk)?;
             }
-            transaction
-                .open_table(META)?
-                .insert((), codec::seal(meta).as_slice())?;
+            transaction.open_table(META)?.insert((), codec::seal(meta).as_slice())?;
         }
         Ok(transaction.commit()?)
     }
@@ -76,10 +74,7 @@ impl SnapshotStore {
         for row in chunks.iter().map_err(io::Error::other)? {
             bytes.extend_from_slice(row.map_err(io::Error::other)?.1.value());
         }
-        Ok(Some(Snapshot {
-            meta,
-            snapshot: bytes.into(),
-        }))
+        Ok(Some(Snapshot { meta, snapshot: bytes.into() }))
     }
 }
 
@@ -93,14 +88,9 @@ mod tests {
         let path = folder.path().join("snapshot.redb");
         let store = SnapshotStore::open(&path).expect("open");
         assert!(store.load().expect("readable").is_none());
-        let meta = SnapshotMeta {
-            last_log_id: None,
-            last_membership: Default::default(),
-        };
+        let meta = SnapshotMeta { last_log_id: None, last_membership: Default::default() };
         for length in [3 * CHUNK_BYTES + 1, 10] {
-            store
-                .save(&meta, &vec![length as u8; length])
-                .expect("saved");
+            store.save(&meta, &vec![length as u8; length]).expect("saved");
         }
         drop(store);
         let store = SnapshotStore::open(&path).expect("open again");

@@ -61,10 +61,7 @@ pub(crate) struct SnapshotBuilder {
 
 impl State {
     fn meta(&self) -> SnapshotMeta {
-        SnapshotMeta {
-            last_log_id: self.applied,
-            last_membership: self.membership.clone(),
-        }
+        SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone() }
     }
 
     /// What the command would come to, without changing anything.
@@ -81,10 +78,8 @@ impl State {
             EntryPayload::Blank => {}
             EntryPayload::Normal(proposal) => {
                 let command = proposal.command().map_err(|error| {
-                    let text = format!(
-                        "command {} of the log cannot be applied: {error}",
-                        log_id.index
-                    );
+                    let text =
+                        format!("command {} of the log cannot be applied: {error}", log_id.index);
                     io::Error::new(io::ErrorKind::InvalidData, text)
                 })?;
                 metrics::command_applied(command.name());
@@ -100,10 +95,7 @@ impl State {
             }
         }
         self.applied = Some(log_id);
-        Ok(Reply {
-            version: self.version,
-            outcome,
-        })
+        Ok(Reply { version: self.version, outcome })
     }
 }
 
@@ -111,11 +103,7 @@ impl State {
 
 impl StateMachine {
     pub(crate) fn new(state: Replicated, snapshots: SnapshotStore, publisher: Publisher) -> Self {
-        Self {
-            state,
-            snapshots,
-            publisher,
-        }
+        Self { state, snapshots, publisher }
     }
 }
 
@@ -147,10 +135,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
-        SnapshotBuilder {
-            state: self.state.read().clone(),
-            snapshots: self.snapshots.clone(),
-        }
+        SnapshotBuilder { state: self.state.read().clone(), snapshots: self.snapshots.clone() }
     }
 
     async fn install_snapshot(
@@ -194,18 +179,12 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         let (state, snapshots) = (self.state.clone(), self.snapshots.clone());
         blocking(move || {
             let machine = Stored::from(&state.machine);
-            let sealed = codec::seal(&StoredState {
-                version: state.version,
-                machine,
-            });
+            let sealed = codec::seal(&StoredState { version: state.version, machine });
             let bytes = SnapshotBytes::from(sealed);
             let meta = state.meta();
             snapshots.save(&meta, &bytes)?;
             metrics::snapshot_built(bytes.len());
-            Ok(Snapshot {
-                meta,
-                snapshot: bytes,
-            })
+            Ok(Snapshot { meta, snapshot: bytes })
         })
         .await
     }
@@ -215,9 +194,7 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(io::Error::other)?
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
 /// True if the bytes are a snapshot that this version can install. Checked before openraft is handed one: a failing

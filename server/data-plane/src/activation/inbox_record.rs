@@ -22,10 +22,7 @@ enum Record {
 /// Encodes an accepted call. Its chain is left out: nobody waits for it, so it cannot be part of a cycle.
 #[must_use]
 pub fn encode(call: &Call) -> Bytes {
-    let caller = call
-        .lineage
-        .as_ref()
-        .and_then(|lineage| lineage.caller.as_ref());
+    let caller = call.lineage.as_ref().and_then(|lineage| lineage.caller.as_ref());
     let record = Record::V1 {
         action: call.action.clone(),
         argument: (
@@ -35,22 +32,11 @@ pub fn encode(call: &Call) -> Bytes {
         ),
         request_id: call.request_id.clone(),
         created_at: call.created_at,
-        metadata: call
-            .metadata
-            .iter()
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect(),
-        caller: caller.map(|id| {
-            (
-                id.system.to_string(),
-                id.actor_type.to_string(),
-                id.key.to_string(),
-            )
-        }),
+        metadata: call.metadata.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+        caller: caller
+            .map(|id| (id.system.to_string(), id.actor_type.to_string(), id.key.to_string())),
     };
-    postcard::to_stdvec(&record)
-        .expect("plain data always encodes")
-        .into()
+    postcard::to_stdvec(&record).expect("plain data always encodes").into()
 }
 
 /// Decodes an accepted call.
@@ -58,14 +44,8 @@ pub fn encode(call: &Call) -> Bytes {
 /// # Errors
 /// The decoder's words.
 pub fn decode(bytes: &[u8]) -> Result<Call, String> {
-    let Record::V1 {
-        action,
-        argument,
-        request_id,
-        created_at,
-        metadata,
-        caller,
-    } = postcard::from_bytes(bytes).map_err(|error| error.to_string())?;
+    let Record::V1 { action, argument, request_id, created_at, metadata, caller } =
+        postcard::from_bytes(bytes).map_err(|error| error.to_string())?;
     let (content_type, type_url, data) = argument;
     let caller = caller.map(|(system, actor_type, key)| ActorId {
         system: system.into(),
@@ -74,21 +54,12 @@ pub fn decode(bytes: &[u8]) -> Result<Call, String> {
     });
     Ok(Call {
         action,
-        argument: Payload {
-            content_type,
-            type_url,
-            data: data.into(),
-        },
+        argument: Payload { content_type, type_url, data: data.into() },
         request_id,
         created_at,
         deadline: Tick::NEVER,
         metadata: metadata.into_iter().collect(),
-        lineage: caller.map(|caller| {
-            Box::new(Lineage {
-                caller: Some(caller),
-                chain: Vec::new(),
-            })
-        }),
+        lineage: caller.map(|caller| Box::new(Lineage { caller: Some(caller), chain: Vec::new() })),
         asynchronous: true,
         activates_only: false,
         reply_to: ReplyTo::Nobody,

@@ -263,18 +263,14 @@ impl Activation {
     /// Calls that wait or run.
     #[must_use]
     pub fn depth(&self) -> usize {
-        self.busy
-            .as_ref()
-            .map_or(0, |busy| busy.mailbox.len() + busy.run.len())
+        self.busy.as_ref().map_or(0, |busy| busy.mailbox.len() + busy.run.len())
     }
 
     /// Calls that the activation holds, settled ones included.
     #[must_use]
     pub fn held(&self) -> usize {
         let busy = self.busy.as_ref();
-        busy.map_or(0, |busy| {
-            busy.mailbox.len() + busy.run.len() + busy.settled.len()
-        })
+        busy.map_or(0, |busy| busy.mailbox.len() + busy.run.len() + busy.settled.len())
     }
 
     /// True if it holds calls or a save is under way.
@@ -304,10 +300,7 @@ impl Activation {
         let Some(busy) = self.busy.take() else { return };
         let session = busy.session;
         for running in &busy.run {
-            fx.push(Effect::CancelTurn {
-                session,
-                turn_id: running.turn_id,
-            });
+            fx.push(Effect::CancelTurn { session, turn_id: running.turn_id });
         }
         let items = (busy.settled.into_iter().map(|settled| settled.item))
             .chain(busy.run.into_iter().map(|running| running.item))
@@ -331,29 +324,20 @@ impl Activation {
 }
 
 fn accepted(durable: bool) -> Reply {
-    Reply {
-        durable,
-        ..Reply::default()
-    }
+    Reply { durable, ..Reply::default() }
 }
 
 /// Gives an outcome to everybody who waits for a call.
 fn answer_all(item: Queued, outcome: &Outcome, fx: &mut Vec<Effect>) {
     for to in item.joined {
-        fx.push(Effect::Answer {
-            to,
-            outcome: outcome.clone(),
-        });
+        fx.push(Effect::Answer { to, outcome: outcome.clone() });
     }
     for to in item.acceptance {
         let outcome = outcome.clone().map(|_| accepted(true));
         fx.push(Effect::Answer { to, outcome });
     }
     if !matches!(item.call.reply_to, ReplyTo::Nobody) {
-        fx.push(Effect::Answer {
-            to: item.call.reply_to,
-            outcome: outcome.clone(),
-        });
+        fx.push(Effect::Answer { to: item.call.reply_to, outcome: outcome.clone() });
     }
 }
 

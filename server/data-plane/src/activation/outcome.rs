@@ -101,9 +101,7 @@ fn encode<'a>(outcomes: impl ExactSizeIterator<Item = &'a StoredOutcome>) -> Byt
         return Bytes::new();
     }
     let outcomes: Vec<&StoredOutcome> = outcomes.collect();
-    postcard::to_stdvec(&outcomes)
-        .expect("plain data always encodes")
-        .into()
+    postcard::to_stdvec(&outcomes).expect("plain data always encodes").into()
 }
 
 /// What the activation knows about a request id.
@@ -161,7 +159,8 @@ impl Outcomes {
         if let Some(found) = here.find(|known| known.request_id == request_id) {
             return Known::Here(found);
         }
-        if created_at <= self.forgotten_until {
+        // A time that is not known (0) is not above anything that was forgotten.
+        if self.forgotten_until.0 > 0 && created_at <= self.forgotten_until {
             return Known::AskStore;
         }
         let hash = id_hash(request_id);
@@ -192,8 +191,7 @@ impl Outcomes {
     }
 
     fn let_go(&mut self, outcome: StoredOutcome) {
-        self.older
-            .push_back((id_hash(&outcome.request_id), outcome.created_at));
+        self.older.push_back((id_hash(&outcome.request_id), outcome.created_at));
         self.spilled_until = self.spilled_until.max(outcome.created_at);
         self.leaving.push(outcome);
         while self.older.len() > limits::KNOWN_IDS_MAX {
@@ -205,11 +203,7 @@ impl Outcomes {
 
     /// Forgets ids that are too old to be asked for. `floor` is the oldest creation time that is still accepted.
     pub fn prune(&mut self, floor: Millis) {
-        while self
-            .older
-            .front()
-            .is_some_and(|(_, created_at)| *created_at < floor)
-        {
+        while self.older.front().is_some_and(|(_, created_at)| *created_at < floor) {
             self.older.pop_front();
         }
         if self.older.is_empty() {
@@ -238,11 +232,7 @@ impl Outcomes {
 
     /// Everything up to the commit with this number is durable.
     pub fn confirm(&mut self, number: u64) {
-        while self
-            .on_their_way
-            .front()
-            .is_some_and(|(commit, _)| *commit <= number)
-        {
+        while self.on_their_way.front().is_some_and(|(commit, _)| *commit <= number) {
             self.on_their_way.pop_front();
         }
     }
@@ -286,10 +276,7 @@ mod tests {
             outcomes.take_spill(1);
             outcomes.confirm(1);
         }
-        assert!(matches!(
-            outcomes.find("request-20", Millis(20)),
-            Known::Here(_)
-        ));
+        assert!(matches!(outcomes.find("request-20", Millis(20)), Known::Here(_)));
         assert_eq!(outcomes.find("request-1", Millis(1)), Known::AskStore);
         assert_eq!(outcomes.find("request-21", Millis(21)), Known::New);
     }
@@ -298,15 +285,9 @@ mod tests {
     fn an_outcome_whose_commit_is_not_yet_made_is_still_found() {
         let mut outcomes = Outcomes::default();
         (1..=9).for_each(|n| outcomes.record(outcome(n)));
-        assert!(matches!(
-            outcomes.find("request-3", Millis(3)),
-            Known::Here(_)
-        ));
+        assert!(matches!(outcomes.find("request-3", Millis(3)), Known::Here(_)));
         assert_eq!(outcomes.take_spill(5).len(), 1);
-        assert!(matches!(
-            outcomes.find("request-3", Millis(3)),
-            Known::Here(_)
-        ));
+        assert!(matches!(outcomes.find("request-3", Millis(3)), Known::Here(_)));
         outcomes.confirm(5);
         assert_eq!(outcomes.find("request-3", Millis(3)), Known::AskStore);
     }
@@ -349,14 +330,8 @@ mod tests {
 
     #[test]
     fn fingerprints_tell_actions_and_arguments_apart() {
-        let argument = Payload {
-            data: Bytes::from_static(b"x"),
-            ..Payload::default()
-        };
+        let argument = Payload { data: Bytes::from_static(b"x"), ..Payload::default() };
         assert_ne!(fingerprint("Add", &argument), fingerprint("Sub", &argument));
-        assert_ne!(
-            fingerprint("Add", &argument),
-            fingerprint("Add", &Payload::default())
-        );
+        assert_ne!(fingerprint("Add", &argument), fingerprint("Add", &Payload::default()));
     }
 }

@@ -45,21 +45,13 @@ impl Actors {
     /// The services over router, store and sessions of this node.
     #[must_use]
     pub fn new(router: Router, store: Arc<dyn StateStore>, sessions: Sessions) -> Self {
-        Self {
-            router,
-            store,
-            sessions,
-        }
+        Self { router, store, sessions }
     }
 
     async fn stats(&self, route: &Route, key: &str) -> ActorStats {
         let (to, stats) = oneshot::channel();
         let type_id = route.actor_type.view.id;
-        let question = Message::Inspect {
-            type_id,
-            key: key.to_owned(),
-            to,
-        };
+        let question = Message::Inspect { type_id, key: key.to_owned(), to };
         self.router.workers().send(route.worker, question).await;
         stats.await.unwrap_or_default()
     }
@@ -68,26 +60,15 @@ impl Actors {
         let catalog = Arc::clone(&self.router.catalog());
         let system = convert::system_or_default(&id.system);
         let named = catalog.require(system, &id.r#type)?.definition.kind == Kind::Named;
-        let key = if named && id.key.is_empty() {
-            id.r#type.clone()
-        } else {
-            id.key
-        };
+        let key = if named && id.key.is_empty() { id.r#type.clone() } else { id.key };
         let route = self.router.route(&catalog, system, &id.r#type, &key)?;
-        let rows = self
-            .store
-            .load(&[route.actor_id(&key)])
-            .await
-            .map_err(|e| unavailable(&e))?;
+        let rows = self.store.load(&[route.actor_id(&key)]).await.map_err(|e| unavailable(&e))?;
         let record = rows.into_iter().next().flatten();
         let stats = self.stats(&route, &key).await;
         if record.is_none() && !stats.active {
             return Err(CallError::new(
                 ErrorKind::UnknownActor,
-                format!(
-                    "actor {} has no stored state and is not active",
-                    route.actor_id(&key)
-                ),
+                format!("actor {} has no stored state and is not active", route.actor_id(&key)),
             ));
         }
         Ok(actor(&route, &key, record.unwrap_or_default(), &stats))
@@ -103,25 +84,14 @@ impl Actors {
         };
         let rows = self
             .store
-            .list(
-                system,
-                &request.r#type,
-                &request.key_prefix,
-                &request.page_token,
-                limit,
-            )
+            .list(system, &request.r#type, &request.key_prefix, &request.page_token, limit)
             .await
             .map_err(|error| unavailable(&error))?;
         let full = rows.len() == limit;
-        let next = rows
-            .last()
-            .filter(|_| full)
-            .map(|last| last.id.key.to_string());
+        let next = rows.last().filter(|_| full).map(|last| last.id.key.to_string());
         let mut actors = Vec::with_capacity(rows.len());
         for row in rows {
-            let route = self
-                .router
-                .route(&catalog, system, &request.r#type, &row.id.key)?;
+            let route = self.router.route(&catalog, system, &request.r#type, &row.id.key)?;
             let stats = self.stats(&route, &row.id.key).await;
             let mut shown = actor(&route, &row.id.key, ActorRecord::default(), &stats);
             shown.revision = row.revision.0;
@@ -129,10 +99,7 @@ impl Actors {
             shown.updated_at_ms = row.updated_at.0;
             actors.push(shown);
         }
-        Ok(ListActorsResponse {
-            actors,
-            next_page_token: next.unwrap_or_default(),
-        })
+        Ok(ListActorsResponse { actors, next_page_token: next.unwrap_or_default() })
     }
 }
 
@@ -144,20 +111,13 @@ fn actor(route: &Route, key: &str, record: ActorRecord, stats: &ActorStats) -> A
         revision: record.revision.0,
         state_bytes: record.state.map_or(0, |state| state.data.len() as u64),
         mailbox_depth: u32::try_from(stats.depth).unwrap_or(u32::MAX),
-        shard: Some(ShardOwner {
-            shard: route.shard,
-            node_id: owner.node.0,
-            epoch: owner.epoch.0,
-        }),
+        shard: Some(ShardOwner { shard: route.shard, node_id: owner.node.0, epoch: owner.epoch.0 }),
         updated_at_ms: record.updated_at.0,
     }
 }
 
 fn unavailable(error: &callboard_statestore::Error) -> CallError {
-    CallError::new(
-        ErrorKind::StoreUnavailable,
-        format!("{error}. Retry the read"),
-    )
+    CallError::new(ErrorKind::StoreUnavailable, format!("{error}. Retry the read"))
 }
 
 #[tonic::async_trait]
@@ -174,9 +134,7 @@ impl ActorsService for Actors {
         &self,
         request: Request<GetActorRequest>,
     ) -> Result<Response<GetActorResponse>, Status> {
-        let actor = self
-            .describe(request.into_inner().actor.unwrap_or_default())
-            .await;
+        let actor = self.describe(request.into_inner().actor.unwrap_or_default()).await;
         let actor = actor.map_err(|error| to_status(&error))?;
         Ok(Response::new(GetActorResponse { actor: Some(actor) }))
     }
@@ -196,11 +154,8 @@ impl HostsService for Actors {
 
 fn host(entry: &SessionEntry) -> Host {
     let link = &entry.link;
-    let mut types: Vec<String> = entry
-        .types
-        .iter()
-        .map(|(system, name)| format!("{system}/{name}"))
-        .collect();
+    let mut types: Vec<String> =
+        entry.types.iter().map(|(system, name)| format!("{system}/{name}")).collect();
     types.sort();
     Host {
         session_id: link.id.0,

@@ -25,11 +25,7 @@ pub const DEFAULT_SYSTEM: &str = "default";
 /// `name`, or the default system if it is empty.
 #[must_use]
 pub fn system_or_default(name: &str) -> &str {
-    if name.is_empty() {
-        DEFAULT_SYSTEM
-    } else {
-        name
-    }
+    if name.is_empty() { DEFAULT_SYSTEM } else { name }
 }
 
 /// A payload for the wire; `None` if there is no value.
@@ -94,9 +90,7 @@ fn tags_from_proto(tags: HashMap<String, String>) -> Bytes {
     }
     let mut pairs: Vec<(String, String)> = tags.into_iter().collect();
     pairs.sort();
-    postcard::to_stdvec(&pairs)
-        .expect("plain data always encodes")
-        .into()
+    postcard::to_stdvec(&pairs).expect("plain data always encodes").into()
 }
 
 /// A host's answer to a turn. An answer without an outcome breaks the protocol, and fails the turn.
@@ -104,10 +98,9 @@ fn tags_from_proto(tags: HashMap<String, String>) -> Bytes {
 pub fn turn_end(result: TurnResult) -> TurnEnd {
     let outcome = match result.outcome {
         Some(turn_result::Outcome::Reply(payload)) => Some(Ok(payload_from_proto(Some(payload)))),
-        Some(turn_result::Outcome::Error(error)) => Some(Err(status::from_proto(pb::CallError {
-            from_actor: true,
-            ..error
-        }))),
+        Some(turn_result::Outcome::Error(error)) => {
+            Some(Err(status::from_proto(pb::CallError { from_actor: true, ..error })))
+        }
         Some(turn_result::Outcome::Cancelled(_)) => None,
         None => Some(Err(CallError::new(
             ErrorKind::InvalidHostAnswer,
@@ -132,22 +125,10 @@ pub fn turn_end(result: TurnResult) -> TurnEnd {
 /// What is wrong with its target or its argument.
 pub fn session_call(call: TurnCall, system: &str) -> Result<SessionCall, CallError> {
     let target = call.target.unwrap_or_default();
-    let system = if target.system.is_empty() {
-        system
-    } else {
-        &target.system
-    };
-    let key = if target.key.is_empty() {
-        &target.r#type
-    } else {
-        &target.key
-    };
+    let system = if target.system.is_empty() { system } else { &target.system };
+    let key = if target.key.is_empty() { &target.r#type } else { &target.key };
     let target = ActorId::parse(system, &target.r#type, key)?;
-    check_size(
-        call.payload
-            .as_ref()
-            .map_or(0, |payload| payload.data.len()),
-    )?;
+    check_size(call.payload.as_ref().map_or(0, |payload| payload.data.len()))?;
     check_metadata(&call.metadata)?;
     Ok(SessionCall {
         turn_id: call.turn_id,
@@ -184,10 +165,7 @@ pub fn check_metadata(metadata: &Metadata) -> Result<(), CallError> {
     if metadata.is_empty() {
         return Ok(());
     }
-    let bytes: usize = metadata
-        .iter()
-        .map(|(name, value)| name.len() + value.len())
-        .sum();
+    let bytes: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
     if metadata.len() <= limits::METADATA_ENTRIES_MAX && bytes <= limits::METADATA_BYTES_MAX {
         return Ok(());
     }
@@ -210,10 +188,7 @@ pub fn definition(from: pb::ActorTypeDefinition) -> Result<TypeDefinition, CallE
     let unknown = |what: &str, number: i32| {
         CallError::new(
             ErrorKind::InvalidArgument,
-            format!(
-                "type {}: {what} {number} is not known to this server; update it",
-                from.name
-            ),
+            format!("type {}: {what} {number} is not known to this server; update it", from.name),
         )
     };
     to.kind = match pb::Kind::try_from(from.kind) {

@@ -59,11 +59,7 @@ impl Gateway {
     /// A gateway over the router. The store is for reads of actors that are not in memory.
     #[must_use]
     pub fn new(router: Router, store: Arc<dyn StateStore>) -> Self {
-        Self {
-            router,
-            store,
-            sinks: Arc::new(AtomicU64::new(1)),
-        }
+        Self { router, store, sinks: Arc::new(AtomicU64::new(1)) }
     }
 
     fn check(
@@ -73,10 +69,7 @@ impl Gateway {
         (tick, wall): (Tick, Millis),
     ) -> Result<(usize, RoutedCall, Option<Arc<TypeRuntime>>), CallError> {
         let Some(actor) = request.actor else {
-            return Err(CallError::new(
-                ErrorKind::InvalidArgument,
-                "the call names no actor",
-            ));
+            return Err(CallError::new(ErrorKind::InvalidArgument, "the call names no actor"));
         };
         let system = convert::system_or_default(&actor.system);
         let key = if actor.key.is_empty() {
@@ -102,15 +95,12 @@ impl Gateway {
         convert::check_size(argument.data.len())?;
         convert::check_metadata(&request.metadata)?;
         let mode = InvokeMode::try_from(request.mode).unwrap_or(InvokeMode::Unspecified);
+        let (request_id, created_at) = identity(request.request_id, request.created_at_ms, wall)?;
         let call = Call {
             action: request.action,
             argument,
-            request_id: request_id(request.request_id)?,
-            created_at: if request.created_at_ms == 0 {
-                wall
-            } else {
-                Millis(request.created_at_ms)
-            },
+            request_id,
+            created_at,
             deadline: tick.plus_millis(timeout_ms(request.timeout_ms)),
             metadata: request.metadata,
             lineage: None,
@@ -129,15 +119,8 @@ impl Gateway {
         drop(catalog);
         routed.call.reply_to = ReplyTo::Unary(to);
         let request_id = routed.call.request_id.clone();
-        let guard = CallGuard {
-            router: &self.router,
-            worker,
-            waiting: true,
-        };
-        self.router
-            .workers()
-            .send(worker, Message::Calls(vec![routed]))
-            .await;
+        let guard = CallGuard { router: &self.router, worker, waiting: true };
+        self.router.workers().send(worker, Message::Calls(vec![routed])).await;
         let outcome = outcome.await;
         guard.answered();
         let reply = outcome.map_err(|_| stopped())??;
@@ -162,10 +145,7 @@ impl Drop for CallGuard<'_> {
     fn drop(&mut self) {
         if self.waiting {
             // If the inbox is full the worker looks for callers that have gone a little later.
-            let _ = self
-                .router
-                .workers()
-                .try_send(self.worker, Message::CallersGone);
+            let _ = self.router.workers().try_send(self.worker, Message::CallersGone);
         }
     }
 }
@@ -185,16 +165,10 @@ impl GatewayService for Gateway {
             let header = header.saturating_sub((header / 10).min(ANSWER_AHEAD));
             let header = u32::try_from(header.as_millis()).unwrap_or(u32::MAX).max(1);
             let asked = request.timeout_ms;
-            request.timeout_ms = if asked == 0 {
-                header
-            } else {
-                asked.min(header)
-            };
+            request.timeout_ms = if asked == 0 { header } else { asked.min(header) };
         }
         let response = self.invoke_once(request).await;
-        response
-            .map(Response::new)
-            .map_err(|error| to_status(&error))
+        response.map(Response::new).map_err(|error| to_status(&error))
     }
 
     async fn invoke_stream(
@@ -202,11 +176,7 @@ impl GatewayService for Gateway {
         request: Request<Streaming<InvokeStreamRequest>>,
     ) -> Result<Response<Replies>, Status> {
         let id = self.sinks.fetch_add(1, Ordering::Relaxed);
-        Ok(Response::new(stream::open(
-            self.clone(),
-            id,
-            request.into_inner(),
-        )))
+        Ok(Response::new(stream::open(self.clone(), id, request.into_inner())))
     }
 
     async fn spawn(
@@ -232,11 +202,7 @@ impl GatewayService for Gateway {
                 Ok(reply) => (None, reply.revision.0),
                 Err(error) => (Some(convert::error_to_proto(&error)), 0),
             };
-            results.push(SpawnResult {
-                actor: Some(actor),
-                error,
-                revision,
-            });
+            results.push(SpawnResult { actor: Some(actor), error, revision });
         }
         Ok(Response::new(SpawnResponse { results }))
     }
@@ -265,10 +231,7 @@ impl Gateway {
         drop(catalog);
         let worker = route.worker;
         let routed = route.carry(key, Call::activation(ReplyTo::Unary(to), Tick::now()));
-        self.router
-            .workers()
-            .send(worker, Message::Calls(vec![routed]))
-            .await;
+        self.router.workers().send(worker, Message::Calls(vec![routed])).await;
         Ok(outcome)
     }
 
@@ -286,16 +249,9 @@ impl Gateway {
         if route.actor_type.definition.durability == Durability::Volatile {
             return self.read_volatile(route, key, request.as_json).await;
         }
-        let rows = self
-            .store
-            .load(&[route.actor_id(&key)])
-            .await
-            .map_err(|error| {
-                CallError::new(
-                    ErrorKind::StoreUnavailable,
-                    format!("{error}. Retry the read"),
-                )
-            })?;
+        let rows = self.store.load(&[route.actor_id(&key)]).await.map_err(|error| {
+            CallError::new(ErrorKind::StoreUnavailable, format!("{error}. Retry the read"))
+        })?;
         let Some(record) = rows.into_iter().next().flatten() else {
             return Ok(GetStateResponse::default());
         };
@@ -357,9 +313,16 @@ fn key_of_named(catalog: &Catalog, system: &str, actor_type: &str) -> Result<Str
     ))
 }
 
-fn request_id(given: String) -> Result<String, CallError> {
+/// The request id and creation time of a call. An id that the gateway makes up is new by itself; for one that the
+/// caller chose without saying when, the time is unknown, unless the id holds it.
+fn identity(
+    given: String,
+    created_at_ms: i64,
+    wall: Millis,
+) -> Result<(String, Millis), CallError> {
     if given.is_empty() {
-        return Ok(uuid::Uuid::now_v7().to_string());
+        let created_at = if created_at_ms == 0 { wall } else { Millis(created_at_ms) };
+        return Ok((uuid::Uuid::now_v7().to_string(), created_at));
     }
     if given.len() > limits::REQUEST_ID_BYTES_MAX || given.bytes().any(|b| b == 0) {
         let error = CallError::new(
@@ -368,7 +331,15 @@ fn request_id(given: String) -> Result<String, CallError> {
         );
         return Err(error.with("limit", limits::REQUEST_ID_BYTES_MAX));
     }
-    Ok(given)
+    if created_at_ms != 0 {
+        return Ok((given, Millis(created_at_ms)));
+    }
+    let held = uuid::Uuid::parse_str(&given).ok().and_then(|id| id.get_timestamp());
+    let created_at = held.map_or(0, |time| {
+        let (seconds, nanos) = time.to_unix();
+        i64::try_from(seconds * 1_000 + u64::from(nanos / 1_000_000)).unwrap_or(0)
+    });
+    Ok((given, Millis(created_at)))
 }
 
 fn timeout_ms(asked: u32) -> u64 {

@@ -79,9 +79,7 @@ impl Sessions {
     pub fn announce_draining(&self, grace: Duration) {
         let grace_ms = u32::try_from(grace.as_millis()).unwrap_or(u32::MAX);
         for entry in self.all().values() {
-            let frame = NodeFrame {
-                frame: Some(Frame::Draining(Draining { grace_ms })),
-            };
+            let frame = NodeFrame { frame: Some(Frame::Draining(Draining { grace_ms })) };
             entry.link.send(vec![frame]);
         }
     }
@@ -98,12 +96,8 @@ impl Sessions {
     /// How many sessions offer a type.
     #[must_use]
     pub fn hosts_of(&self, system: &str, actor_type: &str) -> u32 {
-        let offers = |entry: &&SessionEntry| {
-            entry
-                .types
-                .iter()
-                .any(|(s, t)| s == system && t == actor_type)
-        };
+        let offers =
+            |entry: &&SessionEntry| entry.types.iter().any(|(s, t)| s == system && t == actor_type);
         let count = self.all().values().filter(offers).count();
         u32::try_from(count).unwrap_or(u32::MAX)
     }
@@ -138,14 +132,7 @@ impl Hosts {
         ping: Duration,
         version: &'static str,
     ) -> Self {
-        Self {
-            router,
-            directory,
-            sessions,
-            ids: Arc::new(AtomicU64::new(1)),
-            ping,
-            version,
-        }
+        Self { router, directory, sessions, ids: Arc::new(AtomicU64::new(1)), ping, version }
     }
 
     async fn hello(
@@ -155,10 +142,7 @@ impl Hosts {
         let first = tokio::time::timeout(HELLO_TIMEOUT, frames.message()).await;
         let first = first.map_err(|_| protocol("the host did not say Hello in time"))?;
         let first = first.map_err(|status| protocol(status.message()))?;
-        let mut rest = first
-            .map(|first| first.frames)
-            .unwrap_or_default()
-            .into_iter();
+        let mut rest = first.map(|first| first.frames).unwrap_or_default().into_iter();
         let Some(host_frame::Frame::Hello(hello)) = rest.next().and_then(|first| first.frame)
         else {
             return Err(protocol("the first frame of a host must be Hello"));
@@ -182,10 +166,10 @@ impl Hosts {
 
     fn welcome(&self, session: SessionId) -> Welcome {
         let view = &self.router.catalog().view;
-        let nodes = view.nodes.iter().map(|node| NodeAddress {
-            node_id: node.id.0,
-            address: node.address.clone(),
-        });
+        let nodes = view
+            .nodes
+            .iter()
+            .map(|node| NodeAddress { node_id: node.id.0, address: node.address.clone() });
         Welcome {
             session_id: session.0,
             node_id: view.node.0,
@@ -222,16 +206,11 @@ impl HostService for Hosts {
     ) -> Result<Response<Frames>, Status> {
         let remote = request.remote_addr();
         let mut stream = request.into_inner();
-        let (hello, early) = self
-            .hello(&mut stream)
-            .await
-            .map_err(|error| to_status(&error))?;
+        let (hello, early) = self.hello(&mut stream).await.map_err(|error| to_status(&error))?;
         let id = SessionId(self.ids.fetch_add(1, Ordering::Relaxed));
         let (sender, batches) = mpsc::channel(limits::SESSION_OUTBOX_BATCHES);
         let link = SessionLink::new(id, host_info(&hello, remote), hello.credits, sender);
-        link.send(vec![NodeFrame {
-            frame: Some(Frame::Welcome(self.welcome(id))),
-        }]);
+        link.send(vec![NodeFrame { frame: Some(Frame::Welcome(self.welcome(id))) }]);
         let reader = reader::Reader::new(self.clone(), Arc::clone(&link));
         metrics::host_sessions(1.0);
         let task = tokio::spawn(reader.run(stream, early));
@@ -251,9 +230,7 @@ fn host_info(hello: &Hello, remote: Option<SocketAddr>) -> HostInfo {
         instance_id: short(&hello.instance_id),
         sdk: format!("{} {}", short(&hello.sdk_name), short(&hello.sdk_version)),
         runtime: short(&hello.runtime),
-        remote_address: remote
-            .map(|address| address.to_string())
-            .unwrap_or_default(),
+        remote_address: remote.map(|address| address.to_string()).unwrap_or_default(),
         connected_at: Millis::now(),
     }
 }
@@ -302,12 +279,10 @@ fn frame_bytes(frame: &NodeFrame) -> usize {
                 Some(turn_run::State::StateFull(state)) => state.data.len(),
                 _ => 0,
             };
-            let turns = run.turns.iter().map(|turn| {
-                100 + turn
-                    .payload
-                    .as_ref()
-                    .map_or(0, |payload| payload.data.len())
-            });
+            let turns = run
+                .turns
+                .iter()
+                .map(|turn| 100 + turn.payload.as_ref().map_or(0, |payload| payload.data.len()));
             state + turns.sum::<usize>()
         }
         Some(Frame::CallResult(_)) => 512,
@@ -324,10 +299,7 @@ impl Stream for Frames {
             if this.reader.is_finished() && this.batches.is_empty() {
                 return Poll::Ready(None);
             }
-            let count = ready!(
-                this.batches
-                    .poll_recv_many(cx, &mut this.taken, MESSAGE_BATCHES)
-            );
+            let count = ready!(this.batches.poll_recv_many(cx, &mut this.taken, MESSAGE_BATCHES));
             if count == 0 {
                 return Poll::Ready(None);
             }

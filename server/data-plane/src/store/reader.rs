@@ -81,9 +81,7 @@ impl ReadQueue {
         {
             jobs.extend(error.into_inner().1);
         }
-        let reads_waiting = jobs
-            .iter()
-            .any(|job| !matches!(job, ReadJob::RaiseLowWater { .. }));
+        let reads_waiting = jobs.iter().any(|job| !matches!(job, ReadJob::RaiseLowWater { .. }));
         if reads_waiting && let Ok(permit) = self.reads.try_reserve() {
             permit.send((worker, std::mem::take(jobs)));
         }
@@ -115,12 +113,7 @@ impl Reader {
         jobs: mpsc::Receiver<(usize, Vec<ReadJob>)>,
         fatal: watch::Sender<Option<String>>,
     ) -> Self {
-        Self {
-            store,
-            workers,
-            jobs,
-            fatal,
-        }
+        Self { store, workers, jobs, fatal }
     }
 
     /// Runs until every queue is gone, or the store failed for good.
@@ -140,9 +133,7 @@ impl Reader {
     async fn serve(&self, sorted: Sorted) -> Option<()> {
         for (worker, type_id, claims) in sorted.claims {
             let shards = self.claim(&claims).await?;
-            self.workers
-                .send(worker, Message::Claimed { type_id, shards })
-                .await;
+            self.workers.send(worker, Message::Claimed { type_id, shards }).await;
         }
         for loads in sorted.loads.chunks(limits::LOAD_ACTORS_MAX) {
             self.load(loads).await?;
@@ -151,8 +142,7 @@ impl Reader {
             self.look_up(sorted.look_ups).await?;
         }
         for (claims, to) in sorted.low_water {
-            self.until_done(|| self.store.raise_low_water(&claims, to))
-                .await?;
+            self.until_done(|| self.store.raise_low_water(&claims, to)).await?;
             while self.until_done(|| self.store.expire()).await? {
                 tokio::task::yield_now().await;
             }
@@ -167,9 +157,8 @@ impl Reader {
             let mut inbox = Vec::new();
             if matches!(claimed, Claimed::Held { .. }) {
                 loop {
-                    let after = inbox
-                        .last()
-                        .map_or(0, |row: &callboard_statestore::InboxRow| row.sequence);
+                    let after =
+                        inbox.last().map_or(0, |row: &callboard_statestore::InboxRow| row.sequence);
                     let page = self
                         .until_done(|| self.store.inbox(&claim.shard, after, INBOX_PAGE))
                         .await?;
@@ -180,11 +169,7 @@ impl Reader {
                     }
                 }
             }
-            shards.push(ClaimedShard {
-                shard: claim.shard.number,
-                claimed,
-                inbox,
-            });
+            shards.push(ClaimedShard { shard: claim.shard.number, claimed, inbox });
         }
         Some(shards)
     }
@@ -206,10 +191,8 @@ impl Reader {
     }
 
     async fn look_up(&self, look_ups: Vec<(usize, Slot, ActorId, String, Millis)>) -> Option<()> {
-        let queries: Vec<(ActorId, Millis)> = look_ups
-            .iter()
-            .map(|(_, _, id, _, at)| (id.clone(), *at))
-            .collect();
+        let queries: Vec<(ActorId, Millis)> =
+            look_ups.iter().map(|(_, _, id, _, at)| (id.clone(), *at)).collect();
         let packs = self.until_done(|| self.store.spilled(&queries)).await?;
         for ((worker, slot, id, request_id, _), packs) in look_ups.into_iter().zip(packs) {
             match find(&packs, &request_id) {
@@ -247,9 +230,7 @@ impl Reader {
 fn find(packs: &[bytes::Bytes], request_id: &str) -> Result<Option<StoredOutcome>, String> {
     for pack in packs {
         let outcomes = outcome::decode(pack)?;
-        let found = outcomes
-            .into_iter()
-            .find(|known| known.request_id == request_id);
+        let found = outcomes.into_iter().find(|known| known.request_id == request_id);
         if found.is_some() {
             return Ok(found);
         }
@@ -261,14 +242,8 @@ impl Sorted {
     fn add(&mut self, worker: usize, job: ReadJob) {
         match job {
             ReadJob::Load { slot, id } => self.loads.push((worker, slot, id)),
-            ReadJob::LookUp {
-                slot,
-                id,
-                request_id,
-                created_at,
-            } => {
-                self.look_ups
-                    .push((worker, slot, id, request_id, created_at));
+            ReadJob::LookUp { slot, id, request_id, created_at } => {
+                self.look_ups.push((worker, slot, id, request_id, created_at));
             }
             ReadJob::Claim { type_id, claims } => self.claims.push((worker, type_id, claims)),
             ReadJob::RaiseLowWater { claims, to } => self.low_water.push((claims, to)),

@@ -47,32 +47,20 @@ impl WriteJob {
     /// Turns of an actor.
     #[must_use]
     pub fn turns(slot: Slot, up_to: u64, commit: ActorCommit) -> Self {
-        Self {
-            slot,
-            what: Written::Turns(up_to),
-            payload: Payload::Actor(Box::new(commit)),
-        }
+        Self { slot, what: Written::Turns(up_to), payload: Payload::Actor(Box::new(commit)) }
     }
 
     /// The state of a snapshot actor.
     #[must_use]
     pub fn snapshot(slot: Slot, commit: ActorCommit) -> Self {
-        Self {
-            slot,
-            what: Written::Snapshot,
-            payload: Payload::Actor(Box::new(commit)),
-        }
+        Self { slot, what: Written::Snapshot, payload: Payload::Actor(Box::new(commit)) }
     }
 
     /// An accepted call.
     #[must_use]
     pub fn accept(slot: Slot, row: InboxInsert) -> Self {
         let what = Written::Accepted(row.sequence);
-        Self {
-            slot,
-            what,
-            payload: Payload::Inbox(Box::new(row)),
-        }
+        Self { slot, what, payload: Payload::Inbox(Box::new(row)) }
     }
 
     fn bytes(&self) -> usize {
@@ -164,10 +152,7 @@ impl Writer {
     ) -> (impl FnOnce(Workers) -> Self, WriteQueue) {
         let (sender, jobs) = mpsc::channel(queue_batches);
         let shared = Arc::new(Shared::default());
-        let queue = WriteQueue {
-            jobs: sender,
-            shared: Arc::clone(&shared),
-        };
+        let queue = WriteQueue { jobs: sender, shared: Arc::clone(&shared) };
         let build = move |workers| Self {
             store,
             node,
@@ -191,8 +176,7 @@ impl Writer {
                 taken.push(more);
             }
             for (worker, jobs) in taken.drain(..) {
-                self.waiting
-                    .extend(jobs.into_iter().map(|job| (worker, job)));
+                self.waiting.extend(jobs.into_iter().map(|job| (worker, job)));
             }
             let group = self.next_group();
             if !self.commit(group).await {
@@ -291,22 +275,12 @@ impl Writer {
             actor_type: Arc::clone(&id.actor_type),
             number: shard,
         };
-        let actors = batch
-            .actors
-            .iter()
-            .map(|item| (of(&item.id, item.shard), item.epoch));
-        let inbox = batch
-            .inbox
-            .iter()
-            .map(|item| (of(&item.id, item.shard), item.epoch));
+        let actors = batch.actors.iter().map(|item| (of(&item.id, item.shard), item.epoch));
+        let inbox = batch.inbox.iter().map(|item| (of(&item.id, item.shard), item.epoch));
         let shards: HashSet<_> = actors.chain(inbox).collect();
         let claims: Vec<ShardClaim> = shards
             .into_iter()
-            .map(|(shard, epoch)| ShardClaim {
-                shard,
-                epoch,
-                node: self.node,
-            })
+            .map(|(shard, epoch)| ShardClaim { shard, epoch, node: self.node })
             .collect();
         loop {
             match self.store.claim(&claims).await {
@@ -334,20 +308,12 @@ impl Writer {
         for (told, verdict) in group.of_actor.iter().zip(actors) {
             for (worker, slot, what) in told {
                 let (slot, what, verdict) = (*slot, *what, *verdict);
-                per_worker[*worker].push(WriteVerdict {
-                    slot,
-                    what,
-                    verdict,
-                });
+                per_worker[*worker].push(WriteVerdict { slot, what, verdict });
             }
         }
         for ((worker, slot, what), verdict) in group.of_inbox.iter().zip(inbox) {
             let (slot, what, verdict) = (*slot, *what, *verdict);
-            per_worker[*worker].push(WriteVerdict {
-                slot,
-                what,
-                verdict,
-            });
+            per_worker[*worker].push(WriteVerdict { slot, what, verdict });
         }
         for (worker, verdicts) in per_worker.into_iter().enumerate() {
             if !verdicts.is_empty() {

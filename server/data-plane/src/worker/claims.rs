@@ -40,11 +40,7 @@ impl Worker {
             slot.compare_offers();
             let mut hosted_change = false;
             for (shard, owner) in slot.shards.iter_mut().zip(runtime.view.shards.iter()) {
-                let epoch = if owner.node == self.node {
-                    owner.epoch
-                } else {
-                    Epoch::ZERO
-                };
+                let epoch = if owner.node == self.node { owner.epoch } else { Epoch::ZERO };
                 if shard.epoch != epoch {
                     shard.epoch = epoch;
                     shard.state = ShardState::Unused;
@@ -74,11 +70,7 @@ impl Worker {
             for (shard, at) in unused {
                 shard.state = ShardState::Claiming;
                 let id = slot.runtime.view.shard_id(at);
-                claims.push(ShardClaim {
-                    shard: id,
-                    epoch: shard.epoch,
-                    node: self.node,
-                });
+                claims.push(ShardClaim { shard: id, epoch: shard.epoch, node: self.node });
             }
             if !claims.is_empty() {
                 self.outbox.read(ReadJob::Claim { type_id, claims });
@@ -93,10 +85,7 @@ impl Worker {
         let count = self.types.len().max(1);
         self.claim_cursor = (self.claim_cursor + 1) % count;
         if let Ok(type_id) = u32::try_from(self.claim_cursor)
-            && self
-                .types
-                .get(self.claim_cursor)
-                .is_some_and(Option::is_some)
+            && self.types.get(self.claim_cursor).is_some_and(Option::is_some)
         {
             self.claim_type(type_id);
         }
@@ -113,11 +102,7 @@ impl Worker {
             ShardState::Unused => {
                 shard.state = ShardState::Claiming;
                 let id = slot.runtime.view.shard_id(at);
-                let claims = vec![ShardClaim {
-                    shard: id,
-                    epoch: shard.epoch,
-                    node: self.node,
-                }];
+                let claims = vec![ShardClaim { shard: id, epoch: shard.epoch, node: self.node }];
                 shard.waiting.push(routed);
                 self.held += 1;
                 self.outbox.read(ReadJob::Claim { type_id, claims });
@@ -138,12 +123,7 @@ impl Worker {
     }
 
     pub(super) fn on_claimed(&mut self, type_id: u32, claimed: Vec<ClaimedShard>) {
-        for ClaimedShard {
-            shard: at,
-            claimed,
-            inbox,
-        } in claimed
-        {
+        for ClaimedShard { shard: at, claimed, inbox } in claimed {
             let Some(slot) = self.types[type_id as usize].as_mut() else {
                 return;
             };
@@ -153,10 +133,7 @@ impl Worker {
             match claimed {
                 Claimed::Held { low_water } => {
                     let next_sequence = inbox.last().map_or(1, |row| row.sequence + 1);
-                    shard.state = ShardState::Held {
-                        low_water,
-                        next_sequence,
-                    };
+                    shard.state = ShardState::Held { low_water, next_sequence };
                     self.replay(type_id, at, inbox);
                 }
                 Claimed::Lost { stored } => {
@@ -234,18 +211,9 @@ impl Worker {
     pub(super) fn expire_claims(&mut self) {
         let now = self.now;
         let mut late = Vec::new();
-        for shard in self
-            .types
-            .iter_mut()
-            .flatten()
-            .flat_map(|slot| &mut slot.shards)
-        {
+        for shard in self.types.iter_mut().flatten().flat_map(|slot| &mut slot.shards) {
             if !shard.waiting.is_empty() {
-                late.extend(
-                    shard
-                        .waiting
-                        .extract_if(.., |routed| routed.call.deadline <= now),
-                );
+                late.extend(shard.waiting.extract_if(.., |routed| routed.call.deadline <= now));
             }
         }
         self.held = self.held.saturating_sub(late.len());
@@ -279,16 +247,11 @@ impl Worker {
                     // Refusing earlier than the store knows is the safe order.
                     *low_water = target;
                     let id = slot.runtime.view.shard_id(at);
-                    claims.push(ShardClaim {
-                        shard: id,
-                        epoch: shard.epoch,
-                        node: self.node,
-                    });
+                    claims.push(ShardClaim { shard: id, epoch: shard.epoch, node: self.node });
                 }
             }
             if !claims.is_empty() {
-                self.outbox
-                    .read(ReadJob::RaiseLowWater { claims, to: target });
+                self.outbox.read(ReadJob::RaiseLowWater { claims, to: target });
             }
         }
     }

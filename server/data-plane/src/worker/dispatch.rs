@@ -31,17 +31,10 @@ impl Worker {
             return;
         };
         // A result carries the state after its turn, so a big state makes runs short.
-        let state_bytes = entry
-            .activation
-            .state()
-            .0
-            .map_or(0, |state| state.data.len());
+        let state_bytes = entry.activation.state().0.map_or(0, |state| state.data.len());
         let by_size = (limits::PAYLOAD_BYTES_MAX / state_bytes.max(1)).max(1);
         let wanted = ready.min(by_size);
-        let action = entry
-            .activation
-            .next_action()
-            .or(slot_type.runtime.definition.init_action());
+        let action = entry.activation.next_action().or(slot_type.runtime.definition.init_action());
         let reserved = slot_type.reserve(action.unwrap_or_default(), to_u32(wanted));
         let Some((link, credits)) = reserved else {
             return self.queue(slot);
@@ -92,20 +85,10 @@ impl Worker {
             epoch: slot_type.epoch(entry.shard).0,
             state: state.map(|state| turn_run::State::StateFull(convert::state_to_proto(state))),
             tags: convert::tags_to_proto(tags),
-            turns: entry
-                .activation
-                .run()
-                .map(|turn| self.turn_frame(&turn, timeout_ms))
-                .collect(),
+            turns: entry.activation.run().map(|turn| self.turn_frame(&turn, timeout_ms)).collect(),
         };
-        self.metrics
-            .dispatched(run.turns.len(), entry.activation.head_wait_micros());
-        self.outbox.frame(
-            link,
-            NodeFrame {
-                frame: Some(Frame::Run(run)),
-            },
-        );
+        self.metrics.dispatched(run.turns.len(), entry.activation.head_wait_micros());
+        self.outbox.frame(link, NodeFrame { frame: Some(Frame::Run(run)) });
     }
 
     fn turn_frame(&self, turn: &TurnView<'_>, limit_ms: u64) -> Turn {
@@ -120,9 +103,7 @@ impl Worker {
             created_at_ms: call.created_at.0,
             attempt: turn.attempt,
             timeout_ms: u32::try_from(left).unwrap_or(u32::MAX),
-            caller: lineage
-                .and_then(|l| l.caller.as_ref())
-                .map(convert::actor_id_to_proto),
+            caller: lineage.and_then(|l| l.caller.as_ref()).map(convert::actor_id_to_proto),
             metadata: call.metadata.clone(),
             chain: lineage
                 .map(|l| l.chain.iter().map(convert::actor_id_to_proto).collect())
@@ -168,10 +149,7 @@ impl Worker {
             let answered = slot.and_then(|slot| {
                 self.step(slot, |activation, env, fx| {
                     let micros = activation.head_micros(env.now);
-                    (
-                        activation.on_result(env, session.id, turn_id, end, fx),
-                        micros,
-                    )
+                    (activation.on_result(env, session.id, turn_id, end, fx), micros)
                 })
             });
             match answered {
@@ -197,10 +175,7 @@ impl Worker {
         offered: &[(u32, Arc<TypeDefinition>)],
     ) {
         for (type_id, definition) in offered {
-            let Some(slot_type) = self
-                .types
-                .get_mut(*type_id as usize)
-                .and_then(Option::as_mut)
+            let Some(slot_type) = self.types.get_mut(*type_id as usize).and_then(Option::as_mut)
             else {
                 continue;
             };
@@ -251,16 +226,9 @@ impl Worker {
             Some((_, Err(error))) => return self.outbox.answer(to, Err(error)),
             None => return self.outbox.answer(to, Err(not_running())),
         };
-        let call = TurnCall {
-            target: made.target,
-            call: Call {
-                reply_to: to,
-                ..made.call
-            },
-        };
-        let refused = self.step(slot, |activation, _, fx| {
-            activation.on_turn_call(session.id, turn_id, call, fx)
-        });
+        let call = TurnCall { target: made.target, call: Call { reply_to: to, ..made.call } };
+        let refused = self
+            .step(slot, |activation, _, fx| activation.on_turn_call(session.id, turn_id, call, fx));
         if let Some(Err(Some(error))) = refused {
             tracing::debug!(session = %session.id, %error, "a turn made too many calls");
             session.close();
@@ -296,11 +264,7 @@ fn turn_call(
     parent: &Call,
     made: SessionCall,
 ) -> Result<TurnCall, CallError> {
-    let mut chain = parent
-        .lineage
-        .as_ref()
-        .map(|l| l.chain.clone())
-        .unwrap_or_default();
+    let mut chain = parent.lineage.as_ref().map(|l| l.chain.clone()).unwrap_or_default();
     chain.push(own.clone());
     if chain.contains(&made.target) {
         return Err(CallError::new(
@@ -327,25 +291,16 @@ fn turn_call(
         created_at: parent.created_at,
         deadline: parent.deadline.min(now.plus_millis(asked)),
         metadata: made.metadata,
-        lineage: Some(Box::new(Lineage {
-            caller: Some(own),
-            chain,
-        })),
+        lineage: Some(Box::new(Lineage { caller: Some(own), chain })),
         asynchronous: false,
         activates_only: false,
         reply_to: ReplyTo::Nobody,
     };
-    Ok(TurnCall {
-        target: made.target,
-        call,
-    })
+    Ok(TurnCall { target: made.target, call })
 }
 
 fn not_running() -> CallError {
-    CallError::new(
-        ErrorKind::Cancelled,
-        "the turn that made the call is no longer running",
-    )
+    CallError::new(ErrorKind::Cancelled, "the turn that made the call is no longer running")
 }
 
 fn to_u32(count: usize) -> u32 {

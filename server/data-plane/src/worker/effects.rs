@@ -20,17 +20,9 @@ impl Worker {
                 self.outbox.answer(to, outcome);
             }
             Effect::Wake(at) => self.timers.push(Reverse((at, slot))),
-            Effect::LookUp {
-                request_id,
-                created_at,
-            } => {
+            Effect::LookUp { request_id, created_at } => {
                 if let Some(id) = self.actor_id(slot) {
-                    self.outbox.read(ReadJob::LookUp {
-                        slot,
-                        id,
-                        request_id,
-                        created_at,
-                    });
+                    self.outbox.read(ReadJob::LookUp { slot, id, request_id, created_at });
                 }
             }
             Effect::Accept { sequence, call } => {
@@ -40,13 +32,7 @@ impl Worker {
                 let entry = self.table.get(slot).expect("it was there a line ago");
                 let (type_id, shard) = (entry.type_id, entry.shard);
                 let epoch = self.epoch_of(type_id, shard);
-                let row = InboxInsert {
-                    id,
-                    shard,
-                    epoch,
-                    sequence,
-                    call,
-                };
+                let row = InboxInsert { id, shard, epoch, sequence, call };
                 self.outbox.write(WriteJob::accept(slot, row));
             }
             Effect::CancelTurn { session, turn_id } => self.outbox.cancel_turn(session, turn_id),
@@ -64,27 +50,19 @@ impl Worker {
         let hash = key_hash(&target.key);
         let shard = actor_type.view.shard_of(&target.key);
         let worker = self.workers.of(actor_type.view.id, shard);
-        let routed = RoutedCall {
-            actor_type,
-            key: target.key.to_string(),
-            key_hash: hash,
-            shard,
-            call,
-        };
+        let routed =
+            RoutedCall { actor_type, key: target.key.to_string(), key_hash: hash, shard, call };
         if worker == self.number {
             return self.local_calls.push(routed);
         }
-        let refused = self
-            .workers
-            .try_send(worker, super::Message::Calls(vec![routed]));
+        let refused = self.workers.try_send(worker, super::Message::Calls(vec![routed]));
         if let Err(super::Message::Calls(calls)) = refused {
             for routed in calls {
                 let error = CallError::new(
                     ErrorKind::MailboxFull,
                     "the worker that serves the actor is overloaded; the call was not run. Retry it",
                 );
-                self.outbox
-                    .answer(routed.call.reply_to, Err(error.retry_after(50)));
+                self.outbox.answer(routed.call.reply_to, Err(error.retry_after(50)));
             }
         }
     }
@@ -107,9 +85,8 @@ impl Worker {
 
     pub(super) fn on_loaded(&mut self, rows: Vec<(Slot, Option<ActorRecord>)>) {
         for (slot, record) in rows {
-            let loaded = self.step(slot, |activation, env, fx| {
-                activation.on_loaded(env, record, fx)
-            });
+            let loaded =
+                self.step(slot, |activation, env, fx| activation.on_loaded(env, record, fx));
             if let Some(Err(error)) = loaded {
                 // Serving the actor from a blank state would lose what is in the row.
                 let error = CallError::new(
@@ -145,8 +122,7 @@ impl Worker {
             key: key.as_ref().into(),
         };
         if let Some(unit) = entry.activation.take_commit(env, id, entry.shard) {
-            self.outbox
-                .write(WriteJob::turns(slot, unit.up_to, unit.commit));
+            self.outbox.write(WriteJob::turns(slot, unit.up_to, unit.commit));
         }
         self.snapshot(slot, false);
     }
@@ -167,21 +143,13 @@ impl Worker {
             actor_type: Arc::clone(&view.name),
             key: key.as_ref().into(),
         };
-        if let Some(commit) = entry
-            .activation
-            .take_snapshot(env, id, entry.shard, at_once)
-        {
+        if let Some(commit) = entry.activation.take_snapshot(env, id, entry.shard, at_once) {
             self.outbox.write(WriteJob::snapshot(slot, commit));
         }
     }
 
     pub(super) fn on_written(&mut self, verdicts: Vec<WriteVerdict>) {
-        for WriteVerdict {
-            slot,
-            what,
-            verdict,
-        } in verdicts
-        {
+        for WriteVerdict { slot, what, verdict } in verdicts {
             match verdict {
                 Some(Verdict::Committed) => {
                     self.step(slot, |activation, env, fx| match what {
@@ -204,10 +172,7 @@ impl Worker {
 
     /// The store disagrees with the activation, or nobody knows whether it does: start over from the row.
     fn restart(&mut self, slot: Slot) {
-        let loading = self
-            .table
-            .get(slot)
-            .is_some_and(|entry| entry.activation.is_loading());
+        let loading = self.table.get(slot).is_some_and(|entry| entry.activation.is_loading());
         if loading {
             return;
         }

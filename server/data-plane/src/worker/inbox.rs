@@ -202,12 +202,10 @@ impl Workers {
     /// # Errors
     /// Gives the message back.
     pub fn try_send(&self, worker: usize, message: Message) -> Result<(), Message> {
-        self.0[worker]
-            .try_send(message)
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(message)
-                | mpsc::error::TrySendError::Closed(message) => message,
-            })
+        self.0[worker].try_send(message).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(message)
+            | mpsc::error::TrySendError::Closed(message) => message,
+        })
     }
 
     /// Sends to each worker in turn, waiting for room.

@@ -46,45 +46,21 @@ impl Outbox {
     /// Tells a waiter.
     pub(super) fn answer(&mut self, to: ReplyTo, outcome: Outcome) {
         match to {
-            ReplyTo::Stream {
-                sink,
-                stream_id,
-                extras,
-            } => {
-                let (_, batch) = self
-                    .streams
-                    .entry(sink.id)
-                    .or_insert_with(|| (sink, Vec::new()));
-                batch.push(StreamAnswer {
-                    stream_id,
-                    outcome,
-                    extras,
-                });
+            ReplyTo::Stream { sink, stream_id, extras } => {
+                let (_, batch) = self.streams.entry(sink.id).or_insert_with(|| (sink, Vec::new()));
+                batch.push(StreamAnswer { stream_id, outcome, extras });
             }
             // A caller that has gone has dropped its end.
             ReplyTo::Unary(waiter) => drop(waiter.send(outcome)),
-            ReplyTo::Turn {
-                session,
-                turn_id,
-                call_index,
-            } => {
+            ReplyTo::Turn { session, turn_id, call_index } => {
                 let outcome = match outcome {
                     Ok(reply) => turn_call_result::Outcome::Reply(
                         convert::payload_to_proto(reply.payload).unwrap_or_default(),
                     ),
                     Err(error) => turn_call_result::Outcome::Error(convert::error_to_proto(&error)),
                 };
-                let result = TurnCallResult {
-                    turn_id,
-                    call_index,
-                    outcome: Some(outcome),
-                };
-                self.frame(
-                    &session,
-                    NodeFrame {
-                        frame: Some(Frame::CallResult(result)),
-                    },
-                );
+                let result = TurnCallResult { turn_id, call_index, outcome: Some(outcome) };
+                self.frame(&session, NodeFrame { frame: Some(Frame::CallResult(result)) });
             }
             ReplyTo::Nobody => {}
         }
@@ -104,8 +80,7 @@ impl Outbox {
     /// Remembers a session's link, so that frames can be addressed by its id.
     pub(super) fn know(&mut self, link: &Arc<SessionLink>) {
         if !self.sessions.contains_key(&link.id) {
-            self.sessions
-                .insert(link.id, (Arc::clone(link), Vec::new()));
+            self.sessions.insert(link.id, (Arc::clone(link), Vec::new()));
         }
     }
 
@@ -116,9 +91,7 @@ impl Outbox {
 
     pub(super) fn cancel_turn(&mut self, session: SessionId, turn_id: u64) {
         if let Some((_, frames)) = self.sessions.get_mut(&session) {
-            frames.push(NodeFrame {
-                frame: Some(Frame::Cancel(CancelTurn { turn_id })),
-            });
+            frames.push(NodeFrame { frame: Some(Frame::Cancel(CancelTurn { turn_id })) });
         }
     }
 

@@ -83,8 +83,7 @@ impl Table {
         });
         let at = u32::try_from(at).expect("fewer than 2^32 activations fit into memory");
         let entries = &self.entries;
-        self.index
-            .insert_unique(hash, at, |other| entries[*other as usize].hash);
+        self.index.insert_unique(hash, at, |other| entries[*other as usize].hash);
         self.slot_at(at)
     }
 
@@ -114,9 +113,7 @@ impl Table {
     /// The slot at a place, whoever uses it now.
     #[must_use]
     pub(super) fn at_place(&self, index: u32) -> Option<Slot> {
-        self.entries
-            .contains(index as usize)
-            .then(|| self.slot_at(index))
+        self.entries.contains(index as usize).then(|| self.slot_at(index))
     }
 
     /// All slots.
@@ -128,9 +125,6 @@ impl Table {
     }
 
     fn slot_at(&self, index: u32) -> Slot {
-        Slot {
-            index,
-            generation: self.entries[index as usize].generation,
-        }
+        Slot { index, generation: self.entries[index as usize].generation }
     }
 }

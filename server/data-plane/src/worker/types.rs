@@ -48,26 +48,15 @@ pub(super) enum ShardState {
     /// The fence row is being written.
     Claiming,
     /// It is served.
-    Held {
-        low_water: Millis,
-        next_sequence: u64,
-    },
+    Held { low_water: Millis, next_sequence: u64 },
     /// Its fence row holds a later epoch than this node's.
     Lost,
 }
 
 impl TypeSlot {
     pub(super) fn new(runtime: Arc<TypeRuntime>) -> Self {
-        let shards = (0..runtime.view.shards.len())
-            .map(|_| ShardSlot::default())
-            .collect();
-        Self {
-            runtime,
-            shards,
-            offers: Vec::new(),
-            waiting: VecDeque::new(),
-            retry: false,
-        }
+        let shards = (0..runtime.view.shards.len()).map(|_| ShardSlot::default()).collect();
+        Self { runtime, shards, offers: Vec::new(), waiting: VecDeque::new(), retry: false }
     }
 
     /// What the machine of an actor in a shard needs to know.

@@ -91,9 +91,7 @@ impl Writer {
             return Ok(false);
         }
         let mut parameters = Parameters::with_room(14);
-        parameters
-            .number(i64::from(item.shard))
-            .number(signed(item.record.revision.0));
+        parameters.number(i64::from(item.shard)).number(signed(item.record.revision.0));
         rest_of_row(&mut parameters, item);
         parameters
             .text(&item.id.system)
@@ -114,20 +112,16 @@ impl Writer {
         verdicts: &[Verdict],
     ) -> Included<'a> {
         let committed = |at: usize| verdicts[at] == Verdict::Committed;
-        let actors: Vec<&ActorCommit> = order
-            .iter()
-            .filter(|at| committed(**at))
-            .map(|at| &batch.actors[*at])
-            .collect();
+        let actors: Vec<&ActorCommit> =
+            order.iter().filter(|at| committed(**at)).map(|at| &batch.actors[*at]).collect();
         let inbox = (batch.inbox.iter().enumerate())
             .filter(|(at, _)| committed(batch.actors.len() + at))
             .map(|(_, insert)| insert)
             .collect();
         let mut spill: BTreeMap<usize, Vec<_>> = BTreeMap::new();
         let mut ends: BTreeMap<usize, i64> = BTreeMap::new();
-        for (item, pack) in actors
-            .iter()
-            .flat_map(|item| item.spill.iter().map(|pack| (&item.id, pack)))
+        for (item, pack) in
+            actors.iter().flat_map(|item| item.spill.iter().map(|pack| (&item.id, pack)))
         {
             let (slot, end) = self.ring.place(pack.until);
             spill.entry(slot).or_default().push((item, pack));
@@ -141,12 +135,7 @@ impl Writer {
             self.ring.extend(*slot, *end);
         }
         let slots = ends.into_iter().collect();
-        Included {
-            actors,
-            inbox,
-            spill,
-            slots,
-        }
+        Included { actors, inbox, spill, slots }
     }
 
     /// Writes everything inside a transaction and leaves it open. False if a row was not as expected.
@@ -185,9 +174,7 @@ impl Writer {
                     self.slots[*slot] = *end;
                 }
                 let rows: usize = included.actors.iter().map(|item| row_bytes(item)).sum();
-                let calls: usize = (included.inbox.iter())
-                    .map(|item| item.call.len() + 256)
-                    .sum();
+                let calls: usize = (included.inbox.iter()).map(|item| item.call.len() + 256).sum();
                 self.count((rows + calls) as u64);
                 Ok(Attempt::Committed)
             }
@@ -298,10 +285,7 @@ impl Writer {
             for part in done.chunks(ROWS_MAX) {
                 let sequences = padded(part.len());
                 let mut parameters = Parameters::with_room(sequences + 3);
-                parameters
-                    .text(system)
-                    .text(actor_type)
-                    .number(i64::from(shard));
+                parameters.text(system).text(actor_type).number(i64::from(shard));
                 for at in 0..sequences {
                     parameters.number(signed(part[at.min(part.len() - 1)]));
                 }
@@ -360,13 +344,9 @@ fn rest_of_row(parameters: &mut Parameters, item: &ActorCommit) {
     let Millis(spilled_until) = record.spilled_until;
     parameters.number(updated_at).number(spilled_until);
     match &record.state {
-        Some(StateBlob {
-            content_type,
-            type_url,
-            ..
-        }) => parameters
-            .string(content_type.clone())
-            .string(type_url.clone()),
+        Some(StateBlob { content_type, type_url, .. }) => {
+            parameters.string(content_type.clone()).string(type_url.clone())
+        }
         None => parameters.null().string(String::new()),
     };
     parameters.bytes(&record.tags).bytes(&record.outcomes);
@@ -378,11 +358,7 @@ fn rest_of_row(parameters: &mut Parameters, item: &ActorCommit) {
 
 /// What a row and its packs add to the log, roughly: pages are written whole.
 fn row_bytes(item: &ActorCommit) -> usize {
-    let state = item
-        .record
-        .state
-        .as_ref()
-        .map_or(0, |state| state.data.len());
+    let state = item.record.state.as_ref().map_or(0, |state| state.data.len());
     let spill: usize = item.spill.iter().map(|pack| pack.data.len() + 4_096).sum();
     state + item.record.outcomes.len() + spill + 4_096
 }

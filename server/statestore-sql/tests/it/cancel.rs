@@ -34,15 +34,8 @@ async fn a_caller_that_stops_waiting_neither_loses_nor_repeats_a_commit() {
         // The writer takes jobs in order, so this one ends after the dropped one, if that was handed over.
         commit(&store, vec![turn("fence", round, b"")]).await;
         let after = revision(&store, "a").await;
-        assert!(
-            after == before || after == before + 1,
-            "{before} -> {after}"
-        );
-        assert_eq!(
-            after == before,
-            round % 5 == 0,
-            "a polled commit is handed over"
-        );
+        assert!(after == before || after == before + 1, "{before} -> {after}");
+        assert_eq!(after == before, round % 5 == 0, "a polled commit is handed over");
         let created = Millis(i64::try_from(before).expect("small"));
         let packs = store.spilled(&[(id("a"), created)]).await.expect("spilled");
         assert_eq!(packs[0].len() as u64, after - before);

@@ -33,10 +33,7 @@ impl Fixture for Sqlite {
 }
 
 async fn sqlite() -> Sqlite {
-    Sqlite {
-        folder: TempDir::new().expect("a folder"),
-        open: None,
-    }
+    Sqlite { folder: TempDir::new().expect("a folder"), open: None }
 }
 
 state_store_conformance!(sqlite);

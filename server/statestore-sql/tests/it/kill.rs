@@ -23,23 +23,14 @@ async fn the_process_that_is_killed() {
     let folder = std::env::var_os(FOLDER).expect("started by a parent");
     let store = open(Path::new(&folder)).await;
     for previous in revision(&store, "a").await.. {
-        commit(
-            &store,
-            vec![turn("a", previous, &[9; 3_000]), turn("b", previous, b"")],
-        )
-        .await;
+        commit(&store, vec![turn("a", previous, &[9; 3_000]), turn("b", previous, b"")]).await;
         println!("committed {}", previous + 1);
     }
 }
 
 fn start(folder: &Path) -> (Child, BufReader<ChildStdout>) {
     let mut child = Command::new(std::env::current_exe().expect("this binary"))
-        .args([
-            "--ignored",
-            "--exact",
-            "--nocapture",
-            "kill::the_process_that_is_killed",
-        ])
+        .args(["--ignored", "--exact", "--nocapture", "kill::the_process_that_is_killed"])
         .env(FOLDER, folder)
         .stdout(Stdio::piped())
         .spawn()
@@ -87,10 +78,7 @@ async fn a_killed_process_keeps_its_commits_and_frees_its_folder() {
         let store = open(folder.path()).await;
         let (a, b) = (revision(&store, "a").await, revision(&store, "b").await);
         assert!(a >= last, "{last} was acknowledged, {a} is stored");
-        assert!(
-            a <= last + 1 && a == b,
-            "nothing happens by halves: {a}, {b}, {last}"
-        );
+        assert!(a <= last + 1 && a == b, "nothing happens by halves: {a}, {b}, {last}");
         store.close().await;
     }
 }

@@ -24,11 +24,7 @@ async fn open(folder: &Path) -> Arc<SqlStore> {
 
 fn claim() -> ShardClaim {
     ShardClaim {
-        shard: ShardId {
-            system: "default".into(),
-            actor_type: "Counter".into(),
-            number: 0,
-        },
+        shard: ShardId { system: "default".into(), actor_type: "Counter".into(), number: 0 },
         epoch: Epoch(1),
         node: NodeId(1),
     }
@@ -59,18 +55,11 @@ fn turn(key: &str, previous: u64, data: &[u8]) -> ActorCommit {
 }
 
 fn pack(until: i64) -> SpillPack {
-    SpillPack {
-        from: Millis(until),
-        until: Millis(until),
-        data: Bytes::from_static(b"outcomes"),
-    }
+    SpillPack { from: Millis(until), until: Millis(until), data: Bytes::from_static(b"outcomes") }
 }
 
 fn batch(actors: Vec<ActorCommit>) -> CommitBatch {
-    CommitBatch {
-        actors,
-        inbox: vec![],
-    }
+    CommitBatch { actors, inbox: vec![] }
 }
 
 async fn commit(store: &SqlStore, actors: Vec<ActorCommit>) {

@@ -51,10 +51,7 @@ async fn a_store_whose_lock_was_removed_commits_nothing_more() {
     };
     assert!(why.contains("another process"), "{why}");
     let turns = vec![turn("b", 0, b"zombie"), turn("c", 0, b"zombie")];
-    assert!(matches!(
-        first.commit(batch(turns)).await,
-        Err(Error::Fatal(_))
-    ));
+    assert!(matches!(first.commit(batch(turns)).await, Err(Error::Fatal(_))));
     assert!(matches!(first.expire().await, Err(Error::Fatal(_))));
     commit(&second, vec![turn("a", 1, b"2")]).await;
     assert_eq!(revision(&second, "b").await, 0);
@@ -76,16 +73,8 @@ async fn weak_durability_is_refused_wherever_it_is_set() {
         let why = refusal(options.expect("readable")).await;
         assert!(why.contains(name), "{why}");
     }
-    for url in [
-        "postgres://x",
-        "sqlite:",
-        "sqlite:x?mmap=1",
-        "sqlite:x?page_size=big",
-    ] {
-        assert!(
-            matches!(SqliteOptions::from_url(url), Err(Error::Refused(_))),
-            "{url}"
-        );
+    for url in ["postgres://x", "sqlite:", "sqlite:x?mmap=1", "sqlite:x?page_size=big"] {
+        assert!(matches!(SqliteOptions::from_url(url), Err(Error::Refused(_))), "{url}");
     }
     let strong = format!("sqlite://{path}?synchronous=extra&journal_mode=WAL&page_size=8192");
     let strong = SqliteOptions::from_url(&strong).expect("readable");
@@ -112,10 +101,7 @@ async fn data_of_a_newer_release_is_refused_unless_it_says_that_this_one_will_do
     store.close().await;
     change(folder.path(), &set("minimum_version", 899)).await;
     let why = refusal(SqliteOptions::new(folder.path())).await;
-    assert!(
-        why.contains("newer release") && why.contains("899"),
-        "{why}"
-    );
+    assert!(why.contains("newer release") && why.contains("899"), "{why}");
     // Refusing has changed nothing: the newer release still finds its data.
     change(folder.path(), &set("minimum_version", 1)).await;
     let store = open(folder.path()).await;
@@ -137,21 +123,14 @@ async fn a_damaged_database_ends_the_store_instead_of_starting_blank() {
     let folder = TempDir::new().expect("a folder");
     let store = open(folder.path()).await;
     let keys: Vec<String> = (0..500).map(|n| format!("actor-{n}")).collect();
-    commit(
-        &store,
-        keys.iter().map(|key| turn(key, 0, &[7; 500])).collect(),
-    )
-    .await;
+    commit(&store, keys.iter().map(|key| turn(key, 0, &[7; 500])).collect()).await;
     store.close().await;
-    let file = fs::OpenOptions::new()
-        .write(true)
-        .open(folder.path().join("store.db"));
+    let file = fs::OpenOptions::new().write(true).open(folder.path().join("store.db"));
     let file = file.expect("open the file");
     let size = file.metadata().expect("size").len();
     // Past the pages of the schema and the small tables, where actors are.
     let start = size - 150_000;
-    file.write_all_at(&vec![0xa5; 140_000], start)
-        .expect("damage");
+    file.write_all_at(&vec![0xa5; 140_000], start).expect("damage");
     let outcome = match SqlStore::open_sqlite(SqliteOptions::new(folder.path())).await {
         Err(error) => Err(error),
         Ok(store) => {

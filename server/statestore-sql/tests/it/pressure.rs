@@ -30,10 +30,7 @@ async fn a_full_disk_refuses_commits_changes_nothing_and_recovers() {
     assert!(refused.to_string().contains("full"), "{refused}");
     let key = format!("actor-{stored}");
     assert_eq!(revision(&store, &key).await, 0);
-    let packs = store
-        .spilled(&[(id(&key), Millis(1_000))])
-        .await
-        .expect("spilled");
+    let packs = store.spilled(&[(id(&key), Millis(1_000))]).await.expect("spilled");
     assert!(packs[0].is_empty());
     // What needs no more space still works, and the refused commit works once there is space.
     commit(&store, vec![turn("actor-0", 1, b"small")]).await;
@@ -94,9 +91,7 @@ async fn a_quiet_store_copies_its_log_to_the_end() {
         }
     };
     let limit = std::time::Duration::from_secs(30);
-    tokio::time::timeout(limit, copied)
-        .await
-        .expect("copied without a further commit");
+    tokio::time::timeout(limit, copied).await.expect("copied without a further commit");
 }
 
 #[tokio::test]
@@ -116,11 +111,7 @@ async fn packs_are_found_after_the_outcome_window_was_changed() {
         for earlier in 0..=opening {
             let queries = [(id("a"), Millis(at(earlier)))];
             let packs = store.spilled(&queries).await.expect("spilled");
-            assert_eq!(
-                packs[0].len(),
-                1,
-                "pack {earlier} with a window of {seconds} s"
-            );
+            assert_eq!(packs[0].len(), 1, "pack {earlier} with a window of {seconds} s");
         }
         store.close().await;
     }

@@ -9,9 +9,7 @@ use super::{Fixture, accepted, claimed, commit, id, load, pack, record, shard, t
 use crate::{ActorCommit, ActorRecord, CommitBatch, Error, StateBlob, StateStore, Verdict};
 
 fn mismatch(stored: u64) -> Verdict {
-    Verdict::RevisionMismatch {
-        stored: Revision(stored),
-    }
+    Verdict::RevisionMismatch { stored: Revision(stored) }
 }
 
 /// An actor whose row moved on is left out and told the stored revision; the others are committed.
@@ -19,11 +17,7 @@ pub async fn a_revision_mismatch_excludes_only_that_actor(fixture: &mut impl Fix
     let store = claimed(fixture).await;
     commit(&store, vec![turn("a", 0, b"1"), turn("b", 0, b"1")]).await;
     let batch = CommitBatch {
-        actors: vec![
-            turn("a", 1, b"2"),
-            turn("b", 0, b"wrong"),
-            turn("c", 0, b"1"),
-        ],
+        actors: vec![turn("a", 1, b"2"), turn("b", 0, b"wrong"), turn("c", 0, b"1")],
         inbox: vec![accepted("a", 1)],
     };
     let verdicts = store.commit(batch).await.expect("commit");
@@ -33,30 +27,21 @@ pub async fn a_revision_mismatch_excludes_only_that_actor(fixture: &mut impl Fix
     assert_eq!(load(&store, "b").await, Some(record(1, b"1")));
     assert_eq!(load(&store, "c").await, Some(record(1, b"1")));
     // The revision that was just stored is no licence to store it once more.
-    let again = CommitBatch {
-        actors: vec![turn("a", 1, b"2")],
-        inbox: vec![],
-    };
+    let again = CommitBatch { actors: vec![turn("a", 1, b"2")], inbox: vec![] };
     assert_eq!(store.commit(again).await.expect("commit"), [mismatch(2)]);
 }
 
 /// Neither the spilled outcomes nor the answered calls of an excluded actor are touched.
 pub async fn an_excluded_actor_leaves_no_trace(fixture: &mut impl Fixture) {
     let store = claimed(fixture).await;
-    let batch = CommitBatch {
-        actors: vec![turn("a", 0, b"1")],
-        inbox: vec![accepted("a", 1)],
-    };
+    let batch = CommitBatch { actors: vec![turn("a", 0, b"1")], inbox: vec![accepted("a", 1)] };
     store.commit(batch).await.expect("commit");
     let mut stale = turn("a", 0, b"stale");
     stale.inbox_done = vec![1];
     stale.spill = vec![pack(5, 9, "stale")];
     let mut good = turn("b", 0, b"1");
     good.spill = vec![pack(5, 9, "good")];
-    let batch = CommitBatch {
-        actors: vec![stale, good],
-        inbox: vec![],
-    };
+    let batch = CommitBatch { actors: vec![stale, good], inbox: vec![] };
     let verdicts = store.commit(batch).await.expect("commit");
     assert_eq!(verdicts, [mismatch(1), Verdict::Committed]);
     assert_eq!(store.inbox(&shard(0), 0, 10).await.expect("inbox").len(), 1);
@@ -71,10 +56,7 @@ pub async fn a_missing_row_is_a_mismatch_for_a_later_revision(fixture: &mut impl
     for companions in [vec![], vec![turn("there", 0, b"1")]] {
         let mut actors = companions;
         actors.push(turn("missing", 3, b"x"));
-        let batch = CommitBatch {
-            actors,
-            inbox: vec![],
-        };
+        let batch = CommitBatch { actors, inbox: vec![] };
         let verdicts = store.commit(batch).await.expect("commit");
         assert_eq!(verdicts.last(), Some(&mismatch(0)));
         assert_eq!(load(&store, "missing").await, None);
@@ -89,17 +71,10 @@ pub async fn many_mismatches_in_a_large_batch_are_all_found(fixture: &mut impl F
     let first = |n| turn(&key(n), 0, b"first");
     commit(&store, (0..300).map(first).collect()).await;
     let second = |n: u64| turn(&key(n), 1 - n % 2, b"second");
-    let batch = CommitBatch {
-        actors: (0..300).map(second).collect(),
-        inbox: vec![],
-    };
+    let batch = CommitBatch { actors: (0..300).map(second).collect(), inbox: vec![] };
     let verdicts = store.commit(batch).await.expect("commit");
     for (n, verdict) in verdicts.iter().enumerate() {
-        let expected = if n % 2 == 0 {
-            Verdict::Committed
-        } else {
-            mismatch(1)
-        };
+        let expected = if n % 2 == 0 { Verdict::Committed } else { mismatch(1) };
         assert_eq!(*verdict, expected, "actor {n}");
     }
     let ids: Vec<_> = (0..300).map(|n| id(&key(n))).collect();
@@ -141,13 +116,7 @@ pub async fn look_alike_keys_never_share_a_row(fixture: &mut impl Fixture) {
         "\u{1}",
     ];
     let keys: std::collections::BTreeSet<&str> = keys.into_iter().collect();
-    commit(
-        &store,
-        keys.iter()
-            .map(|key| turn(key, 0, key.as_bytes()))
-            .collect(),
-    )
-    .await;
+    commit(&store, keys.iter().map(|key| turn(key, 0, key.as_bytes())).collect()).await;
     let ids: Vec<_> = keys.iter().map(|key| id(key)).collect();
     let rows = store.load(&ids).await.expect("load");
     for (key, row) in keys.iter().zip(rows) {
@@ -162,10 +131,7 @@ pub async fn look_alike_keys_never_share_a_row(fixture: &mut impl Fixture) {
 pub async fn empty_values_are_not_missing_values(fixture: &mut impl Fixture) {
     let store = claimed(fixture).await;
     let mut none = turn("none", 0, b"");
-    none.record = ActorRecord {
-        revision: Revision(1),
-        ..ActorRecord::default()
-    };
+    none.record = ActorRecord { revision: Revision(1), ..ActorRecord::default() };
     let mut empty = turn("empty", 0, b"");
     empty.record.tags = Bytes::new();
     empty.record.outcomes = Bytes::new();
@@ -193,9 +159,7 @@ pub async fn empty_values_are_not_missing_values(fixture: &mut impl Fixture) {
 pub async fn big_states_come_back_whole(fixture: &mut impl Fixture) {
     let store = claimed(fixture).await;
     let size = u32::try_from(callboard_types::limits::STATE_BYTES_MAX).expect("fits");
-    let big: Vec<u8> = (0..size)
-        .map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3])
-        .collect();
+    let big: Vec<u8> = (0..size).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
     commit(&store, vec![turn("big", 0, &big), turn("small", 0, b"s")]).await;
     assert_eq!(load(&store, "big").await, Some(record(1, &big)));
     commit(&store, vec![turn("big", 1, b"small now")]).await;
@@ -207,13 +171,7 @@ pub async fn several_hundred_loads_answer_in_order(fixture: &mut impl Fixture) {
     let store = claimed(fixture).await;
     let key = |n: u64| format!("actor-{n}");
     let stored = (0..700).filter(|n| n % 3 != 0);
-    commit(
-        &store,
-        stored
-            .map(|n| turn(&key(n), 0, key(n).as_bytes()))
-            .collect(),
-    )
-    .await;
+    commit(&store, stored.map(|n| turn(&key(n), 0, key(n).as_bytes())).collect()).await;
     let order: Vec<u64> = (0..700).map(|n| n * 383 % 700).collect();
     let ids: Vec<_> = order.iter().map(|n| id(&key(*n))).collect();
     let rows = store.load(&ids).await.expect("load");
@@ -243,19 +201,13 @@ pub async fn a_commit_is_seen_through_another_handle(fixture: &mut impl Fixture)
     let store = claimed(fixture).await;
     let mut first = turn("a", 0, b"1");
     first.spill = vec![pack(10, 20, "pack")];
-    let batch = CommitBatch {
-        actors: vec![first],
-        inbox: vec![accepted("a", 4)],
-    };
+    let batch = CommitBatch { actors: vec![first], inbox: vec![accepted("a", 4)] };
     store.commit(batch).await.expect("commit");
     drop(store);
     let store = fixture.reopened().await;
     assert_eq!(load(&store, "a").await, Some(record(1, b"1")));
     assert_eq!(store.inbox(&shard(0), 0, 10).await.expect("inbox").len(), 1);
-    let packs = store
-        .spilled(&[(id("a"), Millis(15))])
-        .await
-        .expect("spilled");
+    let packs = store.spilled(&[(id("a"), Millis(15))]).await.expect("spilled");
     assert_eq!(packs, [vec![Bytes::from_static(b"pack")]]);
     commit(&store, vec![turn("a", 1, b"2")]).await;
 }
@@ -279,10 +231,7 @@ pub async fn large_batches_commit_whole(fixture: &mut impl Fixture) {
     commit(&store, vec![answered]).await;
     let left = store.inbox(&shard(0), 0, 10).await.expect("inbox");
     assert_eq!(left.iter().map(|row| row.sequence).collect::<Vec<_>>(), [1]);
-    let packs = store
-        .spilled(&[(id("actor-1499"), Millis(4))])
-        .await
-        .expect("spilled");
+    let packs = store.spilled(&[(id("actor-1499"), Millis(4))]).await.expect("spilled");
     assert_eq!(packs[0].len(), 2);
 }
 
@@ -292,18 +241,14 @@ pub async fn commits_at_the_same_time_all_take_effect(fixture: &mut impl Fixture
     let caller = |store: Arc<dyn StateStore>| async move {
         let mut won = 0_u64;
         for revision in 0..20 {
-            let batch = CommitBatch {
-                actors: vec![turn("contended", revision, b"x")],
-                inbox: vec![],
-            };
+            let batch =
+                CommitBatch { actors: vec![turn("contended", revision, b"x")], inbox: vec![] };
             let verdicts = store.commit(batch).await.expect("commit");
             won += u64::from(verdicts == [Verdict::Committed]);
         }
         won
     };
-    let callers: Vec<_> = (0..8)
-        .map(|_| tokio::spawn(caller(Arc::clone(&store))))
-        .collect();
+    let callers: Vec<_> = (0..8).map(|_| tokio::spawn(caller(Arc::clone(&store)))).collect();
     let mut won = 0;
     for caller in callers {
         won += caller.await.expect("caller");
@@ -317,10 +262,8 @@ pub async fn accepted_calls_come_back_in_sequence(fixture: &mut impl Fixture) {
     let store = claimed(fixture).await;
     let sequences = [9, 2, 10, 1, 3_000_000_000, 100];
     for part in sequences.chunks(3) {
-        let batch = CommitBatch {
-            actors: vec![],
-            inbox: part.iter().map(|n| accepted("b", *n)).collect(),
-        };
+        let batch =
+            CommitBatch { actors: vec![], inbox: part.iter().map(|n| accepted("b", *n)).collect() };
         store.commit(batch).await.expect("commit");
     }
     let page = |after, limit| {
@@ -335,19 +278,13 @@ pub async fn accepted_calls_come_back_in_sequence(fixture: &mut impl Fixture) {
     assert!(page(3_000_000_000, 5).await.is_empty());
     assert!(page(u64::MAX, 5).await.is_empty());
     let first = store.inbox(&shard(0), 0, 1).await.expect("inbox").remove(0);
-    assert_eq!(
-        (first.id, first.call),
-        (id("b"), Bytes::from_static(b"call 1"))
-    );
+    assert_eq!((first.id, first.call), (id("b"), Bytes::from_static(b"call 1")));
 }
 
 /// The row of an answered call goes in the transaction that stores the outcome, also when both are in one batch.
 pub async fn an_answered_call_leaves_the_inbox_with_its_outcome(fixture: &mut impl Fixture) {
     let store = claimed(fixture).await;
-    let batch = CommitBatch {
-        actors: vec![],
-        inbox: vec![accepted("a", 1), accepted("b", 2)],
-    };
+    let batch = CommitBatch { actors: vec![], inbox: vec![accepted("a", 1), accepted("b", 2)] };
     store.commit(batch).await.expect("accept");
     let answer = |key: &str, previous, done: &[u64]| ActorCommit {
         inbox_done: done.to_vec(),
@@ -359,20 +296,15 @@ pub async fn an_answered_call_leaves_the_inbox_with_its_outcome(fixture: &mut im
     };
     store.commit(batch).await.expect("answer");
     let rows = store.inbox(&shard(0), 0, 10).await.expect("inbox");
-    assert_eq!(
-        rows.iter().map(|row| row.sequence).collect::<Vec<_>>(),
-        [2, 4]
-    );
+    assert_eq!(rows.iter().map(|row| row.sequence).collect::<Vec<_>>(), [2, 4]);
     assert!(load(&store, "a").await.is_some());
 }
 
 /// A caller that gives a second call the sequence of a waiting one is stopped before it overwrites the first.
 pub async fn a_sequence_used_twice_loses_no_call(fixture: &mut impl Fixture) {
     let store = claimed(fixture).await;
-    let accept = |key| CommitBatch {
-        actors: vec![turn(key, 0, b"1")],
-        inbox: vec![accepted(key, 7)],
-    };
+    let accept =
+        |key| CommitBatch { actors: vec![turn(key, 0, b"1")], inbox: vec![accepted(key, 7)] };
     store.commit(accept("first")).await.expect("first");
     let second = store.commit(accept("second")).await;
     assert!(matches!(second, Err(Error::Fatal(_))), "{second:?}");

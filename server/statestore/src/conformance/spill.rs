@@ -48,11 +48,9 @@ pub async fn spilled_outcomes_are_found_by_creation_time(fixture: &mut impl Fixt
     assert_eq!(found(&store, "a", NOW - 9 * MINUTE).await, ["wide"]);
     assert_eq!(found(&store, "a", NOW - 9 * MINUTE - 1).await, [""; 0]);
     assert_eq!(found(&store, "a", NOW + 11).await, [""; 0]);
+    assert_eq!(found(&store, "a", 0).await, ["narrow", "point", "wide"], "any time");
     let query = |n: i64| -> (ActorId, Millis) {
-        (
-            id(["a", "A", "absent"][usize::try_from(n % 3).expect("small")]),
-            Millis(NOW + n / 3),
-        )
+        (id(["a", "A", "absent"][usize::try_from(n % 3).expect("small")]), Millis(NOW + n / 3))
     };
     let queries: Vec<_> = (0..60).map(query).collect();
     let answers = store.spilled(&queries).await.expect("spilled");
@@ -67,13 +65,7 @@ pub async fn spilled_outcomes_survive_long_after_the_ring_wrapped(fixture: &mut 
     for n in 0..120_i64 {
         let at = NOW + n * MINUTE;
         let revision = u64::try_from(n).expect("small");
-        spill(
-            &store,
-            "a",
-            revision,
-            vec![pack(at, at + 5, &format!("{n}"))],
-        )
-        .await;
+        spill(&store, "a", revision, vec![pack(at, at + 5, &format!("{n}"))]).await;
     }
     // Nothing may go: the low-water time has not moved.
     expire_all(&store).await;
@@ -90,16 +82,10 @@ pub async fn one_low_shard_keeps_every_outcome(fixture: &mut impl Fixture) {
     store.claim(&[claim(1, 1)]).await.expect("claim");
     spill(&store, "a", 0, vec![pack(NOW, NOW, "kept")]).await;
     let far = Millis(NOW + 24 * 60 * MINUTE);
-    store
-        .raise_low_water(&[claim(0, 1)], far)
-        .await
-        .expect("raise");
+    store.raise_low_water(&[claim(0, 1)], far).await.expect("raise");
     expire_all(&store).await;
     assert_eq!(found(&store, "a", NOW).await, ["kept"]);
-    store
-        .raise_low_water(&[claim(1, 1)], far)
-        .await
-        .expect("raise");
+    store.raise_low_water(&[claim(1, 1)], far).await.expect("raise");
     expire_all(&store).await;
     assert_eq!(found(&store, "a", NOW).await, [""; 0]);
 }
@@ -117,17 +103,10 @@ pub async fn expiry_drops_only_what_lies_below_the_low_water_time(fixture: &mut 
             revision += 1;
         }
         let low = Millis(minute(base + 30));
-        store
-            .raise_low_water(&[claim(0, 1)], low)
-            .await
-            .expect("raise");
+        store.raise_low_water(&[claim(0, 1)], low).await.expect("raise");
         expire_all(&store).await;
         for n in (32..40).step_by(4) {
-            assert_eq!(
-                found(&store, "a", minute(base + n)).await,
-                ["x"],
-                "minute {n}"
-            );
+            assert_eq!(found(&store, "a", minute(base + n)).await, ["x"], "minute {n}");
         }
         // An implementation may keep packs a little longer, but not those of the last round.
         for n in (0..40).step_by(4) {

@@ -45,11 +45,7 @@ impl Full {
 
 impl Caps {
     pub(super) fn new(max: usize, per_ip_max: usize) -> Arc<Self> {
-        Arc::new(Self {
-            max,
-            per_ip_max,
-            open: Mutex::default(),
-        })
+        Arc::new(Self { max, per_ip_max, open: Mutex::default() })
     }
 
     pub(super) fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<Permit, Full> {
@@ -66,10 +62,7 @@ impl Caps {
         *here += 1;
         open.total += 1;
         ::metrics::gauge!(CONNECTIONS_OPEN).increment(1.0);
-        Ok(Permit {
-            caps: Arc::clone(self),
-            ip,
-        })
+        Ok(Permit { caps: Arc::clone(self), ip })
     }
 }
 
@@ -96,15 +89,9 @@ mod tests {
     #[test]
     fn closing_a_connection_makes_room_for_the_next_one() {
         let caps = Caps::new(2, 1);
-        let (near, far) = (
-            IpAddr::V4(Ipv4Addr::LOCALHOST),
-            IpAddr::V6(Ipv6Addr::LOCALHOST),
-        );
+        let (near, far) = (IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST));
         let first = caps.admit(near).expect("room");
-        assert_eq!(
-            caps.admit(near).expect_err("one per address"),
-            Full::Address
-        );
+        assert_eq!(caps.admit(near).expect_err("one per address"), Full::Address);
         let _second = caps.admit(far).expect("room");
         assert_eq!(caps.admit(far).expect_err("two in all"), Full::Total);
         drop(first);

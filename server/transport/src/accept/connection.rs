@@ -79,10 +79,7 @@ impl Waiting {
         let length = arrived.len().min(rest.len());
         if arrived[..length] != rest[..length] {
             refuse("preface_wrong");
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "this is not HTTP/2",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "this is not HTTP/2"));
         }
         self.seen += length;
         Ok(self.seen == PREFACE.len())

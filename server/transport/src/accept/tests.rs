@@ -26,9 +26,7 @@ impl Fixture {
         let (acceptor, lanes) = listen(any_port, options, 2).expect("bind");
         let (address, shutdown) = (acceptor.local_address(), CancellationToken::new());
         let accepting = acceptor.run(shutdown.clone());
-        let mut tasks = vec![tokio::spawn(
-            async move { accepting.await.expect("accepting") },
-        )];
+        let mut tasks = vec![tokio::spawn(async move { accepting.await.expect("accepting") })];
         for lane in lanes {
             let (_, service) = tonic_health::server::health_reporter();
             let serving = crate::server::configure(Server::builder())
@@ -36,11 +34,7 @@ impl Fixture {
                 .serve_with_incoming(lane);
             tasks.push(tokio::spawn(async move { serving.await.expect("serving") }));
         }
-        Self {
-            address,
-            shutdown,
-            tasks,
-        }
+        Self { address, shutdown, tasks }
     }
 
     async fn connect(&self) -> TcpStream {
@@ -51,10 +45,7 @@ impl Fixture {
     async fn is_served(&self) {
         let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", self.address))
             .expect("an address");
-        let channel = endpoint
-            .connect()
-            .await
-            .expect("the server accepts connections");
+        let channel = endpoint.connect().await.expect("the server accepts connections");
         HealthClient::new(channel)
             .check(HealthCheckRequest::default())
             .await
@@ -80,10 +71,7 @@ async fn closed(mut stream: TcpStream) {
 }
 
 fn hasty() -> Options {
-    Options {
-        preface_timeout: Duration::from_millis(200),
-        ..Options::default()
-    }
+    Options { preface_timeout: Duration::from_millis(200), ..Options::default() }
 }
 
 #[tokio::test]
@@ -123,10 +111,7 @@ async fn a_preface_that_drips_in_byte_by_byte_does_not_prolong_the_deadline() {
 
 #[tokio::test]
 async fn garbage_tls_and_http1_are_closed_at_once() {
-    let patient = Options {
-        preface_timeout: Duration::from_secs(3_600),
-        ..Options::default()
-    };
+    let patient = Options { preface_timeout: Duration::from_secs(3_600), ..Options::default() };
     let server = Fixture::start(patient);
     let openings: [&[u8]; 4] = [
         b"GET / HTTP/1.1\r\nhost: x\r\n\r\n",
@@ -145,15 +130,8 @@ async fn garbage_tls_and_http1_are_closed_at_once() {
 
 #[tokio::test]
 async fn more_connections_than_allowed_are_closed_and_the_first_ones_keep_working() {
-    let server = Fixture::start(Options {
-        connections_per_ip_max: 3,
-        ..Options::default()
-    });
-    let held = [
-        server.connect().await,
-        server.connect().await,
-        server.connect().await,
-    ];
+    let server = Fixture::start(Options { connections_per_ip_max: 3, ..Options::default() });
+    let held = [server.connect().await, server.connect().await, server.connect().await];
     closed(server.connect().await).await;
     drop(held);
     // Room comes back when the server notices that the others are gone.
@@ -181,23 +159,14 @@ async fn lanes_take_connections_in_turn() {
     for _ in 0..2 {
         for lane in &mut lanes {
             let client = TcpStream::connect(address).await.expect("connect");
-            let connection = futures::StreamExt::next(lane)
-                .await
-                .expect("open")
-                .expect("fine");
-            assert_eq!(
-                connection.remote_address(),
-                client.local_addr().expect("bound")
-            );
+            let connection = futures::StreamExt::next(lane).await.expect("open").expect("fine");
+            assert_eq!(connection.remote_address(), client.local_addr().expect("bound"));
             clients.push(client);
         }
     }
     shutdown.cancel();
     accepting.await.expect("no panic").expect("ends quietly");
     for lane in &mut lanes {
-        assert!(
-            futures::StreamExt::next(lane).await.is_none(),
-            "a lane ends with the acceptor"
-        );
+        assert!(futures::StreamExt::next(lane).await.is_none(), "a lane ends with the acceptor");
     }
 }

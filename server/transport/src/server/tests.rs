@@ -28,24 +28,14 @@ fn start() -> (SocketAddr, CancellationToken) {
     let service =
         health_server::HealthServer::new(health).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let lane = lanes.pop().expect("one lane");
-    tokio::spawn(
-        configure(Server::builder())
-            .add_service(service)
-            .serve_with_incoming(lane),
-    );
+    tokio::spawn(configure(Server::builder()).add_service(service).serve_with_incoming(lane));
     (address, shutdown)
 }
 
 async fn is_served(address: SocketAddr) {
     let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"));
-    let channel = endpoint
-        .expect("an address")
-        .connect()
-        .await
-        .expect("connect");
-    let answer = HealthClient::new(channel)
-        .check(HealthCheckRequest::default())
-        .await;
+    let channel = endpoint.expect("an address").connect().await.expect("connect");
+    let answer = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
     answer.expect("the server answers calls");
 }
 
@@ -69,9 +59,7 @@ async fn ten_thousand_streams_on_one_connection_are_bounded() {
         let Some(Ok(mut ready)) = futures::FutureExt::now_or_never(sending.clone().ready()) else {
             break;
         };
-        let (answer, body) = ready
-            .send_request(watch_request(address), false)
-            .expect("send");
+        let (answer, body) = ready.send_request(watch_request(address), false).expect("send");
         open.push((answer, body));
         tokio::task::yield_now().await;
         sending = ready;
@@ -81,16 +69,8 @@ async fn ten_thousand_streams_on_one_connection_are_bounded() {
             break;
         }
     }
-    assert_eq!(
-        sending.current_max_send_streams(),
-        STREAMS_MAX as usize,
-        "the server says so"
-    );
-    assert!(
-        open.len() <= STREAMS_MAX as usize + 1,
-        "{} streams",
-        open.len()
-    );
+    assert_eq!(sending.current_max_send_streams(), STREAMS_MAX as usize, "the server says so");
+    assert!(open.len() <= STREAMS_MAX as usize + 1, "{} streams", open.len());
     is_served(address).await;
     shutdown.cancel();
 }
@@ -99,24 +79,13 @@ async fn ten_thousand_streams_on_one_connection_are_bounded() {
 async fn an_oversized_frame_ends_its_connection_only() {
     let (address, shutdown) = start();
     let mut stream = TcpStream::connect(address).await.expect("connect");
-    stream
-        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-        .await
-        .expect("send");
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("send");
     // An empty SETTINGS frame, then a DATA frame that claims 16 MiB - 1.
-    stream
-        .write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0])
-        .await
-        .expect("send");
-    stream
-        .write_all(&[0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1])
-        .await
-        .expect("send");
+    stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.expect("send");
+    stream.write_all(&[0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1]).await.expect("send");
     let mut rest = Vec::new();
     let reading = stream.read_to_end(&mut rest);
-    let _ = tokio::time::timeout(Duration::from_secs(10), reading)
-        .await
-        .expect("it is closed");
+    let _ = tokio::time::timeout(Duration::from_secs(10), reading).await.expect("it is closed");
     is_served(address).await;
     shutdown.cancel();
 }
@@ -128,16 +97,10 @@ async fn a_message_that_claims_four_gigabytes_is_refused_before_anything_is_read
     let (sending, connection) = h2::client::handshake(stream).await.expect("handshake");
     tokio::spawn(connection);
     let mut sending = sending.ready().await.expect("ready");
-    let (answer, mut body) = sending
-        .send_request(watch_request(address), false)
-        .expect("send");
-    body.send_data(Bytes::from_static(&[0, 0xff, 0xff, 0xff, 0xff]), false)
-        .expect("send");
+    let (answer, mut body) = sending.send_request(watch_request(address), false).expect("send");
+    body.send_data(Bytes::from_static(&[0, 0xff, 0xff, 0xff, 0xff]), false).expect("send");
     let response = answer.await.expect("an answer");
-    let status = response
-        .headers()
-        .get("grpc-status")
-        .expect("refused at once");
+    let status = response.headers().get("grpc-status").expect("refused at once");
     assert_eq!(status, &(Code::OutOfRange as i32).to_string());
     is_served(address).await;
     shutdown.cancel();
@@ -151,9 +114,7 @@ async fn headers_over_the_limit_are_refused_and_the_connection_goes_on() {
     tokio::spawn(connection);
     let mut request = watch_request(address);
     let long = "x".repeat(HEADER_LIST_BYTES_MAX as usize);
-    request
-        .headers_mut()
-        .insert("long", long.parse().expect("a header"));
+    request.headers_mut().insert("long", long.parse().expect("a header"));
     let mut sending = sending.ready().await.expect("ready");
     if let Ok((answer, _body)) = sending.send_request(request, true) {
         let refused = answer.await;

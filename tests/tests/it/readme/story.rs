@@ -40,28 +40,20 @@ impl Story {
                 continue;
             };
             let directive = directive.trim_end_matches("-->").trim();
-            let (story, verb) = directive
-                .split_once(' ')
-                .expect("a directive is STORY VERB");
+            let (story, verb) = directive.split_once(' ').expect("a directive is STORY VERB");
             let ours = story == "all" || story == language;
             if verb == "kill" {
                 steps.extend(ours.then_some(Step::Kill));
                 continue;
             }
             let fence = lines.next().unwrap_or_default();
-            assert!(
-                fence.starts_with("```"),
-                "no block follows the directive {directive:?}"
-            );
+            assert!(fence.starts_with("```"), "no block follows the directive {directive:?}");
             let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
             if ours {
                 steps.push(step(verb, block.join("\n")));
             }
         }
-        assert!(
-            steps.iter().any(|step| matches!(step, Step::Output(_))),
-            "nothing is checked"
-        );
+        assert!(steps.iter().any(|step| matches!(step, Step::Output(_))), "nothing is checked");
         Self { language, steps }
     }
 
@@ -69,19 +61,13 @@ impl Story {
     pub(super) fn play(&self) {
         let stage = Stage::prepare(self.language);
         let script = self.script();
-        fs::write(
-            stage.folder.join("story.sh"),
-            script.replace("7070", &stage.port.to_string()),
-        )
-        .expect("the stage can be written to");
+        fs::write(stage.folder.join("story.sh"), script.replace("7070", &stage.port.to_string()))
+            .expect("the stage can be written to");
         let output = Command::new("bash")
             .arg("../story.sh")
             .current_dir(stage.folder.join("clone"))
             .env("CALLBOARD_SERVER", format!("127.0.0.1:{}", stage.port))
-            .env(
-                "CALLBOARD__LISTEN__GATEWAY",
-                format!("127.0.0.1:{}", stage.port),
-            )
+            .env("CALLBOARD__LISTEN__GATEWAY", format!("127.0.0.1:{}", stage.port))
             .env("CALLBOARD__LISTEN__ADMIN", "127.0.0.1:0")
             .env("PATH", node::tool_path())
             .stdin(Stdio::null())
@@ -117,10 +103,7 @@ impl Story {
 
 fn step(verb: &str, block: String) -> Step {
     match verb.split_once(' ') {
-        Some(("file", name)) => Step::File {
-            name: name.to_owned(),
-            text: block,
-        },
+        Some(("file", name)) => Step::File { name: name.to_owned(), text: block },
         None if verb == "run" => Step::Run(block),
         None if verb == "output" => Step::Output(block),
         None if verb == "background" => Step::Background(block),
@@ -156,9 +139,6 @@ impl Stage {
                 .expect("target/ can be written to");
             fs::copy(root().join(&path), copy).expect("target/ can be written to");
         }
-        Self {
-            folder,
-            port: node::free_port(),
-        }
+        Self { folder, port: node::free_port() }
     }
 }

@@ -8,57 +8,30 @@ use super::{report, root};
 
 /// Libraries that stay behind one door, and the crates that are the door.
 const QUARANTINED: [(&str, &[&str]); 7] = [
-    (
-        "sea-orm",
-        &["callboard-statestore-sql", "callboard-migrations"],
-    ),
-    (
-        "sea-orm-migration",
-        &["callboard-statestore-sql", "callboard-migrations"],
-    ),
-    (
-        "sqlx",
-        &["callboard-statestore-sql", "callboard-migrations"],
-    ),
+    ("sea-orm", &["callboard-statestore-sql", "callboard-migrations"]),
+    ("sea-orm-migration", &["callboard-statestore-sql", "callboard-migrations"]),
+    ("sqlx", &["callboard-statestore-sql", "callboard-migrations"]),
     ("openraft", &["callboard-control-plane"]),
     ("redb", &["callboard-control-plane"]),
     ("axum", &["callboard-server"]),
-    (
-        "protox",
-        &["callboard-proto", "callboard-sdk-gen", "callboard-bench"],
-    ),
+    ("protox", &["callboard-proto", "callboard-sdk-gen", "callboard-bench"]),
 ];
 
 /// The crates of ours that a crate may use outside its tests. Crates that assemble or test others are not listed.
 const MAY_USE: [(&str, &[&str]); 8] = [
     ("callboard-proto", &[]),
     ("callboard-types", &[]),
-    (
-        "callboard-transport",
-        &["callboard-proto", "callboard-types"],
-    ),
+    ("callboard-transport", &["callboard-proto", "callboard-types"]),
     ("callboard-statestore", &["callboard-types"]),
     ("callboard-migrations", &["callboard-types"]),
     (
         "callboard-statestore-sql",
-        &[
-            "callboard-migrations",
-            "callboard-statestore",
-            "callboard-types",
-        ],
+        &["callboard-migrations", "callboard-statestore", "callboard-types"],
     ),
-    (
-        "callboard-control-plane",
-        &["callboard-proto", "callboard-transport", "callboard-types"],
-    ),
+    ("callboard-control-plane", &["callboard-proto", "callboard-transport", "callboard-types"]),
     (
         "callboard-data-plane",
-        &[
-            "callboard-proto",
-            "callboard-statestore",
-            "callboard-transport",
-            "callboard-types",
-        ],
+        &["callboard-proto", "callboard-statestore", "callboard-transport", "callboard-types"],
     ),
 ];
 
@@ -77,23 +50,16 @@ fn dependencies() -> BTreeMap<String, Vec<Dependency>> {
         .current_dir(root())
         .output()
         .expect("cargo describes the workspace");
-    assert!(
-        metadata.status.success(),
-        "{}",
-        String::from_utf8_lossy(&metadata.stderr)
-    );
+    assert!(metadata.status.success(), "{}", String::from_utf8_lossy(&metadata.stderr));
     let metadata: Value = serde_json::from_slice(&metadata.stdout).expect("metadata is JSON");
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     list(&metadata["packages"])
         .iter()
         .map(|package| {
-            let dependencies = list(&package["dependencies"])
-                .into_iter()
-                .map(|dependency| Dependency {
-                    name: text(&dependency["name"]),
-                    ships: dependency["kind"] != "dev",
-                });
+            let dependencies = list(&package["dependencies"]).into_iter().map(|dependency| {
+                Dependency { name: text(&dependency["name"]), ships: dependency["kind"] != "dev" }
+            });
             (text(&package["name"]), dependencies.collect())
         })
         .collect()
@@ -104,32 +70,22 @@ fn imports_point_inwards() {
     let crates = dependencies();
     let mut violations = Vec::new();
     for (name, allowed) in MAY_USE {
-        let own = crates
-            .get(name)
-            .unwrap_or_else(|| panic!("{name} is not in the workspace"));
+        let own = crates.get(name).unwrap_or_else(|| panic!("{name} is not in the workspace"));
         let foreign = own
             .iter()
             .filter(|dependency| dependency.ships && dependency.name.starts_with("callboard-"))
             .filter(|dependency| !allowed.contains(&dependency.name.as_str()));
         violations.extend(foreign.map(|dependency| format!("{name} uses {}", dependency.name)));
     }
-    report(
-        "a crate uses only crates nearer to the vocabulary",
-        &violations,
-    );
+    report("a crate uses only crates nearer to the vocabulary", &violations);
 }
 
 #[test]
 fn the_planes_never_meet() {
     let crates = dependencies();
     for (plane, other) in [(PLANES[0], PLANES[1]), (PLANES[1], PLANES[0])] {
-        let meets = crates[plane]
-            .iter()
-            .any(|dependency| dependency.name == other);
-        assert!(
-            !meets,
-            "{plane} depends on {other}: they meet in the view and in ports"
-        );
+        let meets = crates[plane].iter().any(|dependency| dependency.name == other);
+        assert!(!meets, "{plane} depends on {other}: they meet in the view and in ports");
     }
 }
 
@@ -138,16 +94,11 @@ fn libraries_stay_behind_their_door() {
     let mut violations = Vec::new();
     for (name, dependencies) in dependencies() {
         for (library, doors) in QUARANTINED {
-            let uses = dependencies
-                .iter()
-                .any(|item| item.ships && item.name == library);
+            let uses = dependencies.iter().any(|item| item.ships && item.name == library);
             if uses && !doors.contains(&name.as_str()) {
                 violations.push(format!("{name} uses {library}, which only {doors:?} may"));
             }
         }
     }
-    report(
-        "one crate knows a library, and the others know that crate",
-        &violations,
-    );
+    report("one crate knows a library, and the others know that crate", &violations);
 }

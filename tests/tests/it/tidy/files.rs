@@ -19,10 +19,7 @@ const LANGUAGES: [&str; 6] = ["ts", "py", "java", "sh", "proto", "mjs"];
 #[test]
 fn no_file_is_longer_than_a_reader_can_hold() {
     let others = sources().iter().filter(|source| {
-        !source.is_generated()
-            && LANGUAGES
-                .iter()
-                .any(|language| source.has_extension(language))
+        !source.is_generated() && LANGUAGES.iter().any(|language| source.has_extension(language))
     });
     let limit = |source: &Source| match is_tests(&source.path) {
         true => TESTS_LINES_MAX,
@@ -49,10 +46,7 @@ fn comments_fit_the_screen() {
         .filter(|(_, (_, line))| line.chars().count() > COMMENT_COLUMNS_MAX)
         .map(|(source, (number, _))| format!("{}:{number}", source.path))
         .collect();
-    report(
-        &format!("a comment has at most {COMMENT_COLUMNS_MAX} columns"),
-        &violations,
-    );
+    report(&format!("a comment has at most {COMMENT_COLUMNS_MAX} columns"), &violations);
 }
 
 #[test]
@@ -99,11 +93,7 @@ fn no_rust_file_is_an_orphan() {
     let paths: BTreeSet<&str> = rust().map(|source| source.path.as_str()).collect();
     let violations: Vec<_> = rust()
         .filter(|source| !is_root(source))
-        .filter(|source| {
-            !parents(&source.path)
-                .iter()
-                .any(|path| declares(path, source, &paths))
-        })
+        .filter(|source| !parents(&source.path).iter().any(|path| declares(path, source, &paths)))
         .map(|source| source.path.clone())
         .collect();
     report("no other file declares this module", &violations);
@@ -119,11 +109,7 @@ fn is_root(source: &Source) -> bool {
 /// Where the declaration of a module may stand: `a/b/c.rs` in `a/b.rs`, or in the roots of `a/b/`.
 fn parents(path: &str) -> Vec<String> {
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    vec![
-        format!("{folder}.rs"),
-        format!("{folder}/lib.rs"),
-        format!("{folder}/main.rs"),
-    ]
+    vec![format!("{folder}.rs"), format!("{folder}/lib.rs"), format!("{folder}/main.rs")]
 }
 
 fn declares(parent: &str, module: &Source, paths: &BTreeSet<&str>) -> bool {
@@ -134,11 +120,7 @@ fn declares(parent: &str, module: &Source, paths: &BTreeSet<&str>) -> bool {
     let declaration = format!("mod {name};");
     rust()
         .find(|source| source.path == parent)
-        .is_some_and(|source| {
-            source
-                .lines()
-                .any(|(_, line)| line.trim().ends_with(&declaration))
-        })
+        .is_some_and(|source| source.lines().any(|(_, line)| line.trim().ends_with(&declaration)))
 }
 
 #[test]
@@ -148,9 +130,7 @@ fn every_script_is_called_by_something() {
         .filter(|source| source.path.starts_with("tests/scripts/"))
         .filter(|script| {
             let callers = sources().iter().filter(|source| source.path != script.path);
-            !callers
-                .into_iter()
-                .any(|source| source.text.contains(script.file_name()))
+            !callers.into_iter().any(|source| source.text.contains(script.file_name()))
         })
         .map(|script| script.path.clone())
         .collect();

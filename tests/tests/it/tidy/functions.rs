@@ -21,11 +21,7 @@ fn no_function_is_longer_than_a_screen() {
     let mut violations = Vec::new();
     for source in rust() {
         for function in functions(source) {
-            let limit = if function.is_test {
-                TEST_LINES_MAX
-            } else {
-                FUNCTION_LINES_MAX
-            };
+            let limit = if function.is_test { TEST_LINES_MAX } else { FUNCTION_LINES_MAX };
             if function.lines > limit {
                 violations.push(format!(
                     "{}:{} {} has {} lines",
@@ -34,20 +30,13 @@ fn no_function_is_longer_than_a_screen() {
             }
         }
     }
-    report(
-        &format!("a function has at most {FUNCTION_LINES_MAX} lines"),
-        &violations,
-    );
+    report(&format!("a function has at most {FUNCTION_LINES_MAX} lines"), &violations);
 }
 
 #[test]
 fn tests_are_named_by_sentences() {
     let violations: Vec<_> = rust()
-        .flat_map(|source| {
-            functions(source)
-                .into_iter()
-                .map(move |function| (source, function))
-        })
+        .flat_map(|source| functions(source).into_iter().map(move |function| (source, function)))
         .filter(|(_, function)| function.is_test && function.name.starts_with("test_"))
         .map(|(source, function)| format!("{}:{}", source.path, function.begins))
         .collect();
@@ -65,10 +54,7 @@ fn functions(source: &Source) -> Vec<Function<'_>> {
         let indentation = line.len() - line.trim_start().len();
         let closing = format!("{}}}", " ".repeat(indentation));
         let body = &lines[index..];
-        let length = body
-            .iter()
-            .position(|line| *line == closing)
-            .map(|position| position + 1);
+        let length = body.iter().position(|line| *line == closing).map(|position| position + 1);
         let is_test = lines[..index]
             .iter()
             .rev()
@@ -78,12 +64,7 @@ fn functions(source: &Source) -> Vec<Function<'_>> {
         let declaration = body.iter().find(|line| line.ends_with([';', '{', '}']));
         let has_body = declaration.is_some_and(|line| !line.ends_with(';'));
         if let (Some(lines), true) = (length, has_body) {
-            functions.push(Function {
-                name,
-                begins: index + 1,
-                lines,
-                is_test,
-            });
+            functions.push(Function { name, begins: index + 1, lines, is_test });
         }
     }
     functions
@@ -91,14 +72,7 @@ fn functions(source: &Source) -> Vec<Function<'_>> {
 
 fn function_name(line: &str) -> Option<&str> {
     let mut rest = line.trim_start();
-    for prefix in [
-        "pub ",
-        "pub(crate) ",
-        "pub(super) ",
-        "const ",
-        "async ",
-        "unsafe ",
-    ] {
+    for prefix in ["pub ", "pub(crate) ", "pub(super) ", "const ", "async ", "unsafe "] {
         rest = rest.strip_prefix(prefix).unwrap_or(rest);
     }
     let rest = rest.strip_prefix("fn ")?;

@@ -35,8 +35,5 @@ fn machines_touch_nothing_outside_themselves() {
             }
         }
     }
-    report(
-        "a machine uses std's data structures, serde and callboard-types only",
-        &violations,
-    );
+    report("a machine uses std's data structures, serde and callboard-types only", &violations);
 }

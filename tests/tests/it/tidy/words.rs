@@ -15,12 +15,8 @@ const LEFT_OVER: [&str; 8] = [
 ];
 
 /// Folders of one machine.
-const MACHINE_PATHS: [&str; 4] = [
-    concat!("/wo", "rk/"),
-    concat!("/ro", "ot/"),
-    concat!("/ho", "me/"),
-    concat!("/tm", "p/"),
-];
+const MACHINE_PATHS: [&str; 4] =
+    [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("/tm", "p/")];
 
 #[test]
 fn nothing_is_left_for_later() {
@@ -51,18 +47,12 @@ fn no_file_knows_the_machine_it_was_written_on() {
     let mut violations = Vec::new();
     for source in sources() {
         for (number, line) in source.lines() {
-            for path in MACHINE_PATHS
-                .iter()
-                .filter(|path| begins_a_path(line, path))
-            {
+            for path in MACHINE_PATHS.iter().filter(|path| begins_a_path(line, path)) {
                 violations.push(format!("{}:{number} {path}", source.path));
             }
         }
     }
-    report(
-        "a path of one machine means nothing on another",
-        &violations,
-    );
+    report("a path of one machine means nothing on another", &violations);
 }
 
 fn begins_a_path(line: &str, path: &str) -> bool {
@@ -88,17 +78,12 @@ fn lock_files_do_not_name_a_registry() {
             }
         }
     }
-    report(
-        "which registry serves the packages is the machine's business",
-        &violations,
-    );
+    report("which registry serves the packages is the machine's business", &violations);
 }
 
 #[test]
 fn every_exception_to_a_lint_has_a_reason() {
-    let violations: Vec<_> = rust()
-        .flat_map(|source| exceptions(source).into_iter())
-        .collect();
+    let violations: Vec<_> = rust().flat_map(|source| exceptions(source).into_iter()).collect();
     report("write #[expect(lint, reason = \"…\")]", &violations);
 }
 

@@ -16,11 +16,7 @@ pub struct AssignShards {
 impl AssignShards {
     pub(super) fn run(self, machine: &mut Machine) -> bool {
         let mut changed = false;
-        for record in machine
-            .systems
-            .values_mut()
-            .flat_map(|types| types.values_mut())
-        {
+        for record in machine.systems.values_mut().flat_map(|types| types.values_mut()) {
             if self.types.contains(&record.view.id) {
                 changed |= record.place(self.movement);
             }
@@ -43,10 +39,7 @@ mod tests {
         machine.apply(register(1, vec![counter(4)]));
         machine.apply(hosted(2, true));
         let types = vec![view(&machine, "Counter").id];
-        let spread = Command::AssignShards(AssignShards {
-            types,
-            movement: Movement::Balance,
-        });
+        let spread = Command::AssignShards(AssignShards { types, movement: Movement::Balance });
 
         assert!(machine.apply(spread.clone()).changed);
         assert_eq!(owners(&machine), [1, 1, 2, 2]);

@@ -48,11 +48,7 @@ mod tests {
         let before = machine.clone();
         let mut bootstrap = |cluster_id: &str| {
             let (node, address) = (NodeId(1), "a:1".into());
-            let command = Bootstrap {
-                cluster_id: cluster_id.into(),
-                node,
-                address,
-            };
+            let command = Bootstrap { cluster_id: cluster_id.into(), node, address };
             machine.apply(Command::Bootstrap(command))
         };
         assert!(!bootstrap("c").changed);

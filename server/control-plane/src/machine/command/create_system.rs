@@ -39,9 +39,6 @@ mod tests {
         assert!(create("shop").changed);
         assert!(!create("shop").changed);
         create("a/b").outcome.expect_err("a slash in a name");
-        assert_eq!(
-            machine.systems().map(|name| &**name).collect::<Vec<_>>(),
-            ["default", "shop"]
-        );
+        assert_eq!(machine.systems().map(|name| &**name).collect::<Vec<_>>(), ["default", "shop"]);
     }
 }

@@ -16,11 +16,7 @@ pub struct NodeUpsert {
 
 impl NodeUpsert {
     pub(super) fn run(self, machine: &mut Machine) -> bool {
-        if machine
-            .nodes
-            .get(&self.node)
-            .is_some_and(|known| **known == *self.address)
-        {
+        if machine.nodes.get(&self.node).is_some_and(|known| **known == *self.address) {
             return false;
         }
         machine.nodes.insert(self.node, self.address.into());
@@ -37,20 +33,11 @@ mod tests {
     fn a_node_that_moved_is_found_at_its_new_address_only() {
         let mut machine = machine();
         let mut upsert = |address: &str| {
-            let command = NodeUpsert {
-                node: NodeId(4),
-                address: address.into(),
-            };
+            let command = NodeUpsert { node: NodeId(4), address: address.into() };
             machine.apply(Command::NodeUpsert(command)).changed
         };
-        assert_eq!(
-            [upsert("a:1"), upsert("a:1"), upsert("b:1")],
-            [true, false, true]
-        );
-        let nodes: Vec<_> = machine
-            .nodes()
-            .map(|(id, address)| (id.0, &**address))
-            .collect();
+        assert_eq!([upsert("a:1"), upsert("a:1"), upsert("b:1")], [true, false, true]);
+        let nodes: Vec<_> = machine.nodes().map(|(id, address)| (id.0, &**address)).collect();
         assert_eq!(nodes, [(1, "a:1"), (4, "b:1")]);
     }
 }

@@ -38,24 +38,17 @@ impl RegisterTypes {
         let types = self.check(machine)?;
         let descriptors = self.keep_descriptors(machine);
         let mut next_id = machine.next_type_id;
-        let system = Arc::clone(
-            machine
-                .systems
-                .get_key_value(self.system.as_str())
-                .expect("checked")
-                .0,
-        );
+        let system =
+            Arc::clone(machine.systems.get_key_value(self.system.as_str()).expect("checked").0);
         let records = machine.systems.get_mut(&system).expect("checked");
         let mut changed = false;
         for definition in types {
-            let record = records
-                .entry(definition.name.as_str().into())
-                .or_insert_with(|| {
-                    changed = true;
-                    let id = next_id;
-                    next_id += 1;
-                    TypeRecord::unowned(id, &system, definition.clone())
-                });
+            let record = records.entry(definition.name.as_str().into()).or_insert_with(|| {
+                changed = true;
+                let id = next_id;
+                next_id += 1;
+                TypeRecord::unowned(id, &system, definition.clone())
+            });
             changed |= record.replace(definition, descriptors.as_ref());
             changed |= record.eligible.insert(self.node);
             changed |= record.place(Movement::Orphans);
@@ -71,9 +64,7 @@ impl RegisterTypes {
             return Some((Arc::clone(hash), Arc::clone(bytes)));
         }
         let (hash, bytes): Descriptors = (set.hash.as_str().into(), set.bytes.as_slice().into());
-        machine
-            .descriptors
-            .insert(Arc::clone(&hash), Arc::clone(&bytes));
+        machine.descriptors.insert(Arc::clone(&hash), Arc::clone(&bytes));
         Some((hash, bytes))
     }
 }
@@ -92,10 +83,7 @@ impl TypeRecord {
             shards: vec![ShardOwner::default(); definition.shards as usize].into(),
             definition,
         };
-        Self {
-            view: Arc::new(view),
-            eligible: BTreeSet::new(),
-        }
+        Self { view: Arc::new(view), eligible: BTreeSet::new() }
     }
 
     /// The newest compatible registration wins. True if it differs from what was there.
@@ -117,10 +105,8 @@ impl TypeRecord {
 
 impl Machine {
     fn drop_unused_descriptors(&mut self) {
-        let used: BTreeSet<Arc<str>> = self
-            .types()
-            .map(|view| Arc::clone(&view.descriptor_hash))
-            .collect();
+        let used: BTreeSet<Arc<str>> =
+            self.types().map(|view| Arc::clone(&view.descriptor_hash)).collect();
         self.descriptors.retain(|hash, _| used.contains(hash));
     }
 }

@@ -47,30 +47,16 @@ mod tests {
         let mut machine = machine();
         assert!(machine.apply(register(1, vec![counter(2)])).changed);
         assert!(machine.apply(hosted(2, true)).changed);
-        assert_eq!(
-            (owners(&machine), epochs(&machine)),
-            (vec![1, 1], vec![1, 1]),
-            "nobody moves"
-        );
+        assert_eq!((owners(&machine), epochs(&machine)), (vec![1, 1], vec![1, 1]), "nobody moves");
 
         assert!(machine.apply(hosted(1, false)).changed);
-        assert_eq!(
-            (owners(&machine), epochs(&machine)),
-            (vec![2, 2], vec![2, 2])
-        );
+        assert_eq!((owners(&machine), epochs(&machine)), (vec![2, 2], vec![2, 2]));
 
         assert!(machine.apply(hosted(2, false)).changed);
-        assert_eq!(
-            (owners(&machine), epochs(&machine)),
-            (vec![2, 2], vec![2, 2]),
-            "they stay"
-        );
+        assert_eq!((owners(&machine), epochs(&machine)), (vec![2, 2], vec![2, 2]), "they stay");
 
         assert!(machine.apply(hosted(2, true)).changed);
-        assert!(
-            !machine.apply(hosted(2, true)).changed,
-            "the bit is set already"
-        );
+        assert!(!machine.apply(hosted(2, true)).changed, "the bit is set already");
         assert_eq!(epochs(&machine), [2, 2], "the owner never changed");
     }
 
@@ -78,13 +64,6 @@ mod tests {
     fn a_type_that_nobody_knows_is_passed_over() {
         let mut machine = machine();
         let types = vec![("default".into(), "Nobody".into(), true)];
-        assert!(
-            !machine
-                .apply(Command::SetHosted(SetHosted {
-                    node: NodeId(1),
-                    types
-                }))
-                .changed
-        );
+        assert!(!machine.apply(Command::SetHosted(SetHosted { node: NodeId(1), types })).changed);
     }
 }

@@ -42,27 +42,16 @@ impl LogReader {
         // First the tail, then the disk: an entry that leaves the tail in between is on disk by then.
         let tail: BTreeMap<u64, Arc<[u8]>> = {
             let memory = self.shared.memory.lock();
-            memory
-                .tail
-                .range(range.clone())
-                .map(|(at, bytes)| (*at, Arc::clone(bytes)))
-                .collect()
+            memory.tail.range(range.clone()).map(|(at, bytes)| (*at, Arc::clone(bytes))).collect()
         };
-        let transaction = self
-            .shared
-            .database
-            .begin_read()
-            .map_err(io::Error::other)?;
+        let transaction = self.shared.database.begin_read().map_err(io::Error::other)?;
         let log = transaction.open_table(LOG).map_err(io::Error::other)?;
         let mut entries = Vec::new();
         let mut bytes_read = 0;
         for row in log.range(range).map_err(io::Error::other)? {
             let (index, bytes) = row.map_err(io::Error::other)?;
             // The tail is newer: a rewritten entry may still stand on disk under its old content.
-            if tail
-                .first_key_value()
-                .is_some_and(|(first, _)| index.value() >= *first)
-            {
+            if tail.first_key_value().is_some_and(|(first, _)| index.value() >= *first) {
                 break;
             }
             if bytes_read > 0 && bytes_read + bytes.value().len() > bytes_max {

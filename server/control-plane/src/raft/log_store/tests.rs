@@ -49,22 +49,13 @@ impl Disk {
                 left[offset..offset + bytes.len()].copy_from_slice(&bytes);
             }
         }
-        let content = Content {
-            now: left.clone(),
-            synced: left,
-            unsynced: Vec::new(),
-        };
-        let state = DiskState {
-            content: Mutex::new(content),
-            broken: AtomicBool::new(false),
-        };
+        let content = Content { now: left.clone(), synced: left, unsynced: Vec::new() };
+        let state = DiskState { content: Mutex::new(content), broken: AtomicBool::new(false) };
         Self(Arc::new(state))
     }
 
     fn open(&self) -> LogStore {
-        let database = builder()
-            .create_with_backend(self.clone())
-            .expect("a database");
+        let database = builder().create_with_backend(self.clone()).expect("a database");
         LogStore::with_database(database).expect("a log")
     }
 
@@ -89,11 +80,7 @@ impl StorageBackend for Disk {
 
     fn set_len(&self, length: u64) -> io::Result<()> {
         self.check()?;
-        self.0
-            .content
-            .lock()
-            .now
-            .resize(usize::try_from(length).expect("small"), 0);
+        self.0.content.lock().now.resize(usize::try_from(length).expect("small"), 0);
         Ok(())
     }
 
@@ -116,13 +103,7 @@ impl StorageBackend for Disk {
 }
 
 fn log_id(index: u64) -> LogId {
-    LogId {
-        leader_id: LeaderId {
-            term: 1,
-            node_id: 1,
-        },
-        index,
-    }
+    LogId { leader_id: LeaderId { term: 1, node_id: 1 }, index }
 }
 
 fn entry(index: u64) -> Entry {
@@ -130,19 +111,12 @@ fn entry(index: u64) -> Entry {
 }
 
 fn run<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(future)
 }
 
 async fn indexes(log: &mut LogStore) -> BTreeSet<u64> {
-    let entries = log
-        .get_log_reader()
-        .await
-        .try_get_log_entries(..)
-        .await
-        .expect("readable");
+    let entries = log.get_log_reader().await.try_get_log_entries(..).await.expect("readable");
     entries.iter().map(|entry| entry.log_id.index).collect()
 }
 
@@ -180,9 +154,7 @@ impl Model {
         match step {
             Step::Append(count) => {
                 let range = self.next..self.next + count;
-                log.blocking_append(range.clone().map(entry))
-                    .await
-                    .expect("appended");
+                log.blocking_append(range.clone().map(entry)).await.expect("appended");
                 self.next = range.end;
                 self.entries.extend(range);
             }
@@ -195,12 +167,7 @@ impl Model {
                 self.entries.retain(|index| *index < next);
             }
             Step::Purge(count) => {
-                let Some(upto) = self
-                    .entries
-                    .iter()
-                    .copied()
-                    .take(count as usize)
-                    .next_back()
+                let Some(upto) = self.entries.iter().copied().take(count as usize).next_back()
                 else {
                     return;
                 };
@@ -209,10 +176,7 @@ impl Model {
                 self.entries.retain(|index| *index > upto);
             }
             Step::Vote(term) => {
-                let vote = Vote {
-                    leader_id: LeaderId { term, node_id: 1 },
-                    committed: false,
-                };
+                let vote = Vote { leader_id: LeaderId { term, node_id: 1 }, committed: false };
                 log.save_vote(&vote).await.expect("saved");
                 self.vote = Some(vote);
             }
@@ -258,16 +222,10 @@ fn entries_are_readable_before_they_are_on_disk() {
             // The writer cannot be done while the disk is held.
             let _held = disk.0.content.lock();
             let appending = log.append([entry(0)], IOFlushed::noop());
-            appending
-                .now_or_never()
-                .expect("it does not wait for the disk")
-                .expect("queued");
+            appending.now_or_never().expect("it does not wait for the disk").expect("queued");
             assert!(log.shared.memory.lock().tail.contains_key(&0));
         }
-        assert_eq!(
-            log.get_log_state().await.expect("known").last_log_id,
-            Some(log_id(0))
-        );
+        assert_eq!(log.get_log_state().await.expect("known").last_log_id, Some(log_id(0)));
         assert_eq!(indexes(&mut log).await, [0].into());
     });
 }
@@ -279,17 +237,11 @@ fn a_failing_disk_is_reported_and_nothing_is_written_after_it() {
         let mut log = disk.open();
         log.blocking_append([entry(0)]).await.expect("appended");
         disk.0.broken.store(true, Ordering::SeqCst);
-        log.blocking_append([entry(1)])
-            .await
-            .expect_err("the disk is full");
+        log.blocking_append([entry(1)]).await.expect_err("the disk is full");
         // There is room again, but nobody knows what the failed sync left behind.
         disk.0.broken.store(false, Ordering::SeqCst);
-        log.blocking_append([entry(2)])
-            .await
-            .expect_err("the log stopped");
-        log.save_vote(&Vote::new(3, 1))
-            .await
-            .expect_err("the log stopped");
+        log.blocking_append([entry(2)]).await.expect_err("the log stopped");
+        log.save_vote(&Vote::new(3, 1)).await.expect_err("the log stopped");
         let mut back = disk.after_power_cut(|_| false).open();
         assert_eq!(indexes(&mut back).await, [0].into());
     });
@@ -299,20 +251,14 @@ fn a_failing_disk_is_reported_and_nothing_is_written_after_it() {
 fn a_peer_that_lags_gets_entries_in_messages_of_bounded_size() {
     run(async {
         let mut log = Disk::default().open();
-        let nodes: std::collections::BTreeMap<u64, BasicNode> = (0..30)
-            .map(|id| (id, BasicNode::new("x".repeat(10_000))))
-            .collect();
+        let nodes: std::collections::BTreeMap<u64, BasicNode> =
+            (0..30).map(|id| (id, BasicNode::new("x".repeat(10_000)))).collect();
         let voters: BTreeSet<u64> = nodes.keys().copied().collect();
         let membership = openraft::Membership::new(vec![voters], nodes).expect("a membership");
         let large = |index| Entry::new_membership(log_id(index), membership.clone());
-        log.blocking_append((0..10).map(large))
-            .await
-            .expect("appended");
+        log.blocking_append((0..10).map(large)).await.expect("appended");
         let mut reader = log.get_log_reader().await;
-        let first = reader
-            .limited_get_log_entries(0, 10)
-            .await
-            .expect("readable");
+        let first = reader.limited_get_log_entries(0, 10).await.expect("readable");
         assert_eq!(first.len(), 3, "300 kB each, and 1 MiB is the bound");
         let all = reader.try_get_log_entries(0..10).await.expect("readable");
         assert_eq!(all.len(), 10, "applying takes what it asks for");

@@ -67,14 +67,8 @@ fn write(
     if let Some(error) = first_error {
         return Err(io::Error::other(error));
     }
-    let durability = if must_last {
-        Durability::Immediate
-    } else {
-        Durability::None
-    };
-    transaction
-        .set_durability(durability)
-        .map_err(io::Error::other)?;
+    let durability = if must_last { Durability::Immediate } else { Durability::None };
+    transaction.set_durability(durability).map_err(io::Error::other)?;
     transaction.commit().map_err(io::Error::other)?;
     if must_last {
         let micros = callboard_types::Tick::now().micros_since(started);
@@ -100,31 +94,21 @@ fn put(
         }
         Write::Vote { vote, done } => {
             waiting.push(Waiting::Done(done));
-            transaction
-                .open_table(META)?
-                .insert(VOTE, codec::seal(&vote).as_slice())?;
+            transaction.open_table(META)?.insert(VOTE, codec::seal(&vote).as_slice())?;
         }
         Write::Committed { committed, done } => {
             waiting.push(Waiting::Done(done));
             let bytes = codec::seal(&committed);
-            transaction
-                .open_table(META)?
-                .insert(COMMITTED, bytes.as_slice())?;
+            transaction.open_table(META)?.insert(COMMITTED, bytes.as_slice())?;
         }
         Write::Truncate { from, done } => {
             waiting.push(Waiting::Done(done));
-            transaction
-                .open_table(LOG)?
-                .retain_in(from.., |_, _| false)?;
+            transaction.open_table(LOG)?.retain_in(from.., |_, _| false)?;
         }
         Write::Purge { upto, done } => {
             waiting.push(Waiting::Done(done));
-            transaction
-                .open_table(META)?
-                .insert(PURGED, codec::seal(&upto).as_slice())?;
-            transaction
-                .open_table(LOG)?
-                .retain_in(..=upto.index, |_, _| false)?;
+            transaction.open_table(META)?.insert(PURGED, codec::seal(&upto).as_slice())?;
+            transaction.open_table(LOG)?.retain_in(..=upto.index, |_, _| false)?;
         }
     }
     Ok(())
@@ -132,9 +116,8 @@ fn put(
 
 impl Waiting {
     fn tell(self, written: Result<&(), &io::Error>) {
-        let result = written
-            .copied()
-            .map_err(|error| io::Error::new(error.kind(), error.to_string()));
+        let result =
+            written.copied().map_err(|error| io::Error::new(error.kind(), error.to_string()));
         match self {
             Self::Callback(callback) => callback.io_completed(result),
             // Whoever asked may be gone: the write stands.

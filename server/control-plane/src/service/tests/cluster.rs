@@ -7,9 +7,7 @@ use super::fixture::{Node, PATIENCE, cluster, counter};
 
 /// The owners of Counter's shards, as the node sees them.
 fn owners(node: &Node) -> BTreeSet<u64> {
-    let view = node.view("Counter", |view| {
-        view.type_of("default", "Counter").is_some()
-    });
+    let view = node.view("Counter", |view| view.type_of("default", "Counter").is_some());
     let counter = view.type_of("default", "Counter").expect("waited for it");
     counter.shards.iter().map(|owner| owner.node.0).collect()
 }
@@ -29,30 +27,16 @@ fn three_nodes_agree_survive_their_leader_and_take_it_back() {
     let mut nodes = cluster(3, |_| {});
 
     // A host at a follower registers: the follower asks the leader and has the type in its own view.
-    let register = nodes[2]
-        .handle
-        .register_types("default", vec![counter()], Bytes::new());
-    nodes[2]
-        .run(register)
-        .expect("registered through the leader");
+    let register = nodes[2].handle.register_types("default", vec![counter()], Bytes::new());
+    nodes[2].run(register).expect("registered through the leader");
     for node in &nodes {
-        assert_eq!(
-            owners(node),
-            BTreeSet::from([3]),
-            "the node with the host owns the shards"
-        );
+        assert_eq!(owners(node), BTreeSet::from([3]), "the node with the host owns the shards");
     }
     let version = nodes[2].handle.view().borrow().version;
-    assert_eq!(
-        nodes[0].handle.view().borrow().version,
-        version,
-        "versions mean the same anywhere"
-    );
+    assert_eq!(nodes[0].handle.view().borrow().version, version, "versions mean the same anywhere");
 
     nodes[1].stop();
-    nodes[0]
-        .run(nodes[0].handle.create_system("while-away"))
-        .expect("two of three agree");
+    nodes[0].run(nodes[0].handle.create_system("while-away")).expect("two of three agree");
     nodes[1].restart();
     has_system(&nodes[1], "while-away");
 
@@ -63,12 +47,8 @@ fn three_nodes_agree_survive_their_leader_and_take_it_back() {
             view.term > term && view.leader.is_some_and(|leader| leader != NodeId(1))
         });
     }
-    nodes[1]
-        .run(nodes[1].handle.create_system("after"))
-        .expect("agreed without the old leader");
-    nodes[2]
-        .run(nodes[2].handle.create_system("after-too"))
-        .expect("from either node");
+    nodes[1].run(nodes[1].handle.create_system("after")).expect("agreed without the old leader");
+    nodes[2].run(nodes[2].handle.create_system("after-too")).expect("from either node");
 
     nodes[0].restart();
     has_system(&nodes[0], "after-too");
@@ -111,9 +91,7 @@ fn a_node_that_cannot_win_does_not_unseat_the_leader() {
     assert_eq!(after, term, "it only asked whether it would be elected");
     nodes[0].restart();
     nodes[0].view("a leader", |view| view.leader.is_some());
-    nodes[0]
-        .run(nodes[0].handle.create_system("again"))
-        .expect("a majority is back");
+    nodes[0].run(nodes[0].handle.create_system("again")).expect("a majority is back");
     has_system(&nodes[2], "again");
 }
 
@@ -132,9 +110,7 @@ fn a_dead_peer_costs_a_few_attempts_a_second_and_no_spin() {
                 attempts += 1;
             }
         };
-        tokio::time::timeout(Duration::from_secs(2), counting)
-            .await
-            .expect_err("endless");
+        tokio::time::timeout(Duration::from_secs(2), counting).await.expect_err("endless");
         attempts
     });
     assert!(attempts < 200, "{attempts} connections in two seconds");
@@ -149,22 +125,13 @@ fn shards_follow_the_hosts_after_the_grace_period_and_spread_on_demand() {
     };
     for node in &nodes[..2] {
         hosted(node, true);
-        node.run(
-            node.handle
-                .register_types("default", vec![counter()], Bytes::new()),
-        )
-        .expect("registered");
+        node.run(node.handle.register_types("default", vec![counter()], Bytes::new()))
+            .expect("registered");
     }
-    assert_eq!(
-        (owners(&nodes[0]), epochs(&nodes[0])),
-        ([1].into(), [1].into())
-    );
+    assert_eq!((owners(&nodes[0]), epochs(&nodes[0])), ([1].into(), [1].into()));
 
     nodes[0].run(nodes[0].handle.balance()).expect("spread");
-    assert_eq!(
-        (owners(&nodes[0]), epochs(&nodes[0])),
-        ([1, 2].into(), [1, 2].into())
-    );
+    assert_eq!((owners(&nodes[0]), epochs(&nodes[0])), ([1, 2].into(), [1, 2].into()));
 
     hosted(&nodes[0], false);
     nodes[2].view("every shard at node 2", |view| {

@@ -42,13 +42,7 @@ impl Node {
     /// Starts a further node. Nobody has let it in yet.
     pub(super) fn join(first: &Self, id: u64, change: impl FnOnce(&mut Options)) -> Self {
         let cluster_id = first.handle.view().borrow().cluster_id.clone();
-        Self::new(
-            FirstStart::Join {
-                cluster_id,
-                node_id: id,
-            },
-            change,
-        )
+        Self::new(FirstStart::Join { cluster_id, node_id: id }, change)
     }
 
     fn new(first_start: FirstStart, change: impl FnOnce(&mut Options)) -> Self {
@@ -62,13 +56,7 @@ impl Node {
         options.peer_address = peer_address.to_string();
         change(&mut options);
         let (runtime, plane, handle) = launch(&options, peer_address);
-        Self {
-            options,
-            peer_address,
-            handle,
-            running: Some((runtime, plane)),
-            _folder: folder,
-        }
+        Self { options, peer_address, handle, running: Some((runtime, plane)), _folder: folder }
     }
 
     pub(super) fn id(&self) -> NodeId {
@@ -77,23 +65,14 @@ impl Node {
 
     /// Runs a future on the node's own runtime.
     pub(super) fn run<T>(&self, future: impl Future<Output = T>) -> T {
-        self.running
-            .as_ref()
-            .expect("the node runs")
-            .0
-            .block_on(future)
+        self.running.as_ref().expect("the node runs").0.block_on(future)
     }
 
     /// Waits for a view.
     pub(super) fn view(&self, what: &str, fits: impl FnMut(&ClusterView) -> bool) -> ClusterView {
         let mut view = self.handle.view();
         let mut fits = fits;
-        let waiting = async {
-            view.wait_for(|view| fits(view))
-                .await
-                .expect("alive")
-                .clone()
-        };
+        let waiting = async { view.wait_for(|view| fits(view)).await.expect("alive").clone() };
         let patient = async { tokio::time::timeout(PATIENCE, waiting).await };
         let Ok(found) = self.run(patient) else {
             panic!(
@@ -152,10 +131,8 @@ pub(super) fn cluster(count: u64, change: impl Fn(&mut Options)) -> Vec<Node> {
 }
 
 fn launch(options: &Options, peer_address: SocketAddr) -> (Runtime, ControlPlane, Handle) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.expect("a runtime");
     let (plane, handle) = runtime.block_on(async {
         let (plane, handle) = loop {

@@ -21,11 +21,7 @@ type Client = RaftServiceClient<tonic::transport::Channel>;
 
 async fn client(node: &Node) -> Client {
     let endpoint = Endpoint::from_shared(format!("http://{}", node.peer_address));
-    let channel = endpoint
-        .expect("an address")
-        .connect()
-        .await
-        .expect("connected");
+    let channel = endpoint.expect("an address").connect().await.expect("connected");
     RaftServiceClient::new(channel).max_encoding_message_size(usize::MAX)
 }
 
@@ -42,13 +38,7 @@ fn envelope(node: &Node) -> Envelope {
 
 /// A vote of the highest term there is.
 fn highest_vote() -> Vote {
-    Vote {
-        leader_id: LeaderId {
-            term: u64::MAX,
-            node_id: 9,
-        },
-        committed: true,
-    }
+    Vote { leader_id: LeaderId { term: u64::MAX, node_id: 9 }, committed: true }
 }
 
 fn refused<T: std::fmt::Debug>(answer: Result<T, Status>) -> ErrorKind {
@@ -63,41 +53,19 @@ fn a_foreign_cluster_group_node_or_format_is_refused_and_the_term_stays() {
     let wrong = [
         (None, ErrorKind::InvalidArgument),
         (
-            Some(Envelope {
-                cluster_id: "another".into(),
-                ..right.clone()
-            }),
+            Some(Envelope { cluster_id: "another".into(), ..right.clone() }),
             ErrorKind::InvalidArgument,
         ),
-        (
-            Some(Envelope {
-                group: "another".into(),
-                ..right.clone()
-            }),
-            ErrorKind::InvalidArgument,
-        ),
-        (
-            Some(Envelope {
-                to_node: 2,
-                ..right.clone()
-            }),
-            ErrorKind::InvalidArgument,
-        ),
-        (
-            Some(Envelope { format: 2, ..right }),
-            ErrorKind::ProtocolVersion,
-        ),
+        (Some(Envelope { group: "another".into(), ..right.clone() }), ErrorKind::InvalidArgument),
+        (Some(Envelope { to_node: 2, ..right.clone() }), ErrorKind::InvalidArgument),
+        (Some(Envelope { format: 2, ..right }), ErrorKind::ProtocolVersion),
     ];
     node.run(async {
         let mut client = client(&node).await;
         for (envelope, kind) in wrong {
             let ballot = raft::VoteRequest::<TypeConfig>::new(highest_vote(), None);
             let body = Bytes::from(codec::encode(&ballot));
-            let vote = VoteRequest {
-                envelope: envelope.clone(),
-                body,
-                pre_vote: false,
-            };
+            let vote = VoteRequest { envelope: envelope.clone(), body, pre_vote: false };
             assert_eq!(refused(client.vote(vote).await), kind);
             let entries = raft::AppendEntriesRequest::<TypeConfig> {
                 vote: highest_vote(),
@@ -106,27 +74,15 @@ fn a_foreign_cluster_group_node_or_format_is_refused_and_the_term_stays() {
                 leader_commit: None,
             };
             let body = Bytes::from(codec::encode(&entries));
-            let append = AppendEntriesRequest {
-                envelope: envelope.clone(),
-                body,
-            };
+            let append = AppendEntriesRequest { envelope: envelope.clone(), body };
             assert_eq!(refused(client.append_entries(append).await), kind);
-            let propose = ProposeRequest {
-                envelope: envelope.clone(),
-                body: Bytes::new(),
-            };
+            let propose = ProposeRequest { envelope: envelope.clone(), body: Bytes::new() };
             assert_eq!(refused(client.propose(propose).await), kind);
-            let piece = InstallSnapshotRequest {
-                envelope,
-                ..Default::default()
-            };
+            let piece = InstallSnapshotRequest { envelope, ..Default::default() };
             let pieces = futures::stream::iter([piece]);
             assert_eq!(refused(client.install_snapshot(pieces).await), kind);
         }
-        node.handle
-            .create_system("still-here")
-            .await
-            .expect("the node serves on");
+        node.handle.create_system("still-here").await.expect("the node serves on");
     });
     assert_eq!(node.handle.view().borrow().term, term);
 }
@@ -137,37 +93,18 @@ fn garbage_and_damaged_snapshots_are_refused_and_nothing_is_lost() {
     let envelope = Some(envelope(&node));
     let garbage = Bytes::from_static(&[1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
     let header = |length: usize| -> Bytes {
-        let meta = SnapshotMeta {
-            last_log_id: None,
-            last_membership: Default::default(),
-        };
+        let meta = SnapshotMeta { last_log_id: None, last_membership: Default::default() };
         codec::encode(&(highest_vote(), meta, length)).into()
     };
     node.run(async {
         let mut client = client(&node).await;
         let body = garbage.clone();
-        let vote = VoteRequest {
-            envelope: envelope.clone(),
-            body: body.clone(),
-            pre_vote: true,
-        };
+        let vote = VoteRequest { envelope: envelope.clone(), body: body.clone(), pre_vote: true };
         assert_eq!(refused(client.vote(vote).await), ErrorKind::InvalidArgument);
-        let append = AppendEntriesRequest {
-            envelope: envelope.clone(),
-            body: body.clone(),
-        };
-        assert_eq!(
-            refused(client.append_entries(append).await),
-            ErrorKind::InvalidArgument
-        );
-        let propose = ProposeRequest {
-            envelope: envelope.clone(),
-            body,
-        };
-        assert_eq!(
-            refused(client.propose(propose).await),
-            ErrorKind::InvalidArgument
-        );
+        let append = AppendEntriesRequest { envelope: envelope.clone(), body: body.clone() };
+        assert_eq!(refused(client.append_entries(append).await), ErrorKind::InvalidArgument);
+        let propose = ProposeRequest { envelope: envelope.clone(), body };
+        assert_eq!(refused(client.propose(propose).await), ErrorKind::InvalidArgument);
         let cases = [
             (garbage.clone(), Bytes::new()),
             (header(100 << 30), Bytes::new()),
@@ -176,24 +113,13 @@ fn garbage_and_damaged_snapshots_are_refused_and_nothing_is_lost() {
             (header(10), Bytes::from_static(&[0; 11])),
         ];
         for (header, chunk) in cases {
-            let first = InstallSnapshotRequest {
-                envelope: envelope.clone(),
-                header,
-                ..Default::default()
-            };
-            let rest = InstallSnapshotRequest {
-                chunk,
-                ..Default::default()
-            };
-            let answer = client
-                .install_snapshot(futures::stream::iter([first, rest]))
-                .await;
+            let first =
+                InstallSnapshotRequest { envelope: envelope.clone(), header, ..Default::default() };
+            let rest = InstallSnapshotRequest { chunk, ..Default::default() };
+            let answer = client.install_snapshot(futures::stream::iter([first, rest])).await;
             assert_eq!(refused(answer), ErrorKind::InvalidArgument);
         }
-        node.handle
-            .create_system("still-here")
-            .await
-            .expect("the node serves on");
+        node.handle.create_system("still-here").await.expect("the node serves on");
     });
     assert!(node.handle.view().borrow().has_system("default"));
 }

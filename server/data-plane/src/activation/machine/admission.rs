@@ -37,14 +37,7 @@ impl Activation {
             return refuse(call.reply_to, error, fx);
         };
         let durable = env.definition.durability == Durability::Durable;
-        let keeps_outcome = durable
-            && matches!(
-                work,
-                Work::Turn {
-                    read_only: false,
-                    ..
-                }
-            );
+        let keeps_outcome = durable && matches!(work, Work::Turn { read_only: false, .. });
         let (mut hash, mut print, mut checking) = (0, 0, false);
         if keeps_outcome {
             hash = id_hash(&call.request_id);
@@ -109,10 +102,7 @@ impl Activation {
             item.call.deadline = item.call.deadline.max(call.deadline);
             item.joined.push(call.reply_to);
         } else if item.sequence.is_some() && item.acceptance.is_empty() {
-            fx.push(Effect::Answer {
-                to: call.reply_to,
-                outcome: Ok(accepted(true)),
-            });
+            fx.push(Effect::Answer { to: call.reply_to, outcome: Ok(accepted(true)) });
         } else if item.sequence.is_some() {
             item.acceptance.push(call.reply_to);
         } else {
@@ -155,16 +145,10 @@ impl Activation {
         self.tags = record.tags;
         self.phase = Phase::Active;
         self.last_used = env.now;
-        let waiting = self
-            .busy
-            .as_mut()
-            .map(|busy| std::mem::take(&mut busy.mailbox));
+        let waiting = self.busy.as_mut().map(|busy| std::mem::take(&mut busy.mailbox));
         for mut item in waiting.into_iter().flatten() {
             if item.fingerprint != 0 {
-                match self
-                    .outcomes
-                    .find(&item.call.request_id, item.call.created_at)
-                {
+                match self.outcomes.find(&item.call.request_id, item.call.created_at) {
                     Known::New => item.write_row(fx),
                     Known::AskStore => {
                         item.checking = true;
@@ -209,10 +193,7 @@ impl Activation {
                 busy.mailbox[at].write_row(fx);
             }
             Some(found) => {
-                let item = busy
-                    .mailbox
-                    .remove(at)
-                    .expect("position is inside the mailbox");
+                let item = busy.mailbox.remove(at).expect("position is inside the mailbox");
                 self.answer_repeated(item, found, fx);
             }
         }
@@ -227,30 +208,17 @@ impl Activation {
         } else {
             Err(id_reused(&item.call.request_id))
         };
-        self.stale_rows
-            .extend(item.sequence.filter(|_| !item.row_held_back));
+        self.stale_rows.extend(item.sequence.filter(|_| !item.row_held_back));
         for to in item.acceptance {
-            fx.push(Effect::Answer {
-                to,
-                outcome: Ok(accepted(true)),
-            });
+            fx.push(Effect::Answer { to, outcome: Ok(accepted(true)) });
         }
         if item.call.asynchronous && !matches!(item.call.reply_to, ReplyTo::Nobody) {
-            fx.push(Effect::Answer {
-                to: item.call.reply_to,
-                outcome: Ok(accepted(true)),
-            });
+            fx.push(Effect::Answer { to: item.call.reply_to, outcome: Ok(accepted(true)) });
         } else {
-            fx.push(Effect::Answer {
-                to: item.call.reply_to,
-                outcome: outcome.clone(),
-            });
+            fx.push(Effect::Answer { to: item.call.reply_to, outcome: outcome.clone() });
         }
         for to in item.joined {
-            fx.push(Effect::Answer {
-                to,
-                outcome: outcome.clone(),
-            });
+            fx.push(Effect::Answer { to, outcome: outcome.clone() });
         }
     }
 }
@@ -261,17 +229,16 @@ fn work_of(definition: &TypeDefinition, call: &Call) -> Option<Work> {
     }
     if let Some(found) = definition.actions.get(&call.action) {
         let alone = definition.speculation_off || found.speculation_off;
-        return Some(Work::Turn {
-            read_only: found.read_only,
-            alone,
-        });
+        return Some(Work::Turn { read_only: found.read_only, alone });
     }
-    definition
-        .is_default_read(&call.action)
-        .then_some(Work::Read)
+    definition.is_default_read(&call.action).then_some(Work::Read)
 }
 
 fn check_age(env: Env<'_>, created_at: Millis) -> Result<(), CallError> {
+    if created_at.0 == 0 {
+        // Not known: what is kept is looked through instead.
+        return Ok(());
+    }
     let oldest = env.low_water.max(env.wall.plus(-limits::OUTCOME_WINDOW_MS));
     if created_at < oldest {
         return Err(CallError::new(
@@ -302,10 +269,7 @@ fn accept(item: &mut Queued, sequence: u64, durable: bool, hold_back: bool, fx: 
             item.write_row(fx);
         }
     } else {
-        fx.push(Effect::Answer {
-            to: waiter,
-            outcome: Ok(accepted(false)),
-        });
+        fx.push(Effect::Answer { to: waiter, outcome: Ok(accepted(false)) });
     }
 }
 
@@ -317,28 +281,17 @@ fn answer_known(found: &StoredOutcome, print: u64, call: Call, fx: &mut Vec<Effe
     } else {
         found.to_outcome()
     };
-    fx.push(Effect::Answer {
-        to: call.reply_to,
-        outcome,
-    });
+    fx.push(Effect::Answer { to: call.reply_to, outcome });
 }
 
 fn refuse(to: ReplyTo, error: CallError, fx: &mut Vec<Effect>) -> Admission {
-    fx.push(Effect::Answer {
-        to,
-        outcome: Err(error),
-    });
+    fx.push(Effect::Answer { to, outcome: Err(error) });
     Admission::Refused
 }
 
 fn unknown_action(definition: &TypeDefinition, action: &str) -> CallError {
     let shown: String = action.chars().take(64).collect();
-    let known: Vec<&str> = definition
-        .actions
-        .keys()
-        .map(String::as_str)
-        .take(20)
-        .collect();
+    let known: Vec<&str> = definition.actions.keys().map(String::as_str).take(20).collect();
     CallError::new(
         ErrorKind::UnknownAction,
         format!(

@@ -26,12 +26,7 @@ impl Activation {
     ) -> Option<CommitUnit> {
         let busy = self.busy.as_ref()?;
         let up_to = busy.settled.back()?.number;
-        let fresh = || {
-            busy.settled
-                .iter()
-                .rev()
-                .take_while(|s| s.number > self.submitted_count)
-        };
+        let fresh = || busy.settled.iter().rev().take_while(|s| s.number > self.submitted_count);
         if !fresh().any(|settled| settled.undurable) {
             return None;
         }
@@ -109,27 +104,15 @@ impl Activation {
         let Some(busy) = self.busy.as_mut() else {
             return;
         };
-        for settled in busy
-            .settled
-            .iter_mut()
-            .take_while(|settled| settled.number <= up_to)
-        {
+        for settled in busy.settled.iter_mut().take_while(|settled| settled.number <= up_to) {
             settled.undurable = false;
         }
-        while busy
-            .settled
-            .front()
-            .is_some_and(|settled| !settled.undurable)
-        {
+        while busy.settled.front().is_some_and(|settled| !settled.undurable) {
             let settled = busy.settled.pop_front().expect("there is a front");
             answer_all(settled.item, &settled.outcome, fx);
         }
         if busy.settled.is_empty() {
-            fx.extend(
-                busy.parked
-                    .drain(..)
-                    .map(|call| Effect::Route(Box::new(call))),
-            );
+            fx.extend(busy.parked.drain(..).map(|call| Effect::Route(Box::new(call))));
         }
         self.rest(env, fx);
     }
@@ -146,10 +129,7 @@ impl Activation {
             return;
         };
         for to in item.acceptance.drain(..) {
-            fx.push(Effect::Answer {
-                to,
-                outcome: Ok(accepted(true)),
-            });
+            fx.push(Effect::Answer { to, outcome: Ok(accepted(true)) });
         }
     }
 
@@ -177,11 +157,7 @@ impl Activation {
         self.abandon_run(fx);
         if let Some(busy) = self.busy.as_mut() {
             let again: Vec<Queued> = busy.settled.drain(..).map(|settled| settled.item).collect();
-            for item in again
-                .into_iter()
-                .rev()
-                .filter(|item| item.work != Work::Init)
-            {
+            for item in again.into_iter().rev().filter(|item| item.work != Work::Init) {
                 busy.mailbox.push_front(item);
             }
         }
@@ -202,10 +178,7 @@ impl Activation {
         if self.phase == Phase::Active && !self.is_busy() {
             self.busy = None;
             self.outcomes.shrink();
-            self.arm(
-                self.last_used.plus_millis(env.definition.idle_timeout_ms),
-                fx,
-            );
+            self.arm(self.last_used.plus_millis(env.definition.idle_timeout_ms), fx);
         }
     }
 }

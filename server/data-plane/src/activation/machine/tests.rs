@@ -44,17 +44,8 @@ fn definition(durability: Durability) -> TypeDefinition {
     let mut definition = TypeDefinition::new("Counter");
     definition.durability = durability;
     definition.actions.insert("add".into(), Action::default());
-    definition.actions.insert(
-        "read".into(),
-        Action {
-            read_only: true,
-            ..Action::default()
-        },
-    );
-    let alone = Action {
-        speculation_off: true,
-        ..Action::default()
-    };
+    definition.actions.insert("read".into(), Action { read_only: true, ..Action::default() });
+    let alone = Action { speculation_off: true, ..Action::default() };
     definition.actions.insert("careful".into(), alone);
     definition
 }
@@ -64,13 +55,7 @@ impl Stage {
         let now = Tick(1_000_000_000);
         let env = env(&definition, now);
         let activation = Activation::new(env);
-        let mut stage = Self {
-            definition,
-            activation,
-            now,
-            fx: Vec::new(),
-            turn_ids: 0,
-        };
+        let mut stage = Self { definition, activation, now, fx: Vec::new(), turn_ids: 0 };
         if stage.activation.is_loading() {
             stage.load(None);
         }
@@ -87,10 +72,7 @@ impl Stage {
         let result = step(&mut self.activation, env, &mut fx);
         for effect in fx {
             match effect {
-                Effect::Answer {
-                    to: ReplyTo::Unary(waiter),
-                    outcome,
-                } => {
+                Effect::Answer { to: ReplyTo::Unary(waiter), outcome } => {
                     drop(waiter.send(outcome));
                 }
                 effect => self.fx.push(effect),
@@ -100,8 +82,7 @@ impl Stage {
     }
 
     fn load(&mut self, record: Option<ActorRecord>) {
-        self.with(|a, env, fx| a.on_loaded(env, record, fx))
-            .expect("a readable row");
+        self.with(|a, env, fx| a.on_loaded(env, record, fx)).expect("a readable row");
     }
 
     fn call(&mut self, id: &str, action: &str) -> Waiter {
@@ -169,9 +150,7 @@ impl Stage {
 
     fn state(&self) -> String {
         let state = self.activation.state().0;
-        state
-            .map(|s| String::from_utf8_lossy(&s.data).into_owned())
-            .unwrap_or_default()
+        state.map(|s| String::from_utf8_lossy(&s.data).into_owned()).unwrap_or_default()
     }
 
     fn cancelled_turns(&self) -> Vec<u64> {
@@ -186,14 +165,7 @@ impl Stage {
 const WALL: Millis = Millis(1_700_000_000_000);
 
 fn env(definition: &TypeDefinition, now: Tick) -> Env<'_> {
-    Env {
-        now,
-        wall: WALL,
-        definition,
-        epoch: Epoch(3),
-        low_water: Millis(0),
-        hosted: true,
-    }
+    Env { now, wall: WALL, definition, epoch: Epoch(3), low_water: Millis(0), hosted: true }
 }
 
 fn actor() -> ActorId {
@@ -201,11 +173,7 @@ fn actor() -> ActorId {
 }
 
 fn blob(text: &str) -> StateBlob {
-    StateBlob {
-        content_type: "text".into(),
-        type_url: String::new(),
-        data: text.to_owned().into(),
-    }
+    StateBlob { content_type: "text".into(), type_url: String::new(), data: text.to_owned().into() }
 }
 
 fn ok(reply: &str, state: Option<&str>) -> TurnEnd {
@@ -214,20 +182,12 @@ fn ok(reply: &str, state: Option<&str>) -> TurnEnd {
         data: reply.to_owned().into(),
         ..Payload::default()
     };
-    TurnEnd {
-        outcome: Some(Ok(payload)),
-        state: state.map(blob),
-        tags: None,
-    }
+    TurnEnd { outcome: Some(Ok(payload)), state: state.map(blob), tags: None }
 }
 
 fn refused(reason: &str) -> TurnEnd {
     let error = CallError::new(ErrorKind::ActionError, reason);
-    TurnEnd {
-        outcome: Some(Err(error)),
-        state: Some(blob("must not count")),
-        tags: None,
-    }
+    TurnEnd { outcome: Some(Err(error)), state: Some(blob("must not count")), tags: None }
 }
 
 #[test]
@@ -239,14 +199,8 @@ fn a_reply_leaves_only_after_its_commit_and_those_before_it() {
     let one = stage.commit().expect("a commit");
     stage.reply(turns[1], "two");
     let two = stage.commit().expect("a commit");
-    assert_eq!(
-        (one.commit.previous.0, one.commit.record.revision.0),
-        (0, 1)
-    );
-    assert_eq!(
-        (two.commit.previous.0, two.commit.record.revision.0),
-        (1, 2)
-    );
+    assert_eq!((one.commit.previous.0, one.commit.record.revision.0), (0, 1));
+    assert_eq!((two.commit.previous.0, two.commit.record.revision.0), (1, 2));
     assert!(first.answer().is_none() && second.answer().is_none());
     stage.committed(&one);
     assert!(first.answer().is_some() && second.answer().is_none());
@@ -336,26 +290,17 @@ fn discarded_commits_are_run_again_in_their_old_order_from_the_stored_row() {
     stage.commit().expect("a commit");
     stage.with(|a, env, fx| a.restart(env, fx));
     assert_eq!(stage.cancelled_turns(), [turns[1]]);
-    stage.load(Some(ActorRecord {
-        revision: Revision(9),
-        ..ActorRecord::default()
-    }));
+    stage.load(Some(ActorRecord { revision: Revision(9), ..ActorRecord::default() }));
     let again = stage.run();
-    let ids: Vec<String> = stage
-        .activation
-        .run()
-        .map(|turn| turn.call.request_id.clone())
-        .collect();
+    let ids: Vec<String> =
+        stage.activation.run().map(|turn| turn.call.request_id.clone()).collect();
     assert_eq!(ids, ["1", "2"]);
     assert_eq!(stage.reply(turns[1], "late"), Answered::Stale);
     for turn in again {
         stage.reply(turn, "again");
     }
     let unit = stage.commit().expect("a commit");
-    assert_eq!(
-        (unit.commit.previous.0, unit.commit.record.revision.0),
-        (9, 11)
-    );
+    assert_eq!((unit.commit.previous.0, unit.commit.record.revision.0), (9, 11));
     stage.committed(&unit);
     assert!(first.answer().is_some() && second.answer().is_some());
 }
@@ -375,11 +320,7 @@ fn a_turn_whose_hosts_die_three_times_is_given_up_and_the_rest_of_its_run_goes_o
     stage.committed(&unit);
     assert_eq!(poison.error(), ErrorKind::TurnCrashedHost);
     assert!(sound.answer().expect("answered").is_ok());
-    assert_eq!(
-        stage.call("1", "add").error(),
-        ErrorKind::TurnCrashedHost,
-        "it is stored"
-    );
+    assert_eq!(stage.call("1", "add").error(), ErrorKind::TurnCrashedHost, "it is stored");
 }
 
 #[test]
@@ -425,10 +366,7 @@ fn init_comes_first_and_alone_and_its_failure_is_told_and_tried_again() {
     let mut first = stage.call("1", "add");
     let turns = stage.run();
     assert_eq!(turns.len(), 1);
-    assert_eq!(
-        stage.activation.run().next().expect("a turn").call.action,
-        "init"
-    );
+    assert_eq!(stage.activation.run().next().expect("a turn").call.action, "init");
     stage.result(turns[0], refused("no database"));
     assert_eq!(first.error(), ErrorKind::InitFailed);
     let mut second = stage.call("2", "add");
@@ -437,10 +375,7 @@ fn init_comes_first_and_alone_and_its_failure_is_told_and_tried_again() {
     let turn = stage.run()[0];
     stage.reply(turn, "one");
     let unit = stage.commit().expect("a commit");
-    assert_eq!(
-        unit.commit.record.revision.0, 2,
-        "init is a turn of its own"
-    );
+    assert_eq!(unit.commit.record.revision.0, 2, "init is a turn of its own");
     stage.committed(&unit);
     assert!(second.answer().expect("answered").is_ok());
 }
@@ -474,14 +409,7 @@ fn a_cancelled_turn_changes_nothing_and_can_be_called_again() {
     let mut stage = Stage::durable();
     let _waiter = stage.call("1", "add");
     let turn = stage.run()[0];
-    stage.result(
-        turn,
-        TurnEnd {
-            outcome: None,
-            state: Some(blob("no")),
-            tags: None,
-        },
-    );
+    stage.result(turn, TurnEnd { outcome: None, state: Some(blob("no")), tags: None });
     assert!(stage.commit().is_none());
     assert_eq!(stage.state(), "");
     let _again = stage.call("1", "add");
@@ -492,12 +420,7 @@ fn a_cancelled_turn_changes_nothing_and_can_be_called_again() {
 fn an_accepted_call_is_told_once_its_row_is_durable_and_the_row_goes_with_the_outcome() {
     let mut stage = Stage::durable();
     let mut waiter = stage.call_with("1", "add", |call| call.asynchronous = true);
-    assert!(
-        stage
-            .fx
-            .iter()
-            .any(|effect| matches!(effect, Effect::Accept { sequence: 40, .. }))
-    );
+    assert!(stage.fx.iter().any(|effect| matches!(effect, Effect::Accept { sequence: 40, .. })));
     assert!(waiter.answer().is_none());
     stage.with(|a, _, fx| a.on_accepted(40, fx));
     assert!(waiter.answer().expect("accepted").expect("ok").durable);
@@ -540,10 +463,8 @@ fn volatile_and_snapshot_actors_answer_at_once_and_a_snapshot_is_saved_on_its_in
 fn an_idle_actor_is_dropped_but_a_named_or_unsaved_one_is_kept() {
     let mut unnamed = Stage::durable();
     assert_eq!(unnamed.pass(60_001), Timer::Evict);
-    let mut named = Stage::new(TypeDefinition {
-        kind: Kind::Named,
-        ..definition(Durability::Durable)
-    });
+    let mut named =
+        Stage::new(TypeDefinition { kind: Kind::Named, ..definition(Durability::Durable) });
     assert_eq!(named.pass(60_001), Timer::Stay);
     let mut snapshot = Stage::new(definition(Durability::Snapshot));
     let _waiter = snapshot.call("1", "add");
@@ -561,13 +482,8 @@ fn a_call_made_inside_a_turn_waits_for_the_commits_before_the_turn() {
     let unit = stage.commit().expect("a commit");
     let _second = stage.call("2", "add");
     let turn = stage.run()[0];
-    let made = TurnCall {
-        target: actor(),
-        call: Call::activation(ReplyTo::Nobody, stage.now),
-    };
-    stage
-        .with(|a, _, fx| a.on_turn_call(SESSION, turn, made, fx))
-        .expect("taken");
+    let made = TurnCall { target: actor(), call: Call::activation(ReplyTo::Nobody, stage.now) };
+    stage.with(|a, _, fx| a.on_turn_call(SESSION, turn, made, fx)).expect("taken");
     let routed = |stage: &Stage| stage.fx.iter().any(|fx| matches!(fx, Effect::Route(_)));
     assert!(!routed(&stage));
     stage.committed(&unit);
@@ -579,19 +495,10 @@ fn a_call_as_old_as_spilled_outcomes_is_looked_up_before_it_runs() {
     let mut stage = Stage::durable();
     let spilled_until = WALL.plus(-1_000);
     stage.activation = Activation::new(env(&stage.definition, stage.now));
-    stage.load(Some(ActorRecord {
-        spilled_until,
-        ..ActorRecord::default()
-    }));
+    stage.load(Some(ActorRecord { spilled_until, ..ActorRecord::default() }));
     let old = |call: &mut Call| call.created_at = spilled_until;
-    let (mut known, mut new) = (
-        stage.call_with("k", "add", old),
-        stage.call_with("n", "add", old),
-    );
-    assert!(
-        stage.run().is_empty(),
-        "nothing runs before the store has answered"
-    );
+    let (mut known, mut new) = (stage.call_with("k", "add", old), stage.call_with("n", "add", old));
+    assert!(stage.run().is_empty(), "nothing runs before the store has answered");
     let found = StoredOutcome {
         request_id: "k".into(),
         fingerprint: fingerprint("add", &Payload::default()),
@@ -605,10 +512,7 @@ fn a_call_as_old_as_spilled_outcomes_is_looked_up_before_it_runs() {
     };
     stage.with(|a, env, fx| a.on_looked_up(env, "k", Some(&found), fx));
     stage.with(|a, env, fx| a.on_looked_up(env, "n", None, fx));
-    assert_eq!(
-        known.answer().expect("stored").expect("ok").payload.data,
-        "4"
-    );
+    assert_eq!(known.answer().expect("stored").expect("ok").payload.data, "4");
     assert_eq!(stage.run().len(), 1);
     assert!(new.answer().is_none());
 }

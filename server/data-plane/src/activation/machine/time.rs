@@ -45,9 +45,7 @@ impl Activation {
 
     fn turn_ends(&self, env: Env<'_>) -> Tick {
         let busy = self.busy.as_ref().filter(|busy| !busy.run.is_empty());
-        busy.map_or(Tick::NEVER, |busy| {
-            busy.head_since.plus_millis(env.definition.turn_timeout_ms)
-        })
+        busy.map_or(Tick::NEVER, |busy| busy.head_since.plus_millis(env.definition.turn_timeout_ms))
     }
 
     fn expire_turn(&mut self, env: Env<'_>, fx: &mut Vec<Effect>) {
@@ -64,44 +62,24 @@ impl Activation {
         };
         let late = |item: &Queued| item.call.deadline <= env.now;
         if busy.mailbox.iter().any(late) {
-            let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut busy.mailbox)
-                .into_iter()
-                .partition(late);
+            let (gone, kept): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut busy.mailbox).into_iter().partition(late);
             busy.mailbox.extend(kept);
-            let error = if env.hosted {
-                deadline("before the call was run")
-            } else {
-                no_host(env)
-            };
+            let error = if env.hosted { deadline("before the call was run") } else { no_host(env) };
             for item in gone {
                 answer_all(item, &Err(error.clone()), fx);
             }
         }
         let session = busy.session;
         for running in busy.run.iter_mut().filter(|running| late(&running.item)) {
-            leave(
-                &mut running.item,
-                "while a host ran the call; it may still be applied",
-                fx,
-            );
+            leave(&mut running.item, "while a host ran the call; it may still be applied", fx);
             if !running.cancelled {
                 running.cancelled = true;
-                fx.push(Effect::CancelTurn {
-                    session,
-                    turn_id: running.turn_id,
-                });
+                fx.push(Effect::CancelTurn { session, turn_id: running.turn_id });
             }
         }
-        for settled in busy
-            .settled
-            .iter_mut()
-            .filter(|settled| late(&settled.item))
-        {
-            leave(
-                &mut settled.item,
-                "before the result was durable; it may still be applied",
-                fx,
-            );
+        for settled in busy.settled.iter_mut().filter(|settled| late(&settled.item)) {
+            leave(&mut settled.item, "before the result was durable; it may still be applied", fx);
         }
     }
 
@@ -118,10 +96,7 @@ impl Activation {
                 left.push(std::mem::replace(&mut item.call.reply_to, ReplyTo::Nobody));
             }
             for to in left {
-                fx.push(Effect::Answer {
-                    to,
-                    outcome: Err(cancelled()),
-                });
+                fx.push(Effect::Answer { to, outcome: Err(cancelled()) });
             }
             wanted_before && !item.is_wanted()
         };
@@ -130,10 +105,7 @@ impl Activation {
         for running in &mut busy.run {
             if unwanted(&mut running.item, fx) && !running.cancelled {
                 running.cancelled = true;
-                fx.push(Effect::CancelTurn {
-                    session,
-                    turn_id: running.turn_id,
-                });
+                fx.push(Effect::CancelTurn { session, turn_id: running.turn_id });
             }
         }
         for settled in &mut busy.settled {
@@ -148,11 +120,7 @@ impl Activation {
         let items = (busy.settled.iter().map(|settled| &settled.item))
             .chain(busy.run.iter().map(|running| &running.item))
             .chain(busy.mailbox.iter());
-        items
-            .map(|item| item.call.deadline)
-            .min()
-            .unwrap_or(Tick::NEVER)
-            .min(self.turn_ends(env))
+        items.map(|item| item.call.deadline).min().unwrap_or(Tick::NEVER).min(self.turn_ends(env))
     }
 }
 
@@ -161,10 +129,7 @@ fn leave(item: &mut Queued, when: &str, fx: &mut Vec<Effect>) {
     let first = std::mem::replace(&mut item.call.reply_to, ReplyTo::Nobody);
     let waiters = std::mem::take(&mut item.joined).into_iter().chain([first]);
     for to in waiters.filter(|to| !matches!(to, ReplyTo::Nobody)) {
-        fx.push(Effect::Answer {
-            to,
-            outcome: Err(deadline(when)),
-        });
+        fx.push(Effect::Answer { to, outcome: Err(deadline(when)) });
     }
     item.call.deadline = Tick::NEVER;
 }

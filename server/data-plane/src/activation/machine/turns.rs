@@ -71,10 +71,7 @@ impl Activation {
     }
 
     fn wants_init(&self, env: Env<'_>) -> bool {
-        let waiting = self
-            .busy
-            .as_ref()
-            .is_some_and(|busy| !busy.mailbox.is_empty());
+        let waiting = self.busy.as_ref().is_some_and(|busy| !busy.mailbox.is_empty());
         (waiting || env.definition.kind == Kind::Named) && env.now >= self.init_not_before
     }
 
@@ -92,32 +89,18 @@ impl Activation {
         if ready == 0 {
             return 0;
         }
-        let init = if self.init_due {
-            self.init_item(env)
-        } else {
-            None
-        };
+        let init = if self.init_due { self.init_item(env) } else { None };
         let busy = self.busy.get_or_insert_with(Box::default);
         busy.session = session;
         busy.head_since = env.now;
         if let Some(item) = init {
             let turn_id = turn_id();
-            busy.run.push_back(Running {
-                turn_id,
-                item,
-                calls_made: 0,
-                cancelled: false,
-            });
+            busy.run.push_back(Running { turn_id, item, calls_made: 0, cancelled: false });
         } else {
             for mut item in busy.mailbox.drain(..ready) {
                 item.attempts += 1;
                 let turn_id = turn_id();
-                busy.run.push_back(Running {
-                    turn_id,
-                    item,
-                    calls_made: 0,
-                    cancelled: false,
-                });
+                busy.run.push_back(Running { turn_id, item, calls_made: 0, cancelled: false });
             }
         }
         let taken = busy.run.len();
@@ -128,20 +111,13 @@ impl Activation {
     /// The turns of the current run in order.
     pub fn run(&self) -> impl Iterator<Item = TurnView<'_>> {
         let run = self.busy.iter().flat_map(|busy| busy.run.iter());
-        run.zip(self.revision.0 + 1..)
-            .map(|(running, revision)| TurnView {
-                turn_id: running.turn_id,
-                call: &running.item.call,
-                attempt: running.item.attempts,
-                revision,
-                read_only: matches!(
-                    running.item.work,
-                    Work::Turn {
-                        read_only: true,
-                        ..
-                    }
-                ),
-            })
+        run.zip(self.revision.0 + 1..).map(|(running, revision)| TurnView {
+            turn_id: running.turn_id,
+            call: &running.item.call,
+            attempt: running.item.attempts,
+            revision,
+            read_only: matches!(running.item.work, Work::Turn { read_only: true, .. }),
+        })
     }
 
     /// How long the first call of the current run waited in the mailbox, in microseconds.
@@ -149,9 +125,7 @@ impl Activation {
     pub fn head_wait_micros(&self) -> u64 {
         let busy = self.busy.as_ref();
         let head = busy.and_then(|busy| Some((busy.head_since, busy.run.front()?)));
-        head.map_or(0, |(since, running)| {
-            since.micros_since(running.item.arrived)
-        })
+        head.map_or(0, |(since, running)| since.micros_since(running.item.arrived))
     }
 
     /// How long the turn that runs now has been running, in microseconds; 0 if none does.
@@ -179,11 +153,7 @@ impl Activation {
         let Some(busy) = self.busy.as_mut().filter(|busy| busy.session == session) else {
             return Answered::Stale;
         };
-        match busy
-            .run
-            .iter()
-            .position(|running| running.turn_id == turn_id)
-        {
+        match busy.run.iter().position(|running| running.turn_id == turn_id) {
             None => return Answered::Stale,
             Some(0) => {}
             Some(_) => return Answered::OutOfOrder,
@@ -216,13 +186,7 @@ impl Activation {
             self.abandon_run(fx);
             return;
         }
-        let counts = !matches!(
-            item.work,
-            Work::Turn {
-                read_only: true,
-                ..
-            }
-        );
+        let counts = !matches!(item.work, Work::Turn { read_only: true, .. });
         let durable = counts && env.definition.durability == Durability::Durable;
         if counts {
             if outcome.is_ok() {
@@ -231,23 +195,15 @@ impl Activation {
             self.revision = self.revision.next();
         }
         if durable {
-            self.outcomes
-                .record(stored(&item, self.revision.0, &outcome));
+            self.outcomes.record(stored(env, &item, self.revision.0, &outcome));
         }
-        let outcome = outcome.map(|payload| Reply {
-            payload,
-            revision: self.revision,
-            durable,
-        });
+        let outcome = outcome.map(|payload| Reply { payload, revision: self.revision, durable });
         self.settle(item, outcome, durable, fx);
     }
 
     fn end_init(&mut self, env: Env<'_>, item: Queued, end: TurnEnd, fx: &mut Vec<Effect>) {
         let outcome = end.outcome.unwrap_or_else(|| {
-            Err(CallError::new(
-                ErrorKind::Cancelled,
-                "the initialisation was cancelled",
-            ))
+            Err(CallError::new(ErrorKind::Cancelled, "the initialisation was cancelled"))
         });
         let sized = check_sizes(&outcome, end.state.as_ref(), end.tags.as_ref());
         match outcome.and(sized) {
@@ -276,9 +232,8 @@ impl Activation {
         self.init_attempts = 0;
         let named = env.definition.kind == Kind::Named;
         let busy = self.busy.get_or_insert_with(Box::default);
-        let (kept, failed): (Vec<_>, Vec<_>) = std::mem::take(&mut busy.mailbox)
-            .into_iter()
-            .partition(|item| item.sequence.is_some());
+        let (kept, failed): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut busy.mailbox).into_iter().partition(|item| item.sequence.is_some());
         let unasked = named || !kept.is_empty();
         busy.mailbox.extend(kept);
         for item in failed {
@@ -319,12 +274,7 @@ impl Activation {
         }
         self.settled_count += 1;
         let number = self.settled_count;
-        busy.settled.push_back(Settled {
-            number,
-            item,
-            outcome,
-            undurable,
-        });
+        busy.settled.push_back(Settled { number, item, outcome, undurable });
     }
 
     /// Answers default reads that have reached the front of the mailbox, from the state as of now.
@@ -333,21 +283,14 @@ impl Activation {
             let Some(busy) = self.busy.as_mut() else {
                 return;
             };
-            let front_is_read = busy
-                .mailbox
-                .front()
-                .is_some_and(|item| item.work == Work::Read);
+            let front_is_read = busy.mailbox.front().is_some_and(|item| item.work == Work::Read);
             if !front_is_read || !busy.run.is_empty() {
                 return;
             }
             let item = busy.mailbox.pop_front().expect("there is a front");
             let state = self.state.as_ref().filter(|_| !item.call.activates_only);
             let payload = state.map_or_else(Payload::default, payload_of);
-            let reply = Reply {
-                payload,
-                revision: self.revision,
-                durable: false,
-            };
+            let reply = Reply { payload, revision: self.revision, durable: false };
             self.last_used = env.now;
             self.settle(item, Ok(reply), false, fx);
         }
@@ -362,10 +305,7 @@ impl Activation {
         let session = busy.session;
         busy.parked.clear();
         while let Some(running) = busy.run.pop_back() {
-            fx.push(Effect::CancelTurn {
-                session,
-                turn_id: running.turn_id,
-            });
+            fx.push(Effect::CancelTurn { session, turn_id: running.turn_id });
             if running.item.work != Work::Init {
                 busy.mailbox.push_front(running.item);
             }
@@ -381,23 +321,13 @@ impl Activation {
         let Some(head) = busy.run.front() else { return };
         let spent = head.item.attempts >= limits::TURN_ATTEMPTS_MAX;
         // Only the first turn was running; the others get the attempt back.
-        busy.run
-            .iter_mut()
-            .skip(1)
-            .for_each(|running| running.item.attempts -= 1);
+        busy.run.iter_mut().skip(1).for_each(|running| running.item.attempts -= 1);
         if spent {
             let running = busy.run.pop_front().expect("there is a head");
-            fx.push(Effect::CancelTurn {
-                session,
-                turn_id: running.turn_id,
-            });
+            fx.push(Effect::CancelTurn { session, turn_id: running.turn_id });
             self.abandon_run(fx);
             let error = crashed_host(env);
-            let end = TurnEnd {
-                outcome: Some(Err(error)),
-                state: None,
-                tags: None,
-            };
+            let end = TurnEnd { outcome: Some(Err(error)), state: None, tags: None };
             self.end_turn(env, running.item, end, fx);
         } else {
             self.abandon_run(fx);
@@ -422,16 +352,8 @@ impl Activation {
         call: TurnCall,
         fx: &mut Vec<Effect>,
     ) -> Result<(), Option<CallError>> {
-        let busy = self
-            .busy
-            .as_mut()
-            .filter(|busy| busy.session == session)
-            .ok_or(None)?;
-        let head = busy
-            .run
-            .front_mut()
-            .filter(|head| head.turn_id == turn_id)
-            .ok_or(None)?;
+        let busy = self.busy.as_mut().filter(|busy| busy.session == session).ok_or(None)?;
+        let head = busy.run.front_mut().filter(|head| head.turn_id == turn_id).ok_or(None)?;
         head.calls_made += 1;
         if head.calls_made > limits::TURN_CALLS_MAX {
             let error = CallError::new(ErrorKind::InvalidArgument, "the turn makes too many calls");
@@ -449,10 +371,7 @@ impl Activation {
     #[must_use]
     pub fn running_call(&self, session: SessionId, turn_id: u64) -> Option<&Call> {
         let busy = self.busy.as_ref().filter(|busy| busy.session == session)?;
-        busy.run
-            .front()
-            .filter(|head| head.turn_id == turn_id)
-            .map(|head| &head.item.call)
+        busy.run.front().filter(|head| head.turn_id == turn_id).map(|head| &head.item.call)
     }
 
     fn init_item(&mut self, env: Env<'_>) -> Option<Queued> {
@@ -470,19 +389,12 @@ impl Activation {
             activates_only: false,
             reply_to: ReplyTo::Nobody,
         };
-        Some(Queued {
-            attempts: self.init_attempts,
-            ..Queued::new(call, Work::Init, env.now)
-        })
+        Some(Queued { attempts: self.init_attempts, ..Queued::new(call, Work::Init, env.now) })
     }
 }
 
 fn ready_in(busy: &Busy) -> usize {
-    let undurable = busy
-        .settled
-        .iter()
-        .filter(|settled| settled.undurable)
-        .count();
+    let undurable = busy.settled.iter().filter(|settled| settled.undurable).count();
     if undurable >= limits::SPECULATION_DEPTH_MAX {
         return 0;
     }
@@ -496,11 +408,7 @@ fn ready_in(busy: &Busy) -> usize {
             _ if item.checking => break,
             Work::Turn { alone: true, .. } => {
                 // It starts a run of its own, once nothing before it can be discarded.
-                return if ready == 0 {
-                    usize::from(undurable == 0)
-                } else {
-                    ready
-                };
+                return if ready == 0 { usize::from(undurable == 0) } else { ready };
             }
             Work::Turn { .. } => ready += 1,
             Work::Read | Work::Init => break,
@@ -527,7 +435,13 @@ fn payload_of(state: &StateBlob) -> Payload {
     }
 }
 
-fn stored(item: &Queued, revision: u64, outcome: &Result<Payload, CallError>) -> StoredOutcome {
+fn stored(
+    env: Env<'_>,
+    item: &Queued,
+    revision: u64,
+    outcome: &Result<Payload, CallError>,
+) -> StoredOutcome {
+    let created_at = item.call.created_at;
     let end = match outcome {
         Ok(payload) => StoredEnd::Reply(
             payload.content_type.clone(),
@@ -539,7 +453,7 @@ fn stored(item: &Queued, revision: u64, outcome: &Result<Payload, CallError>) ->
     StoredOutcome {
         request_id: item.call.request_id.clone(),
         fingerprint: item.fingerprint,
-        created_at: item.call.created_at,
+        created_at: if created_at.0 == 0 { env.wall } else { created_at },
         revision,
         end,
     }
@@ -558,32 +472,15 @@ fn check_sizes(
             "the action produced {what} of {size} bytes, over the limit of {limit}; the turn was \
              discarded and nothing was applied"
         );
-        Err(CallError::new(kind, message)
-            .with("limit", limit)
-            .with("size", size))
+        Err(CallError::new(kind, message).with("limit", limit).with("size", size))
     };
     let size = match outcome {
         Ok(payload) => payload.data.len(),
         Err(error) => error.size(),
     };
-    check(
-        ErrorKind::PayloadTooLarge,
-        "a reply",
-        size,
-        limits::PAYLOAD_BYTES_MAX,
-    )?;
+    check(ErrorKind::PayloadTooLarge, "a reply", size, limits::PAYLOAD_BYTES_MAX)?;
     let size = state.map_or(0, |state| state.data.len());
-    check(
-        ErrorKind::StateTooLarge,
-        "a state",
-        size,
-        limits::STATE_BYTES_MAX,
-    )?;
+    check(ErrorKind::StateTooLarge, "a state", size, limits::STATE_BYTES_MAX)?;
     let size = tags.map_or(0, Bytes::len);
-    check(
-        ErrorKind::StateTooLarge,
-        "tags",
-        size,
-        limits::TAGS_BYTES_MAX,
-    )
+    check(ErrorKind::StateTooLarge, "tags", size, limits::TAGS_BYTES_MAX)
 }

@@ -55,23 +55,10 @@ pub struct Replies {
 pub(super) fn open(gateway: Gateway, id: u64, calls: Streaming<InvokeStreamRequest>) -> Replies {
     let (sender, batches) = mpsc::channel(limits::STREAM_IN_FLIGHT_MAX);
     let shared = Arc::new(Shared::default());
-    let sink = Arc::new(StreamSink {
-        id,
-        batches: sender,
-    });
-    let reader = Reader {
-        gateway,
-        sink,
-        shared: Arc::clone(&shared),
-    };
+    let sink = Arc::new(StreamSink { id, batches: sender });
+    let reader = Reader { gateway, sink, shared: Arc::clone(&shared) };
     let task = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(reader.run(calls)));
-    Replies {
-        batches,
-        shared,
-        taken: Vec::new(),
-        rest: Vec::new(),
-        _reader: task,
-    }
+    Replies { batches, shared, taken: Vec::new(), rest: Vec::new(), _reader: task }
 }
 
 struct Reader {
@@ -85,18 +72,10 @@ impl Reader {
         let workers = self.gateway.router.workers().clone();
         let mut per_worker: Vec<Vec<RoutedCall>> = Vec::new();
         per_worker.resize_with(workers.count(), Vec::new);
-        let gone = GoneGuard {
-            gateway: self.gateway.clone(),
-        };
+        let gone = GoneGuard { gateway: self.gateway.clone() };
         while let Ok(Some(request)) = calls.message().await {
             if !request.cancels.is_empty() {
-                let cancels = || {
-                    request
-                        .cancels
-                        .iter()
-                        .map(|id| (self.sink.id, *id))
-                        .collect()
-                };
+                let cancels = || request.cancels.iter().map(|id| (self.sink.id, *id)).collect();
                 workers.send_all(|| Message::Cancelled(cancels())).await;
             }
             if !self.take(request, &mut per_worker) {
@@ -131,19 +110,12 @@ impl Reader {
             match self.gateway.check(&catalog, request, now) {
                 Ok((worker, mut routed, json_for)) => {
                     let extras = (nameless || json_for.is_some()).then(|| {
-                        let made_id = if nameless {
-                            routed.call.request_id.clone()
-                        } else {
-                            String::new()
-                        };
+                        let made_id =
+                            if nameless { routed.call.request_id.clone() } else { String::new() };
                         Box::new(StreamExtras { json_for, made_id })
                     });
                     let sink = Arc::clone(&self.sink);
-                    routed.call.reply_to = ReplyTo::Stream {
-                        sink,
-                        stream_id,
-                        extras,
-                    };
+                    routed.call.reply_to = ReplyTo::Stream { sink, stream_id, extras };
                     per_worker[worker].push(routed);
                 }
                 Err(error) => refused.push(refusal(stream_id, error)),
@@ -175,11 +147,7 @@ impl Drop for GoneGuard {
 }
 
 fn refusal(stream_id: u64, error: CallError) -> StreamAnswer {
-    StreamAnswer {
-        stream_id,
-        outcome: Err(error),
-        extras: None,
-    }
+    StreamAnswer { stream_id, outcome: Err(error), extras: None }
 }
 
 fn too_many() -> CallError {
@@ -198,12 +166,7 @@ impl Replies {
         let mut bytes = 0;
         let rest = std::mem::take(&mut self.rest);
         let mut waiting = rest.into_iter().chain(self.taken.drain(..).flatten());
-        for StreamAnswer {
-            stream_id,
-            outcome,
-            extras,
-        } in waiting.by_ref()
-        {
+        for StreamAnswer { stream_id, outcome, extras } in waiting.by_ref() {
             bytes += 64
                 + match &outcome {
                     Ok(reply) => reply.payload.data.len(),
@@ -224,9 +187,7 @@ impl Replies {
             }
         }
         self.rest = waiting.collect();
-        self.shared
-            .in_flight
-            .fetch_sub(replies.len(), Ordering::AcqRel);
+        self.shared.in_flight.fetch_sub(replies.len(), Ordering::AcqRel);
         InvokeStreamResponse { replies }
     }
 }
@@ -237,10 +198,7 @@ impl Stream for Replies {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         if this.rest.is_empty() {
-            let count = ready!(
-                this.batches
-                    .poll_recv_many(cx, &mut this.taken, MESSAGE_BATCHES)
-            );
+            let count = ready!(this.batches.poll_recv_many(cx, &mut this.taken, MESSAGE_BATCHES));
             if count == 0 {
                 return Poll::Ready(None);
             }

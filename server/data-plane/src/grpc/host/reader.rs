@@ -38,20 +38,9 @@ struct Sorted {
 
 impl Reader {
     pub(super) fn new(hosts: Hosts, link: Arc<SessionLink>) -> Self {
-        let entry = SessionEntry {
-            link: Arc::clone(&link),
-            types: Vec::new(),
-        };
-        hosts
-            .sessions
-            .change(|sessions| drop(sessions.insert(link.id.0, entry.clone())));
-        Self {
-            hosts,
-            link,
-            offered: HashSet::new(),
-            pings: 0,
-            pongs: 0,
-        }
+        let entry = SessionEntry { link: Arc::clone(&link), types: Vec::new() };
+        hosts.sessions.change(|sessions| drop(sessions.insert(link.id.0, entry.clone())));
+        Self { hosts, link, offered: HashSet::new(), pings: 0, pongs: 0 }
     }
 
     pub(super) async fn run(
@@ -156,26 +145,15 @@ impl Reader {
         if results.is_empty() {
             return;
         }
-        let results = results
-            .into_iter()
-            .map(|r| (r.turn_id, convert::turn_end(r)))
-            .collect();
+        let results = results.into_iter().map(|r| (r.turn_id, convert::turn_end(r))).collect();
         let session = Arc::clone(&self.link);
-        self.hosts
-            .router
-            .workers()
-            .send(worker, Message::Results { session, results })
-            .await;
+        self.hosts.router.workers().send(worker, Message::Results { session, results }).await;
     }
 
     async fn flush_calls(&self, worker: usize, sorted: &mut Sorted) {
         let calls = std::mem::take(&mut sorted.calls[worker]);
         let session = Arc::clone(&self.link);
-        self.hosts
-            .router
-            .workers()
-            .send(worker, Message::SessionCalls { session, calls })
-            .await;
+        self.hosts.router.workers().send(worker, Message::SessionCalls { session, calls }).await;
     }
 
     /// Waits until every worker has dealt with what was sent before.
@@ -196,11 +174,7 @@ impl Reader {
             Ok(call) => Some(call),
             Err(error) => {
                 let error = turn_call_result::Outcome::Error(convert::error_to_proto(&error));
-                let result = TurnCallResult {
-                    turn_id,
-                    call_index,
-                    outcome: Some(error),
-                };
+                let result = TurnCallResult { turn_id, call_index, outcome: Some(error) };
                 self.send(Frame::CallResult(result));
                 None
             }
@@ -212,19 +186,11 @@ impl Reader {
     async fn register(&mut self, register: Register) {
         let register_id = register.register_id;
         let registered = match self.try_register(register).await {
-            Ok(view_version) => Registered {
-                register_id,
-                error: None,
-                view_version,
-            },
+            Ok(view_version) => Registered { register_id, error: None, view_version },
             Err(error) => {
                 tracing::warn!(session = %self.link.id, %error, "registration refused");
                 let error = Some(convert::error_to_proto(&error));
-                Registered {
-                    register_id,
-                    error,
-                    view_version: 0,
-                }
+                Registered { register_id, error, view_version: 0 }
             }
         };
         self.send(Frame::Registered(registered));
@@ -241,20 +207,14 @@ impl Reader {
             let error = protocol("the descriptor set is too large");
             return Err(error.with("limit", limits::DESCRIPTOR_SET_BYTES_MAX));
         }
-        let types: Vec<TypeDefinition> = register
-            .types
-            .into_iter()
-            .map(convert::definition)
-            .collect::<Result<_, _>>()?;
+        let types: Vec<TypeDefinition> =
+            register.types.into_iter().map(convert::definition).collect::<Result<_, _>>()?;
         check_descriptors(&types, &register.descriptor_set)?;
         let directory = Arc::clone(&self.hosts.directory);
-        let version = directory
-            .register_types(&system, types.clone(), register.descriptor_set)
-            .await?;
-        let names: Vec<(String, String)> = types
-            .iter()
-            .map(|definition| (system.clone(), definition.name.clone()))
-            .collect();
+        let version =
+            directory.register_types(&system, types.clone(), register.descriptor_set).await?;
+        let names: Vec<(String, String)> =
+            types.iter().map(|definition| (system.clone(), definition.name.clone())).collect();
         directory.set_hosted(names.clone(), true).await;
         self.hosts.router.wait_for_view(version).await;
         self.offer(&system, types).await;
@@ -263,9 +223,7 @@ impl Reader {
             link: Arc::clone(&self.link),
             types: self.offered.iter().cloned().collect(),
         };
-        self.hosts
-            .sessions
-            .change(|all| drop(all.insert(self.link.id.0, entry.clone())));
+        self.hosts.sessions.change(|all| drop(all.insert(self.link.id.0, entry.clone())));
         Ok(version)
     }
 
@@ -293,18 +251,12 @@ impl Drop for Reader {
         self.link.close();
         metrics::host_sessions(-1.0);
         let id = self.link.id;
-        self.hosts
-            .sessions
-            .change(|sessions| drop(sessions.remove(&id.0)));
+        self.hosts.sessions.change(|sessions| drop(sessions.remove(&id.0)));
         let hosts = self.hosts.clone();
         let offered: Vec<(String, String)> = self.offered.drain().collect();
         // The workers must hear of it however full they are, and this is no place to wait.
         tokio::spawn(async move {
-            hosts
-                .router
-                .workers()
-                .send_all(|| Message::SessionClosed(id))
-                .await;
+            hosts.router.workers().send_all(|| Message::SessionClosed(id)).await;
             let lost: Vec<(String, String)> = offered
                 .into_iter()
                 .filter(|(system, name)| hosts.sessions.hosts_of(system, name) == 0)
@@ -321,9 +273,7 @@ fn check_descriptors(types: &[TypeDefinition], set: &[u8]) -> Result<(), CallErr
     let named = types.iter().flat_map(|definition| {
         let actions = definition.actions.values();
         let names = actions.flat_map(|action| [&action.input_type, &action.output_type]);
-        names
-            .chain([&definition.state_type])
-            .filter(|name| !name.is_empty())
+        names.chain([&definition.state_type]).filter(|name| !name.is_empty())
     });
     let named: HashSet<&String> = named.collect();
     if named.is_empty() && set.is_empty() {
@@ -332,10 +282,7 @@ fn check_descriptors(types: &[TypeDefinition], set: &[u8]) -> Result<(), CallErr
     let invalid = |what: String| CallError::new(ErrorKind::InvalidArgument, what);
     let pool = prost_reflect::DescriptorPool::decode(set)
         .map_err(|error| invalid(format!("the descriptor set cannot be read: {error}")))?;
-    match named
-        .into_iter()
-        .find(|name| pool.get_message_by_name(name).is_none())
-    {
+    match named.into_iter().find(|name| pool.get_message_by_name(name).is_none()) {
         None => Ok(()),
         Some(missing) => Err(invalid(format!(
             "the descriptor set does not describe {missing}, which a type names; register it with \

@@ -49,10 +49,7 @@ impl RegisterTypes {
             }
             kept.push(check_type(known, definition)?);
         }
-        let new = seen
-            .iter()
-            .filter(|name| !known.contains_key(**name))
-            .count();
+        let new = seen.iter().filter(|name| !known.contains_key(**name)).count();
         let count: usize = machine.systems.values().map(BTreeMap::len).sum();
         if count + new > TYPES_MAX {
             return Err(exhausted("types", TYPES_MAX));
@@ -77,11 +74,7 @@ impl RegisterTypes {
             ));
         }
         // Otherwise whoever finds a collision could lend another system's types his own descriptors.
-        if machine
-            .descriptors
-            .get(set.hash.as_str())
-            .is_some_and(|known| **known != *set.bytes)
-        {
+        if machine.descriptors.get(set.hash.as_str()).is_some_and(|known| **known != *set.bytes) {
             return Err(CallError::new(
                 ErrorKind::InvalidArgument,
                 "another descriptor set has the same hash; change a comment in a file and register again",
@@ -94,10 +87,8 @@ impl RegisterTypes {
     /// as well: a cluster this full is not the place for subtleties.
     fn check_budget(&self, machine: &Machine, kept: &[TypeDefinition]) -> Result<(), CallError> {
         let sets: usize = machine.descriptors.values().map(|set| set.len()).sum();
-        let definitions: usize = machine
-            .types()
-            .map(|view| definition_bytes(&view.definition))
-            .sum();
+        let definitions: usize =
+            machine.types().map(|view| definition_bytes(&view.definition)).sum();
         let known = machine.types().filter(|view| *view.system == *self.system);
         let known: BTreeSet<&str> = known.map(|view| &*view.name).collect();
         let new: usize = kept
@@ -121,9 +112,7 @@ fn check_type(
     definition: &TypeDefinition,
 ) -> Result<TypeDefinition, CallError> {
     let mut kept = definition.clone();
-    let registered = known
-        .get(definition.name.as_str())
-        .map(|record| &record.view);
+    let registered = known.get(definition.name.as_str()).map(|record| &record.view);
     if let Some(view) = registered {
         // Stored actors would be looked for in the wrong shard under any other count.
         kept.shards = view.definition.shards;

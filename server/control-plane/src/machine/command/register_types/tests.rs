@@ -17,10 +17,7 @@ fn with_descriptors(types: Vec<TypeDefinition>, hash: &str, bytes: &[u8]) -> Com
         system: "default".into(),
         node: NodeId(1),
         types,
-        descriptor_set: Some(DescriptorSet {
-            hash: hash.into(),
-            bytes: bytes.into(),
-        }),
+        descriptor_set: Some(DescriptorSet { hash: hash.into(), bytes: bytes.into() }),
     })
 }
 
@@ -35,20 +32,9 @@ fn refused(machine: &mut Machine, command: Command) -> CallError {
 #[test]
 fn the_first_registration_owns_its_shards_in_the_same_step() {
     let mut machine = machine();
-    assert!(
-        machine
-            .apply(register(1, vec![counter(3), named("Clock")]))
-            .changed
-    );
-    assert_eq!(
-        (owners(&machine), epochs(&machine)),
-        (vec![1, 1, 1], vec![1, 1, 1])
-    );
-    assert_eq!(
-        view(&machine, "Clock").shards.len(),
-        1,
-        "a NAMED actor has one shard"
-    );
+    assert!(machine.apply(register(1, vec![counter(3), named("Clock")])).changed);
+    assert_eq!((owners(&machine), epochs(&machine)), (vec![1, 1, 1], vec![1, 1, 1]));
+    assert_eq!(view(&machine, "Clock").shards.len(), 1, "a NAMED actor has one shard");
     assert_ne!(view(&machine, "Clock").id, view(&machine, "Counter").id);
 }
 
@@ -114,9 +100,7 @@ fn bad_registrations_are_refused_with_the_rule() {
     refused(&mut machine, register(1, vec![counter(1), counter(1)]));
     refused(&mut machine, register(1, vec![counter(0)]));
     refused(&mut machine, register(1, vec![TypeDefinition::new("a/b")]));
-    let many = (0..=limits::REGISTER_TYPES_MAX)
-        .map(|n| named(&format!("T{n}")))
-        .collect();
+    let many = (0..=limits::REGISTER_TYPES_MAX).map(|n| named(&format!("T{n}"))).collect();
     refused(&mut machine, register(1, many));
     let mut wordy = counter(1);
     wordy.state_type = "x".repeat(crate::machine::DEFINITION_BYTES_MAX);
@@ -132,24 +116,10 @@ fn a_descriptor_set_is_kept_once_and_goes_with_the_last_type_that_uses_it() {
     machine.apply(with_descriptors(vec![named("Clock")], "old", b"old files"));
     assert_eq!(machine.descriptors.len(), 1);
     let (a, b) = (view(&machine, "Counter"), view(&machine, "Clock"));
-    assert!(
-        Arc::ptr_eq(&a.descriptor_set, &b.descriptor_set),
-        "one copy in memory"
-    );
+    assert!(Arc::ptr_eq(&a.descriptor_set, &b.descriptor_set), "one copy in memory");
 
-    machine.apply(with_descriptors(
-        vec![counter(1), named("Clock")],
-        "new",
-        b"new files",
-    ));
-    assert_eq!(
-        machine
-            .descriptors
-            .keys()
-            .map(|hash| &**hash)
-            .collect::<Vec<_>>(),
-        ["new"]
-    );
+    machine.apply(with_descriptors(vec![counter(1), named("Clock")], "new", b"new files"));
+    assert_eq!(machine.descriptors.keys().map(|hash| &**hash).collect::<Vec<_>>(), ["new"]);
     assert_eq!(&*view(&machine, "Clock").descriptor_set, b"new files");
 }
 
@@ -157,10 +127,7 @@ fn a_descriptor_set_is_kept_once_and_goes_with_the_last_type_that_uses_it() {
 fn another_set_under_a_known_hash_is_refused() {
     let mut machine = machine();
     machine.apply(with_descriptors(vec![counter(1)], "h", b"mine"));
-    refused(
-        &mut machine,
-        with_descriptors(vec![named("Evil")], "h", b"theirs"),
-    );
+    refused(&mut machine, with_descriptors(vec![named("Evil")], "h", b"theirs"));
 }
 
 #[test]
@@ -172,14 +139,8 @@ fn an_unchanged_type_keeps_its_view() {
     newer.mailbox_limit = 5;
     machine.apply(register(1, vec![newer, named("Clock")]));
     let after: Vec<_> = machine.types().cloned().collect();
-    assert!(
-        Arc::ptr_eq(&before[0], &after[0]),
-        "Clock is the same object"
-    );
-    assert!(
-        !Arc::ptr_eq(&before[1], &after[1]),
-        "Counter is another one"
-    );
+    assert!(Arc::ptr_eq(&before[0], &after[0]), "Clock is the same object");
+    assert!(!Arc::ptr_eq(&before[1], &after[1]), "Counter is another one");
 }
 
 #[test]
@@ -205,8 +166,5 @@ fn registrations_end_where_the_memory_of_every_node_would() {
         assert!(register(number).changed, "{number} of {fit}");
     }
     register(fit).outcome.expect_err("there is no room");
-    assert!(
-        !register(0).changed,
-        "who is registered may still come back"
-    );
+    assert!(!register(0).changed, "who is registered may still come back");
 }

@@ -68,10 +68,7 @@ impl World {
         let (to, waiter) = oneshot::channel();
         let call = Call {
             action: "add".into(),
-            argument: Payload {
-                data: number.to_string().into(),
-                ..Payload::default()
-            },
+            argument: Payload { data: number.to_string().into(), ..Payload::default() },
             request_id: id,
             created_at: WALL.plus(i64::try_from(number).expect("small")),
             deadline: self.stage.now.plus_millis(10_000),
@@ -83,8 +80,7 @@ impl World {
         };
         self.sequence += 1;
         let sequence = self.sequence;
-        self.stage
-            .with(|a, env, fx| a.on_call(env, call, sequence, false, fx));
+        self.stage.with(|a, env, fx| a.on_call(env, call, sequence, false, fx));
         self.waiters.entry(number).or_default().push(Waiter(waiter));
     }
 
@@ -116,12 +112,7 @@ impl World {
         self.stage.run();
         let turns = self.stage.activation.run();
         self.run = turns
-            .map(|t| {
-                (
-                    t.turn_id,
-                    String::from_utf8_lossy(&t.call.argument.data).into_owned(),
-                )
-            })
+            .map(|t| (t.turn_id, String::from_utf8_lossy(&t.call.argument.data).into_owned()))
             .collect();
     }
 
@@ -187,11 +178,7 @@ impl World {
                 self.stage.with(|a, _, fx| a.on_accepted(sequence, fx));
             }
             Some(Write::Turns(unit)) => {
-                let stored = self
-                    .store
-                    .row
-                    .as_ref()
-                    .map_or(Revision::ZERO, |row| row.revision);
+                let stored = self.store.row.as_ref().map_or(Revision::ZERO, |row| row.revision);
                 assert_eq!(unit.commit.previous, stored, "commits follow each other");
                 if self.dice.roll(8) == 0 {
                     // The transaction was discarded, with everything behind it.
@@ -210,9 +197,7 @@ impl World {
 
     fn write(&mut self, unit: &CommitUnit) {
         self.store.row = Some(unit.commit.record.clone());
-        self.store
-            .packs
-            .extend(unit.commit.spill.iter().map(|pack| pack.data.clone()));
+        self.store.packs.extend(unit.commit.spill.iter().map(|pack| pack.data.clone()));
         for sequence in &unit.commit.inbox_done {
             self.store.inbox.remove(sequence);
         }
@@ -233,13 +218,10 @@ impl World {
         self.stage.fx.clear();
         for (sequence, bytes) in self.store.inbox.clone() {
             let call = crate::activation::inbox_record::decode(&bytes).expect("decodes");
-            self.stage
-                .with(|a, env, fx| a.on_call(env, call, sequence, true, fx));
+            self.stage.with(|a, env, fx| a.on_call(env, call, sequence, true, fx));
         }
         self.stage.load(self.store.row.clone());
-        self.sequence = self
-            .sequence
-            .max(self.store.inbox.keys().max().copied().unwrap_or(0));
+        self.sequence = self.sequence.max(self.store.inbox.keys().max().copied().unwrap_or(0));
     }
 
     fn settle(&mut self) {
@@ -266,9 +248,7 @@ fn acknowledged_adds_are_stored_and_none_is_there_twice() {
         }
         world.settle();
         let row = world.store.row.clone().unwrap_or_default();
-        let stored = row
-            .state
-            .map(|state| String::from_utf8_lossy(&state.data).into_owned());
+        let stored = row.state.map(|state| String::from_utf8_lossy(&state.data).into_owned());
         let applied: Vec<u64> = stored
             .unwrap_or_default()
             .split_terminator(',')
@@ -277,21 +257,11 @@ fn acknowledged_adds_are_stored_and_none_is_there_twice() {
         let mut once = applied.clone();
         once.sort_unstable();
         once.dedup();
-        assert_eq!(
-            once.len(),
-            applied.len(),
-            "seed {seed}: an add was applied twice: {applied:?}"
-        );
+        assert_eq!(once.len(), applied.len(), "seed {seed}: an add was applied twice: {applied:?}");
         for number in &world.acknowledged {
             let refused = number % 10 == 7;
-            assert!(
-                refused || applied.contains(number),
-                "seed {seed}: add {number} was lost"
-            );
+            assert!(refused || applied.contains(number), "seed {seed}: add {number} was lost");
         }
-        assert!(
-            world.store.inbox.is_empty(),
-            "seed {seed}: an accepted call was never run"
-        );
+        assert!(world.store.inbox.is_empty(), "seed {seed}: an accepted call was never run");
     }
 }

@@ -47,8 +47,10 @@ export type InvokeRequest = Message<"callboard.gateway.v1.InvokeRequest"> & {
   requestId: string;
 
   /**
-   * When the logical call was first made, in Unix milliseconds by the caller's clock; the same on every retry. 0 means
-   * now. Calls older than the server's outcome window are refused with REQUEST_EXPIRED.
+   * When the logical call was first made, in Unix milliseconds by the caller's clock; the same on every retry. Calls
+   * older than the server's outcome window are refused with REQUEST_EXPIRED. 0 means not known: then the time in a
+   * request id that is a UUIDv7 counts, and for other ids the server looks through all outcomes that it keeps, which
+   * costs more, and cannot tell a retry from a new call once the window has passed.
    */
   createdAtMs: bigint;
 

@@ -63,8 +63,10 @@ class InvokeRequest(_message.Message):
     most once per id. If empty the server makes one up, and then a retry of yours is a new call.
     """
     created_at_ms: _builtins.int
-    """When the logical call was first made, in Unix milliseconds by the caller's clock; the same on every retry. 0 means
-    now. Calls older than the server's outcome window are refused with REQUEST_EXPIRED.
+    """When the logical call was first made, in Unix milliseconds by the caller's clock; the same on every retry. Calls
+    older than the server's outcome window are refused with REQUEST_EXPIRED. 0 means not known: then the time in a
+    request id that is a UUIDv7 counts, and for other ids the server looks through all outcomes that it keeps, which
+    costs more, and cannot tell a retry from a new call once the window has passed.
     """
     timeout_ms: _builtins.int
     """How long the caller waits, in milliseconds. 0 means the default (30 s). On Invoke, grpc-timeout counts too and the
