@@ -20,7 +20,7 @@ pub(crate) enum Command {
     /// Measure every row and print the table.
     Run(RunArgs),
     /// The baseline: a bare unary echo.
-    EchoServer(ListenArgs),
+    EchoServer(EchoArgs),
     /// A router without actors, for scale: batched streams on both sides, nothing in between.
     Router(ListenArgs),
     /// A host that runs the bench's actor types.
@@ -29,6 +29,16 @@ pub(crate) enum Command {
     Load(LoadArgs),
     /// The state store alone, committing what the data plane commits.
     Store(StoreArgs),
+}
+
+/// Arguments of `echo-server`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct EchoArgs {
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
+    /// Serve on one thread instead of tokio's default runtime, for scale: on few cores that is faster.
+    #[arg(long)]
+    pub(crate) one_thread: bool,
 }
 
 /// Arguments of `run`.

@@ -162,8 +162,9 @@ impl Bench {
     }
 
     /// One of this binary's servers, with its address.
-    async fn server(&self, subcommand: &str) -> Result<(Peer, String), Error> {
-        let mut server = Peer::start(&self.exe, &[subcommand, "--until-stdin-closes"])?;
+    async fn server(&self, subcommand: &[&str]) -> Result<(Peer, String), Error> {
+        let arguments = [subcommand, &["--until-stdin-closes"]].concat();
+        let mut server = Peer::start(&self.exe, &arguments)?;
         let address = server
             .wait_for(Duration::from_secs(10), |event| match event {
                 Event::Listening { address } => Some(address),
@@ -175,7 +176,16 @@ impl Bench {
 
     /// The baseline at a concurrency. Measured beside each row that needs it, because the machine drifts.
     async fn echo(&self, concurrency: usize) -> Result<Report, Error> {
-        let (server, address) = self.server("echo-server").await?;
+        self.echo_by(&["echo-server"], concurrency).await
+    }
+
+    /// The same from a server on one thread, for scale.
+    async fn echo_one_thread(&self, concurrency: usize) -> Result<Report, Error> {
+        self.echo_by(&["echo-server", "--one-thread"], concurrency).await
+    }
+
+    async fn echo_by(&self, server: &[&str], concurrency: usize) -> Result<Report, Error> {
+        let (server, address) = self.server(server).await?;
         let line = format!(
             "--mode echo --concurrency {concurrency} --warmup 1 --seconds {}",
             self.scale.baseline

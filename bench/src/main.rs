@@ -42,13 +42,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs one subcommand on a current-thread runtime: on few cores one thread per process beats a shared pool, and the
-/// processes of a row share the machine anyway.
+/// Runs one subcommand, all but the baseline on a current-thread runtime: on few cores one thread per process beats a
+/// shared pool, and the processes of a row share the machine anyway.
 fn dispatch(command: Command) -> Result<ExitCode, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match command {
         Command::Run(args) => runtime.block_on(driver::run(&args)),
-        Command::EchoServer(args) => serve(runtime, echo::serve(&args), args.until_stdin_closes),
+        Command::EchoServer(args) => {
+            // The baseline is what a bare tonic server is: on tokio's default runtime.
+            let runtime = if args.one_thread { runtime } else { tokio::runtime::Runtime::new()? };
+            serve(runtime, echo::serve(&args.listen), args.listen.until_stdin_closes)
+        }
         Command::Router(args) => serve(runtime, router::serve(&args), args.until_stdin_closes),
         Command::Host(args) => serve(runtime, host::run(&args), args.until_stdin_closes),
         Command::Load(args) => {

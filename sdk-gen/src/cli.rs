@@ -21,7 +21,7 @@ pub struct GenArgs {
     #[arg(long, value_name = "NAME")]
     pub lang: String,
     /// Folder to write to. Files that an earlier run wrote there and this one does not are removed.
-    #[arg(long, short = 'o', value_name = "DIR")]
+    #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Folder that import paths start from. May be given several times; the default is the current folder.
     #[arg(long = "include", short = 'I', value_name = "DIR")]

@@ -9,7 +9,8 @@ use crate::{
 pub(crate) async fn measure_router(bench: &Bench) -> Result<Vec<Row>, Error> {
     let echo_1 = bench.echo(1).await?;
     let echo_256 = bench.echo(256).await?;
-    let (router, address) = bench.server("router").await?;
+    let one_thread = bench.echo_one_thread(256).await?;
+    let (router, address) = bench.server(&["router"]).await?;
     let host = bench.host(&address).await?;
     let line = format!(
         "--mode stream --concurrency 256 --warmup {} --seconds {}",
@@ -22,6 +23,8 @@ pub(crate) async fn measure_router(bench: &Bench) -> Result<Vec<Row>, Error> {
     Ok(vec![
         Row::load("echo unary, 1 in flight", &echo_1),
         Row::load("echo unary, 256 in flight", &echo_256),
+        Row::load("echo unary, 256, server on one thread", &one_thread)
+            .beside_echo(&one_thread, &echo_256),
         Row::load("router without actors, stream, 256", &report).beside_echo(&report, &echo_256),
     ])
 }
