@@ -15,11 +15,12 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Row>, Error> {
     let hosts = sdk_hosts::read(&bench.hosts)?;
     let mut rows = Vec::new();
     for host in &hosts {
-        rows.push(
-            measure_host(bench, host)
-                .await
-                .map_err(|error| Error::failed(format!("{}: {error}", host.name)))?,
-        );
+        rows.push(match measure_host(bench, host).await {
+            Ok(row) => row,
+            Err(error) => {
+                Row::figure(format!("{} host", host.name), error.to_string()).asks("runs", false)
+            }
+        });
     }
     Ok(rows)
 }
