@@ -97,6 +97,20 @@ pub struct CommitBatch {
     pub inbox: Vec<InboxInsert>,
 }
 
+impl CommitBatch {
+    /// How many items it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.actors.len() + self.inbox.len()
+    }
+
+    /// True if it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// What became of an item of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {

@@ -26,6 +26,9 @@ use crate::{
 
 /// First and longest pause before a failed batch is repeated, in milliseconds.
 const RETRY_MS: (u64, u64) = (10, 500);
+/// Jobs that are taken into one transaction in any case, if they wait: below that a transaction costs more than it
+/// shares.
+const GROUP_JOBS_MIN: usize = 64;
 /// Failures in a row after which new calls are refused instead of made to wait.
 const FAILURES_UNTIL_DOWN: u32 = 3;
 
@@ -187,10 +190,14 @@ impl Writer {
 
     /// Takes jobs from the front into one transaction. Consecutive commits of an actor become one row.
     fn next_group(&mut self) -> Group {
+        // Taking everything would make callers, hosts and store take turns: all calls would wait in one transaction, and
+        // then the store would wait for all of their successors. Half keeps both sides busy.
+        let mut left = (self.waiting.len() / 2).max(GROUP_JOBS_MIN);
         let mut group = Group::default();
         let mut at_actor: HashMap<ActorId, usize> = HashMap::new();
         let mut bytes = 0;
-        while group.batch.actors.len() + group.batch.inbox.len() < limits::COMMIT_ACTORS_MAX {
+        while left > 0 && group.batch.len() < limits::COMMIT_ACTORS_MAX {
+            left -= 1;
             let Some((worker, job)) = self.waiting.pop_front() else {
                 break;
             };
