@@ -37,6 +37,8 @@ pub struct SessionLink {
     frames: mpsc::Sender<Vec<NodeFrame>>,
     credits: AtomicU32,
     in_flight: AtomicU32,
+    /// True if somebody asked for credit and got none.
+    starved: AtomicBool,
     draining: AtomicBool,
     closed: AtomicBool,
 }
@@ -56,6 +58,7 @@ impl SessionLink {
             frames,
             credits: AtomicU32::new(credits),
             in_flight: AtomicU32::new(0),
+            starved: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         })
@@ -72,7 +75,11 @@ impl SessionLink {
             got = credits.saturating_sub(in_flight).min(wanted);
             (got > 0).then_some(in_flight + got)
         });
-        if taken.is_ok() { got } else { 0 }
+        if taken.is_err() {
+            self.starved.store(true, Ordering::Release);
+            return 0;
+        }
+        got
     }
 
     /// Gives credits back: turns were answered, or fewer were sent than reserved.
@@ -80,6 +87,11 @@ impl SessionLink {
         let _ = self.in_flight.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |in_flight| {
             Some(in_flight.saturating_sub(turns))
         });
+    }
+
+    /// True, once, if somebody asked for credit and got none since this was asked last.
+    pub fn was_starved(&self) -> bool {
+        self.starved.swap(false, Ordering::AcqRel)
     }
 
     /// Turns that the host runs now.

@@ -41,6 +41,8 @@ use types::{ShardState, TypeSlot};
 const ROUND_MESSAGES_MAX: usize = 256;
 /// How often a worker looks after things that nothing wakes it for, in milliseconds.
 const TICK_MS: u64 = 100;
+/// Slots that the list of busy ones may hold beyond twice the number of activations before it is put in order.
+const BUSY_SLACK: usize = 1_024;
 /// Wake-ups are rounded up to this many microseconds, so that near ones share a round.
 const TIMER_GRAIN_US: u64 = 2_000;
 
@@ -166,7 +168,7 @@ impl Worker {
             Message::LookedUp(answers) => {
                 for (slot, request_id, found) in answers {
                     self.step(slot, |activation, env, fx| {
-                        activation.on_looked_up(env, &request_id, found.as_ref(), fx);
+                        activation.on_looked_up(env, &request_id, found, fx);
                     });
                 }
             }
@@ -209,7 +211,8 @@ impl Worker {
     }
 
     fn refusal(&self, routed: &RoutedCall) -> Option<CallError> {
-        if self.refusing {
+        // Turns that may still finish may also make their calls; a refusal would become their stored outcome.
+        if self.refusing && !matches!(routed.call.reply_to, ReplyTo::Turn { .. }) {
             return Some(CallError::new(
                 ErrorKind::ShuttingDown,
                 "the node is about to stop and takes no new calls; this one was not run. Retry it",
@@ -309,11 +312,15 @@ impl Worker {
     }
 
     fn run_timers(&mut self) {
-        while let Some(Reverse((at, slot))) = self.timers.peek().copied() {
-            if at > self.now {
-                break;
-            }
+        let mut due = Vec::new();
+        while let Some(Reverse((at, slot))) = self.timers.peek().copied()
+            && at <= self.now
+        {
             self.timers.pop();
+            due.push(slot);
+        }
+        // What they ask for now comes in a later round, whatever time it names.
+        for slot in due {
             let timer = self.step(slot, |activation, env, fx| activation.on_timer(env, fx));
             if timer == Some(Timer::Evict) {
                 self.evict(slot);
@@ -332,6 +339,9 @@ impl Worker {
         // Another worker's turns may have freed a session that this one waits for.
         self.types.iter_mut().flatten().for_each(TypeSlot::retry);
         self.metrics.flush(self.held);
+        if self.busy.len() > 2 * self.table.len() + BUSY_SLACK {
+            self.busy_slots();
+        }
         self.finish_draining();
     }
 

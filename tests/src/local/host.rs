@@ -90,8 +90,7 @@ impl ScriptedHost {
         let (frames, outgoing) = mpsc::channel(64);
         let first = ConnectRequest { frames: vec![host_frame(host_frame::Frame::Hello(hello))] };
         frames.send(first).await.expect("there is room");
-        let mut client =
-            HostServiceClient::new(channel).max_decoding_message_size(64 * 1024 * 1024);
+        let mut client = HostServiceClient::new(channel).max_decoding_message_size(4 * 1024 * 1024);
         let answer = client.connect(ReceiverStream::new(outgoing)).await;
         let incoming = answer.map_err(|refused| status::from_status(&refused))?.into_inner();
         let mut host =

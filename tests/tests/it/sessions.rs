@@ -398,3 +398,79 @@ async fn an_accepted_call_survives_the_node_and_runs_when_a_host_comes() {
     let total = caller.invoke(call("Counter", "a", "total", "")).await.expect("read");
     assert_eq!(text(&total), "3", "accepted calls come before new ones");
 }
+
+#[tokio::test]
+async fn a_snapshot_actor_is_saved_on_its_interval_and_the_node_serves_on() {
+    let mut node = LocalNode::start().await;
+    let mut saved = definition("Saved", Durability::Snapshot, &["add", "total?"]);
+    saved.snapshot_interval_ms = 50;
+    let mut unsaved = definition("Unsaved", Durability::Snapshot, &["add", "total?"]);
+    unsaved.snapshot_interval_ms = 3_600_000;
+    for definition in [saved.clone(), unsaved.clone()] {
+        node.host(definition).await.answer_all(counter);
+    }
+    let caller = node.caller().await;
+    for kind in ["Saved", "Unsaved"] {
+        let reply = caller.invoke(call(kind, "a", "add", "5")).await.expect("added");
+        assert!(!reply.durable, "a snapshot actor replies before it is saved");
+    }
+    while !caller.state(actor("Saved", "a")).await.expect("state").exists {}
+    assert!(!caller.state(actor("Unsaved", "a")).await.expect("state").exists);
+    caller.invoke(call("Saved", "a", "add", "1")).await.expect("the node serves on");
+    node.restart().await;
+    for kind in ["Saved", "Unsaved"] {
+        node.host(if kind == "Saved" { saved.clone() } else { unsaved.clone() })
+            .await
+            .answer_all(counter);
+    }
+    let caller = node.caller().await;
+    let total = |kind| caller.invoke(call(kind, "a", "total", ""));
+    assert_eq!(text(&total("Saved").await.expect("read")), "6", "saved at the latest on stop");
+    assert_eq!(text(&total("Unsaved").await.expect("read")), "5", "saved on stop");
+}
+
+#[tokio::test]
+async fn turns_of_two_actors_under_one_request_id_each_make_their_own_call() {
+    let node = LocalNode::start().await;
+    let mut asker = node.host(definition("Asker", Durability::Durable, &["ask"])).await;
+    node.host(counter_type()).await.answer_all(counter);
+    let caller = node.caller().await;
+    for (key, expected) in [("a", "1"), ("b", "2")] {
+        let mut same = call("Asker", key, "ask", "");
+        same.request_id = "order-7".to_owned();
+        let pending = tokio::spawn({
+            let caller = caller.clone();
+            async move { caller.invoke(same).await }
+        });
+        let turn = asker.turn().await;
+        asker.call(turn_call(&turn, 0, ("Counter", "ledger"), "add")).await;
+        match call_result(&mut asker).await {
+            turn_call_result::Outcome::Reply(reply) => assert_eq!(reply.data, expected),
+            other => panic!("expected a reply, got {other:?}"),
+        }
+        asker.reply(&turn, "", None).await;
+        pending.await.expect("no panic").expect("asked");
+    }
+}
+
+#[tokio::test]
+async fn big_results_of_calls_reach_the_turn_in_messages_that_the_host_can_read() {
+    let node = LocalNode::start().await;
+    let mut asker = node.host(definition("Asker", Durability::Durable, &["ask"])).await;
+    let big = definition("Big", Durability::Volatile, &["give"]);
+    node.host(big).await.answer_all(|_, _| ("x".repeat(1_000_000), None));
+    let caller = node.caller().await;
+    let pending = tokio::spawn(async move { caller.invoke(call("Asker", "a", "ask", "")).await });
+    let turn = asker.turn().await;
+    for index in 0..8 {
+        asker.call(turn_call(&turn, index, ("Big", &format!("b{index}")), "give")).await;
+    }
+    for _ in 0..8 {
+        let turn_call_result::Outcome::Reply(reply) = call_result(&mut asker).await else {
+            panic!("expected a reply")
+        };
+        assert_eq!(reply.data.len(), 1_000_000);
+    }
+    asker.reply(&turn, "asked", None).await;
+    pending.await.expect("no panic").expect("asked");
+}

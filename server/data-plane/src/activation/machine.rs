@@ -106,8 +106,8 @@ struct Queued {
     work: Work,
     id_hash: u64,
     fingerprint: u64,
-    /// Repetitions of the call that wait for the same outcome.
-    joined: Vec<ReplyTo>,
+    /// Repetitions of the call that wait for the same outcome, each until its own deadline.
+    joined: Vec<(ReplyTo, Tick)>,
     /// Waiters for acceptance, until it is durable.
     acceptance: Vec<ReplyTo>,
     /// Its place in the shard's inbox, if it is there.
@@ -144,6 +144,11 @@ impl Queued {
             let call = crate::activation::inbox_record::encode(&self.call);
             fx.push(Effect::Accept { sequence, call });
         }
+    }
+
+    /// When the last of those who wait gives up; [`Tick::NEVER`] for accepted calls.
+    fn latest_deadline(&self) -> Tick {
+        self.joined.iter().map(|(_, at)| *at).fold(self.call.deadline, Tick::max)
     }
 
     /// True if anybody waits for the call, or if it was accepted and so must be run.
@@ -279,6 +284,13 @@ impl Activation {
         self.held() > 0 || self.saving
     }
 
+    /// How many calls at the front of the mailbox name an action that a host is able to run.
+    #[must_use]
+    pub fn able_prefix(&self, able: impl Fn(&str) -> bool) -> usize {
+        let mailbox = self.busy.iter().flat_map(|busy| busy.mailbox.iter());
+        mailbox.take_while(|item| able(&item.call.action)).count()
+    }
+
     /// The action at the front of the mailbox.
     #[must_use]
     pub fn next_action(&self) -> Option<&str> {
@@ -329,7 +341,7 @@ fn accepted(durable: bool) -> Reply {
 
 /// Gives an outcome to everybody who waits for a call.
 fn answer_all(item: Queued, outcome: &Outcome, fx: &mut Vec<Effect>) {
-    for to in item.joined {
+    for (to, _) in item.joined {
         fx.push(Effect::Answer { to, outcome: outcome.clone() });
     }
     for to in item.acceptance {

@@ -21,13 +21,15 @@ use arc_swap::ArcSwap;
 use callboard_proto::{
     host::v1::{
         ConnectRequest, ConnectResponse, Draining, Hello, HostFrame, Limits, NodeFrame, Welcome,
-        host_frame, host_service_server::HostService, node_frame::Frame, turn_run,
+        host_frame, host_service_server::HostService, node_frame::Frame, turn_call_result,
+        turn_run,
     },
     types::v1::NodeAddress,
 };
 use callboard_transport::status::to_status;
 use callboard_types::{CallError, ErrorKind, Millis, SessionId, limits};
 use futures::Stream;
+use prost::Message as _;
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -258,20 +260,23 @@ impl Frames {
         }
         let mut waiting = rest.into_iter().chain(self.taken.drain(..).flatten());
         let (mut frames, mut bytes) = (Vec::new(), 0);
+        let mut too_many = None;
         for frame in waiting.by_ref() {
-            bytes += frame_bytes(&frame);
-            frames.push(frame);
-            if bytes >= MESSAGE_SOFT_BYTES {
+            let more = frame_bytes(&frame);
+            if !frames.is_empty() && bytes + more > MESSAGE_SOFT_BYTES {
+                too_many = Some(frame);
                 break;
             }
+            bytes += more;
+            frames.push(frame);
         }
-        self.rest = waiting.collect();
+        self.rest = too_many.into_iter().chain(waiting).collect();
         ConnectResponse { frames }
     }
 }
 
-/// About how many bytes a frame takes. Only runs can be big: a state and arguments, of 3 MiB at most together, so a
-/// message stays below the limit of 4 MiB.
+/// About how many bytes a frame takes, never much less than it does. A single run can be big (a state and arguments, of
+/// 3 MiB at most together), a call's result too; either goes alone then, below the limit of 4 MiB.
 fn frame_bytes(frame: &NodeFrame) -> usize {
     match &frame.frame {
         Some(Frame::Run(run)) => {
@@ -279,13 +284,21 @@ fn frame_bytes(frame: &NodeFrame) -> usize {
                 Some(turn_run::State::StateFull(state)) => state.data.len(),
                 _ => 0,
             };
-            let turns = run
-                .turns
-                .iter()
-                .map(|turn| 100 + turn.payload.as_ref().map_or(0, |payload| payload.data.len()));
-            state + turns.sum::<usize>()
+            let text = |map: &HashMap<String, String>| {
+                map.iter().map(|(name, value)| name.len() + value.len() + 8).sum::<usize>()
+            };
+            let turns = run.turns.iter().map(|turn| {
+                let payload = turn.payload.as_ref().map_or(0, |payload| payload.data.len());
+                let chain = turn.chain.iter().map(|id| id.key.len() + 300).sum::<usize>();
+                400 + turn.request_id.len() + payload + chain + text(&turn.metadata)
+            });
+            1_000 + state + text(&run.tags) + turns.sum::<usize>()
         }
-        Some(Frame::CallResult(_)) => 512,
+        Some(Frame::CallResult(result)) => match &result.outcome {
+            Some(turn_call_result::Outcome::Reply(reply)) => 256 + reply.data.len(),
+            Some(turn_call_result::Outcome::Error(error)) => error.encoded_len() + 64,
+            None => 64,
+        },
         _ => 64,
     }
 }

@@ -235,7 +235,7 @@ impl Worker {
     pub(super) fn raise_low_water(&mut self) {
         let target = self.wall.plus(-limits::OUTCOME_WINDOW_MS);
         for slot in self.types.iter_mut().flatten() {
-            if slot.runtime.definition.durability != Durability::Durable {
+            if slot.runtime.definition.durability == Durability::Volatile {
                 continue;
             }
             let mut claims = Vec::new();

@@ -6,9 +6,15 @@ use callboard_proto::{
     host::v1::{NodeFrame, Turn, TurnRun, node_frame::Frame, turn_run},
     types::v1 as pb,
 };
-use callboard_types::{ActorId, CallError, ErrorKind, Kind, SessionId, TypeDefinition, limits};
+use callboard_types::{
+    ActorId, CallError, ErrorKind, Kind, Millis, SessionId, Tick, TypeDefinition, limits,
+    shard::key_hash,
+};
 
-use super::{SessionCall, Slot, Worker, types::Offer, types::TypeSlot};
+use super::{
+    SessionCall, Slot, Worker,
+    types::{Offer, Reserved, TypeSlot},
+};
 use crate::{
     activation::machine::{Answered, TurnCall, TurnEnd, TurnView},
     call::{Call, Lineage, ReplyTo},
@@ -17,28 +23,33 @@ use crate::{
 };
 
 impl Worker {
-    /// Hands an activation's ready turns to a session, or puts it in the queue for one.
-    pub(super) fn dispatch(&mut self, slot: Slot) {
+    /// Hands an activation's ready turns to a session, or puts it in the queue for one. False if no session had credit.
+    pub(super) fn dispatch(&mut self, slot: Slot) -> bool {
         if self.outbox.writer_is_full() {
-            return self.queue(slot);
+            self.queue(slot);
+            return false;
         }
         let ready = self.step_aside(slot, |activation, env, fx| activation.turns_ready(env, fx));
-        let Some(ready) = ready.filter(|ready| *ready > 0) else {
-            return;
-        };
+        let Some(ready) = ready.filter(|ready| *ready > 0) else { return true };
         let entry = self.table.get(slot).expect("it took a step");
-        let Some(slot_type) = self.types[entry.type_id as usize].as_ref() else {
-            return;
-        };
+        let Some(slot_type) = self.types[entry.type_id as usize].as_ref() else { return true };
         // A result carries the state after its turn, so a big state makes runs short.
         let state_bytes = entry.activation.state().0.map_or(0, |state| state.data.len());
         let by_size = (limits::PAYLOAD_BYTES_MAX / state_bytes.max(1)).max(1);
-        let wanted = ready.min(by_size);
-        let action = entry.activation.next_action().or(slot_type.runtime.definition.init_action());
-        let reserved = slot_type.reserve(action.unwrap_or_default(), to_u32(wanted));
-        let Some((link, credits)) = reserved else {
-            return self.queue(slot);
+        let init = slot_type.runtime.definition.init_action();
+        let action = entry.activation.next_action().or(init).unwrap_or_default();
+        let found = match slot_type.reserve(action, to_u32(ready.min(by_size))) {
+            Ok(found) => found,
+            Err(full) => {
+                self.queue(slot);
+                return !full;
+            }
         };
+        let Reserved { link, credits, only } = found;
+        let most = only.map_or(credits as usize, |definition| {
+            let able = |action: &str| definition.actions.contains_key(action);
+            entry.activation.able_prefix(able).clamp(1, credits as usize)
+        });
         let (number, place) = (self.number as u64, u64::from(slot.index));
         let mut count = self.turn_count;
         let session = link.id;
@@ -47,7 +58,7 @@ impl Worker {
                 count = count.wrapping_add(1);
                 u64::from(count) << 32 | place << 8 | number
             };
-            activation.take_run(env, session, credits as usize, draw, fx)
+            activation.take_run(env, session, most, draw, fx)
         });
         self.turn_count = count;
         let taken = to_u32(taken.unwrap_or(0));
@@ -55,6 +66,7 @@ impl Worker {
         if taken > 0 {
             self.send_run(slot, &link);
         }
+        true
     }
 
     fn queue(&mut self, slot: Slot) {
@@ -93,7 +105,7 @@ impl Worker {
 
     fn turn_frame(&self, turn: &TurnView<'_>, limit_ms: u64) -> Turn {
         let call = turn.call;
-        let left = call.deadline.millis_after(self.now).min(limit_ms);
+        let left = turn.deadline.millis_after(self.now).min(limit_ms);
         let lineage = call.lineage.as_ref();
         Turn {
             turn_id: turn.turn_id,
@@ -132,9 +144,7 @@ impl Worker {
                 if let Some(entry) = self.table.get_mut(slot) {
                     entry.queued = false;
                 }
-                self.dispatch(slot);
-                let again = self.table.get(slot).is_some_and(|entry| entry.queued);
-                if again {
+                if !self.dispatch(slot) {
                     // Nobody has credit: the rest would fare no better.
                     break;
                 }
@@ -219,7 +229,7 @@ impl Worker {
             let own = self.actor_id(slot)?;
             let entry = self.table.get(slot)?;
             let parent = entry.activation.running_call(session.id, turn_id)?;
-            Some((slot, turn_call(self.now, own, parent, made)))
+            Some((slot, turn_call((self.now, self.wall), own, parent, made)))
         });
         let (slot, made) = match made {
             Some((slot, Ok(made))) => (slot, made),
@@ -259,7 +269,7 @@ impl Worker {
 }
 
 fn turn_call(
-    now: callboard_types::Tick,
+    (now, wall): (Tick, Millis),
     own: ActorId,
     parent: &Call,
     made: SessionCall,
@@ -284,11 +294,14 @@ fn turn_call(
         0 => limits::CALL_TIMEOUT_DEFAULT_MS,
         millis => u64::from(millis),
     };
+    // An accepted call can run long after it was made. Its own calls then carry no time, so that they are looked for
+    // among all outcomes instead of being refused for their age.
+    let young = parent.created_at > wall.plus(-limits::OUTCOME_WINDOW_MS / 2);
     let call = Call {
         action: made.action,
         argument: made.argument,
-        request_id: format!("{}/{}", parent.request_id, made.call_index),
-        created_at: parent.created_at,
+        request_id: turn_call_id(&own, parent, made.call_index),
+        created_at: if young { parent.created_at } else { Millis(0) },
         deadline: parent.deadline.min(now.plus_millis(asked)),
         metadata: made.metadata,
         lineage: Some(Box::new(Lineage { caller: Some(own), chain })),
@@ -297,6 +310,13 @@ fn turn_call(
         reply_to: ReplyTo::Nobody,
     };
     Ok(TurnCall { target: made.target, call })
+}
+
+/// The id of a call that a turn makes: the turn's own, the calling actor, and the call's number. The actor must be in it,
+/// because two actors may run turns under the same id and call the same third one.
+fn turn_call_id(own: &ActorId, parent: &Call, call_index: u32) -> String {
+    let caller = key_hash(&format!("{}\0{}\0{}", own.system, own.actor_type, own.key));
+    format!("{}/{call_index}-{caller:016x}", parent.request_id)
 }
 
 fn not_running() -> CallError {

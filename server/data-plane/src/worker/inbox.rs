@@ -136,7 +136,7 @@ pub enum Message {
     /// Rows that were asked for.
     Loaded(Vec<(Slot, Option<ActorRecord>)>),
     /// Outcomes that were asked for.
-    LookedUp(Vec<(Slot, String, Option<StoredOutcome>)>),
+    LookedUp(Vec<(Slot, String, Result<Option<StoredOutcome>, String>)>),
     /// Shards of a type that were claimed.
     Claimed {
         /// The type.

@@ -116,6 +116,11 @@ impl Table {
         self.entries.contains(index as usize).then(|| self.slot_at(index))
     }
 
+    /// How many activations there are.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// All slots.
     pub(super) fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
         self.entries.iter().map(|(at, entry)| Slot {

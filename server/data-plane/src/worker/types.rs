@@ -29,6 +29,15 @@ pub(super) struct Offer {
     pub(super) differs: bool,
 }
 
+/// Credits of a session.
+#[derive(Debug)]
+pub(super) struct Reserved {
+    pub(super) link: Arc<SessionLink>,
+    pub(super) credits: u32,
+    /// Set if the host has only some of the type's actions: these.
+    pub(super) only: Option<Arc<TypeDefinition>>,
+}
+
 /// A shard at a worker.
 #[derive(Debug, Default)]
 pub(super) struct ShardSlot {
@@ -86,19 +95,25 @@ impl TypeSlot {
     }
 
     /// Takes credits of the session with the fewest turns in flight that can run the action.
-    pub(super) fn reserve(&self, action: &str, wanted: u32) -> Option<(Arc<SessionLink>, u32)> {
+    ///
+    /// # Errors
+    /// True if sessions could run it but have no credit; false if none can.
+    pub(super) fn reserve(&self, action: &str, wanted: u32) -> Result<Reserved, bool> {
         let able = self
             .offers
             .iter()
             .filter(|offer| !offer.differs || offer.definition.actions.contains_key(action));
-        let mut links: Vec<&Arc<SessionLink>> = able.map(|offer| &offer.link).collect();
-        if links.len() > 1 {
-            links.sort_by_key(|link| link.in_flight());
+        let mut offers: Vec<&Offer> = able.collect();
+        if offers.len() > 1 {
+            offers.sort_by_key(|offer| offer.link.in_flight());
         }
-        links.into_iter().find_map(|link| {
-            let got = link.reserve(wanted);
-            (got > 0).then(|| (Arc::clone(link), got))
-        })
+        let full = !offers.is_empty();
+        let found = offers.into_iter().find_map(|offer| {
+            let credits = offer.link.reserve(wanted);
+            let only = offer.differs.then(|| Arc::clone(&offer.definition));
+            (credits > 0).then(|| Reserved { link: Arc::clone(&offer.link), credits, only })
+        });
+        found.ok_or(full)
     }
 
     /// The type changed, or an offer came: compare again.

@@ -3,7 +3,7 @@
 use callboard_statestore::ActorRecord;
 use callboard_types::{CallError, Durability, ErrorKind, Millis, Tick, TypeDefinition, limits};
 
-use super::{Activation, Effect, Env, Phase, Queued, Work, accepted};
+use super::{Activation, Effect, Env, Phase, Queued, Work, accepted, answer_all};
 use crate::{
     activation::outcome::{Known, Outcomes, StoredOutcome, fingerprint, id_hash},
     call::{Call, ReplyTo},
@@ -99,14 +99,15 @@ impl Activation {
         if item.fingerprint != print {
             refuse(call.reply_to, id_reused(&call.request_id), fx);
         } else if !call.asynchronous {
-            item.call.deadline = item.call.deadline.max(call.deadline);
-            item.joined.push(call.reply_to);
+            item.joined.push((call.reply_to, call.deadline));
+            self.arm(call.deadline, fx);
         } else if item.sequence.is_some() && item.acceptance.is_empty() {
             fx.push(Effect::Answer { to: call.reply_to, outcome: Ok(accepted(true)) });
         } else if item.sequence.is_some() {
             item.acceptance.push(call.reply_to);
         } else {
-            item.joined.push(call.reply_to);
+            item.joined.push((call.reply_to, call.deadline));
+            self.arm(call.deadline, fx);
         }
         None
     }
@@ -171,33 +172,42 @@ impl Activation {
         Ok(())
     }
 
-    /// Takes the store's answer to [`Effect::LookUp`].
+    /// Takes the store's answer to [`Effect::LookUp`]; an error means that what is stored cannot be read.
     pub fn on_looked_up(
         &mut self,
         env: Env<'_>,
         request_id: &str,
-        found: Option<&StoredOutcome>,
+        found: Result<Option<StoredOutcome>, String>,
         fx: &mut Vec<Effect>,
     ) {
-        let Some(busy) = self.busy.as_mut() else {
-            return;
-        };
+        let Some(busy) = self.busy.as_mut() else { return };
         let at = busy
             .mailbox
             .iter()
             .position(|item| item.checking && item.call.request_id == request_id);
         let Some(at) = at else { return };
         match found {
-            None => {
+            Ok(None) => {
                 busy.mailbox[at].checking = false;
                 busy.mailbox[at].write_row(fx);
             }
-            Some(found) => {
+            Ok(Some(found)) => {
                 let item = busy.mailbox.remove(at).expect("position is inside the mailbox");
-                self.answer_repeated(item, found, fx);
+                self.answer_repeated(item, &found, fx);
+            }
+            Err(error) => {
+                let item = busy.mailbox.remove(at).expect("position is inside the mailbox");
+                let error = CallError::new(
+                    ErrorKind::Internal,
+                    format!(
+                        "stored outcomes of the actor cannot be read, so the call was not run: {error}"
+                    ),
+                );
+                answer_all(item, &Err(error), fx);
             }
         }
         self.settle_in_memory(env, fx);
+        self.rest(env, fx);
     }
 
     /// Answers everybody who waits for a call that was answered in an earlier life. An inbox row that is still there
@@ -217,7 +227,7 @@ impl Activation {
         } else {
             fx.push(Effect::Answer { to: item.call.reply_to, outcome: outcome.clone() });
         }
-        for to in item.joined {
+        for (to, _) in item.joined {
             fx.push(Effect::Answer { to, outcome: outcome.clone() });
         }
     }

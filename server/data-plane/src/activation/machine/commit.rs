@@ -24,12 +24,13 @@ impl Activation {
         id: impl FnOnce() -> ActorId,
         shard: u32,
     ) -> Option<CommitUnit> {
-        let busy = self.busy.as_ref()?;
-        let up_to = busy.settled.back()?.number;
-        let fresh = || busy.settled.iter().rev().take_while(|s| s.number > self.submitted_count);
-        if !fresh().any(|settled| settled.undurable) {
+        let settled = || self.busy.iter().flat_map(|busy| busy.settled.iter().rev());
+        let fresh = || settled().take_while(|s| s.number > self.submitted_count);
+        let clears_rows = !self.stale_rows.is_empty() && self.phase == Phase::Active;
+        if !clears_rows && !fresh().any(|settled| settled.undurable) {
             return None;
         }
+        let up_to = fresh().next().map_or(self.submitted_count, |last| last.number);
         let mut inbox_done: Vec<u64> = fresh().filter_map(|s| s.item.sequence).collect();
         inbox_done.append(&mut self.stale_rows);
         let previous = self.submitted;

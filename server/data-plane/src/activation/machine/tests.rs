@@ -453,7 +453,10 @@ fn volatile_and_snapshot_actors_answer_at_once_and_a_snapshot_is_saved_on_its_in
         assert!(!waiter.answer().expect("at once").expect("ok").durable);
         assert!(stage.commit().is_none());
         let interval = stage.definition.snapshot_interval_ms;
+        stage.fx.clear();
         stage.pass(interval);
+        let at_once = |fx: &Effect| matches!(fx, Effect::Wake(at) if *at <= stage.now);
+        assert!(!stage.fx.iter().any(at_once), "a timer that asks for now would never end");
         let saved = stage.with(|a, env, _| a.take_snapshot(env, actor, 0, false));
         assert_eq!(saved.is_some(), durability == Durability::Snapshot);
     }
@@ -510,9 +513,65 @@ fn a_call_as_old_as_spilled_outcomes_is_looked_up_before_it_runs() {
             b"4".into(),
         ),
     };
-    stage.with(|a, env, fx| a.on_looked_up(env, "k", Some(&found), fx));
-    stage.with(|a, env, fx| a.on_looked_up(env, "n", None, fx));
+    stage.with(|a, env, fx| a.on_looked_up(env, "k", Ok(Some(found)), fx));
+    stage.with(|a, env, fx| a.on_looked_up(env, "n", Ok(None), fx));
     assert_eq!(known.answer().expect("stored").expect("ok").payload.data, "4");
     assert_eq!(stage.run().len(), 1);
     assert!(new.answer().is_none());
+}
+
+#[test]
+fn wake_ups_do_not_multiply() {
+    let mut stage = Stage::durable();
+    let mut wakes: Vec<Tick> = Vec::new();
+    for n in 0..500 {
+        let _waiter = stage.call(&n.to_string(), "add");
+        let turn = stage.run()[0];
+        stage.reply(turn, "x");
+        let unit = stage.commit().expect("a commit");
+        stage.committed(&unit);
+        stage.now = stage.now.plus_millis(5_000);
+        let taken = std::mem::take(&mut stage.fx).into_iter();
+        wakes
+            .extend(taken.filter_map(|fx| if let Effect::Wake(at) = fx { Some(at) } else { None }));
+        let due = wakes.extract_if(.., |at| *at <= stage.now).count();
+        for _ in 0..due {
+            stage.pass(0);
+        }
+    }
+    // One each for a deadline, a turn, the idle timeout, and what was asked for before they came nearer.
+    assert!(wakes.len() <= 8, "{} wake-ups wait", wakes.len());
+}
+
+#[test]
+fn whoever_joins_a_call_keeps_a_deadline_of_their_own() {
+    let mut stage = Stage::durable();
+    let mut first = stage.call("1", "add");
+    let turn = stage.run()[0];
+    stage.pass(10_001);
+    assert_eq!(first.error(), ErrorKind::DeadlineExceeded);
+    let now = stage.now;
+    let mut second = stage.call_with("1", "add", |call| call.deadline = now.plus_millis(1_000));
+    stage.pass(1_001);
+    assert_eq!(second.error(), ErrorKind::DeadlineExceeded);
+    assert_eq!(stage.reply(turn, "one"), Answered::Taken);
+}
+
+#[test]
+fn an_accepted_call_that_cannot_succeed_ends_for_good_and_takes_its_row_along() {
+    let mut stage = Stage::durable();
+    let _waiter = stage.call_with("1", "add", |call| call.asynchronous = true);
+    let turn = stage.run()[0];
+    stage.reply(turn, &"x".repeat(limits::STATE_BYTES_MAX + 1));
+    let unit = stage.commit().expect("a stored error");
+    assert_eq!(unit.commit.inbox_done, [40]);
+}
+
+#[test]
+fn an_accepted_call_whose_turn_is_cancelled_is_run_again() {
+    let mut stage = Stage::durable();
+    let _waiter = stage.call_with("1", "add", |call| call.asynchronous = true);
+    let turn = stage.run()[0];
+    stage.result(turn, TurnEnd { outcome: None, state: None, tags: None });
+    assert_eq!(stage.run().len(), 1);
 }

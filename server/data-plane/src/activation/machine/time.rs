@@ -2,7 +2,7 @@
 
 use callboard_types::{CallError, ErrorKind, Kind, Tick};
 
-use super::{Activation, Effect, Env, Queued, ReplyTo, answer_all};
+use super::{Activation, Effect, Env, Queued, ReplyTo};
 
 /// What the worker is to do after a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,10 +19,15 @@ const IDLE_RECHECK_MS: u64 = 1_000;
 impl Activation {
     /// Called at the time of an [`Effect::Wake`], or later. Asks for the next one.
     pub fn on_timer(&mut self, env: Env<'_>, fx: &mut Vec<Effect>) -> Timer {
+        if self.armed > env.now {
+            // Left over from an earlier request; the one that counts is still to come.
+            return Timer::Stay;
+        }
         self.armed = Tick::NEVER;
         self.expire_turn(env, fx);
         self.expire_calls(env, fx);
-        let mut next = self.save_at;
+        // A save that is due is made at the end of the round.
+        let mut next = if self.save_at > env.now { self.save_at } else { Tick::NEVER };
         if self.init_due && self.init_not_before > env.now {
             next = next.min(self.init_not_before);
         }
@@ -57,29 +62,24 @@ impl Activation {
     }
 
     fn expire_calls(&mut self, env: Env<'_>, fx: &mut Vec<Effect>) {
-        let Some(busy) = self.busy.as_mut() else {
-            return;
-        };
-        let late = |item: &Queued| item.call.deadline <= env.now;
-        if busy.mailbox.iter().any(late) {
-            let (gone, kept): (Vec<_>, Vec<_>) =
-                std::mem::take(&mut busy.mailbox).into_iter().partition(late);
-            busy.mailbox.extend(kept);
-            let error = if env.hosted { deadline("before the call was run") } else { no_host(env) };
-            for item in gone {
-                answer_all(item, &Err(error.clone()), fx);
-            }
-        }
+        let Some(busy) = self.busy.as_mut() else { return };
+        let waiting = if env.hosted { deadline("before the call was run") } else { no_host(env) };
+        busy.mailbox.retain_mut(|item| {
+            expire_waiters(item, env.now, &waiting, fx);
+            item.is_wanted()
+        });
         let session = busy.session;
-        for running in busy.run.iter_mut().filter(|running| late(&running.item)) {
-            leave(&mut running.item, "while a host ran the call; it may still be applied", fx);
-            if !running.cancelled {
+        let running_late = deadline("while a host ran the call; it may still be applied");
+        for running in &mut busy.run {
+            let left = expire_waiters(&mut running.item, env.now, &running_late, fx);
+            if left && !running.item.is_wanted() && !running.cancelled {
                 running.cancelled = true;
                 fx.push(Effect::CancelTurn { session, turn_id: running.turn_id });
             }
         }
-        for settled in busy.settled.iter_mut().filter(|settled| late(&settled.item)) {
-            leave(&mut settled.item, "before the result was durable; it may still be applied", fx);
+        let undurable = deadline("before the result was durable; it may still be applied");
+        for settled in &mut busy.settled {
+            expire_waiters(&mut settled.item, env.now, &undurable, fx);
         }
     }
 
@@ -91,7 +91,8 @@ impl Activation {
         };
         let unwanted = |item: &mut Queued, fx: &mut Vec<Effect>| {
             let wanted_before = item.is_wanted();
-            let mut left: Vec<ReplyTo> = item.joined.extract_if(.., |to| gone(to)).collect();
+            let joined = item.joined.extract_if(.., |(to, _)| gone(to));
+            let mut left: Vec<ReplyTo> = joined.map(|(to, _)| to).collect();
             if gone(&item.call.reply_to) {
                 left.push(std::mem::replace(&mut item.call.reply_to, ReplyTo::Nobody));
             }
@@ -120,18 +121,26 @@ impl Activation {
         let items = (busy.settled.iter().map(|settled| &settled.item))
             .chain(busy.run.iter().map(|running| &running.item))
             .chain(busy.mailbox.iter());
-        items.map(|item| item.call.deadline).min().unwrap_or(Tick::NEVER).min(self.turn_ends(env))
+        let of = |item: &Queued| {
+            item.joined.iter().map(|(_, at)| *at).fold(item.call.deadline, Tick::min)
+        };
+        items.map(of).min().unwrap_or(Tick::NEVER).min(self.turn_ends(env))
     }
 }
 
-/// Answers everybody who waits for a call, and lets the call go on without them.
-fn leave(item: &mut Queued, when: &str, fx: &mut Vec<Effect>) {
-    let first = std::mem::replace(&mut item.call.reply_to, ReplyTo::Nobody);
-    let waiters = std::mem::take(&mut item.joined).into_iter().chain([first]);
-    for to in waiters.filter(|to| !matches!(to, ReplyTo::Nobody)) {
-        fx.push(Effect::Answer { to, outcome: Err(deadline(when)) });
+/// Answers those whose deadline has passed, and lets the call go on without them. True if there were any.
+fn expire_waiters(item: &mut Queued, now: Tick, error: &CallError, fx: &mut Vec<Effect>) -> bool {
+    let joined = item.joined.extract_if(.., |(_, at)| *at <= now);
+    let mut late: Vec<ReplyTo> = joined.map(|(to, _)| to).collect();
+    if item.call.deadline <= now {
+        item.call.deadline = Tick::NEVER;
+        late.push(std::mem::replace(&mut item.call.reply_to, ReplyTo::Nobody));
     }
-    item.call.deadline = Tick::NEVER;
+    let any = !late.is_empty();
+    for to in late.into_iter().filter(|to| !matches!(to, ReplyTo::Nobody)) {
+        fx.push(Effect::Answer { to, outcome: Err(error.clone()) });
+    }
+    any
 }
 
 fn deadline(when: &str) -> CallError {

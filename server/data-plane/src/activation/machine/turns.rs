@@ -48,6 +48,8 @@ pub struct TurnView<'a> {
     pub revision: u64,
     /// True if it must not change state.
     pub read_only: bool,
+    /// When the last of those who wait for it gives up.
+    pub deadline: Tick,
 }
 
 /// How long a failed initialisation waits before it is tried again unasked, in milliseconds.
@@ -117,6 +119,7 @@ impl Activation {
             attempt: running.item.attempts,
             revision,
             read_only: matches!(running.item.work, Work::Turn { read_only: true, .. }),
+            deadline: running.item.latest_deadline(),
         })
     }
 
@@ -174,15 +177,18 @@ impl Activation {
             return self.end_init(env, item, end, fx);
         }
         let Some(outcome) = end.outcome else {
-            let error = CallError::new(
-                ErrorKind::Cancelled,
-                "the turn was cancelled before it had a result; nothing was applied",
-            );
-            return self.settle(item, Err(error), false, fx);
+            return self.end_cancelled(env, item, fx);
         };
         if let Err(error) = check_sizes(&outcome, end.state.as_ref(), end.tags.as_ref()) {
+            // An accepted call must end for good, or its row would be run again with each restart.
+            let stored = item.sequence.is_some();
+            if stored {
+                self.revision = self.revision.next();
+                let outcome = Err(error.clone());
+                self.outcomes.record(stored_outcome(env, &item, self.revision.0, &outcome));
+            }
             // Later turns of the run were computed on a state that does not count.
-            self.settle(item, Err(error), false, fx);
+            self.settle(item, Err(error), stored, fx);
             self.abandon_run(fx);
             return;
         }
@@ -195,10 +201,27 @@ impl Activation {
             self.revision = self.revision.next();
         }
         if durable {
-            self.outcomes.record(stored(env, &item, self.revision.0, &outcome));
+            self.outcomes.record(stored_outcome(env, &item, self.revision.0, &outcome));
         }
         let outcome = outcome.map(|payload| Reply { payload, revision: self.revision, durable });
         self.settle(item, outcome, durable, fx);
+    }
+
+    /// Nothing happened. An accepted call is run again; whoever waits for another one is told.
+    fn end_cancelled(&mut self, env: Env<'_>, item: Queued, fx: &mut Vec<Effect>) {
+        if item.call.asynchronous {
+            if item.attempts < limits::TURN_ATTEMPTS_MAX {
+                let busy = self.busy.get_or_insert_with(Box::default);
+                return busy.mailbox.push_front(item);
+            }
+            let end = TurnEnd { outcome: Some(Err(crashed_host(env))), state: None, tags: None };
+            return self.end_turn(env, item, end, fx);
+        }
+        let error = CallError::new(
+            ErrorKind::Cancelled,
+            "the turn was cancelled before it had a result; nothing was applied",
+        );
+        self.settle(item, Err(error), false, fx);
     }
 
     fn end_init(&mut self, env: Env<'_>, item: Queued, end: TurnEnd, fx: &mut Vec<Effect>) {
@@ -374,13 +397,23 @@ impl Activation {
         busy.run.front().filter(|head| head.turn_id == turn_id).map(|head| &head.item.call)
     }
 
+    /// Repeated if a durable actor's initialisation is run again before it was committed, so that its calls are made
+    /// once; never repeated for others, whose revisions start anew with each life.
+    fn init_id(&self, env: Env<'_>) -> String {
+        let id = format!("init-{}-{}", env.epoch, self.revision.next());
+        match env.definition.durability {
+            Durability::Durable => id,
+            Durability::Snapshot | Durability::Volatile => format!("{id}-{}", env.wall.0),
+        }
+    }
+
     fn init_item(&mut self, env: Env<'_>) -> Option<Queued> {
         let action = env.definition.init_action()?.to_owned();
         self.init_attempts += 1;
         let call = Call {
             action,
             argument: Payload::default(),
-            request_id: format!("init-{}-{}", env.epoch, self.revision.next()),
+            request_id: self.init_id(env),
             created_at: env.wall,
             deadline: Tick::NEVER,
             metadata: Default::default(),
@@ -435,7 +468,7 @@ fn payload_of(state: &StateBlob) -> Payload {
     }
 }
 
-fn stored(
+fn stored_outcome(
     env: Env<'_>,
     item: &Queued,
     revision: u64,

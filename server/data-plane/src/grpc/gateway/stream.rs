@@ -25,7 +25,7 @@ use super::{Gateway, respond};
 use crate::{
     call::{ReplyTo, StreamAnswer, StreamExtras, StreamSink},
     grpc::convert,
-    worker::{Message, RoutedCall},
+    worker::{Message, RoutedCall, Workers},
 };
 
 /// Replies of one message, in bytes, before the next one is begun.
@@ -47,8 +47,20 @@ pub struct Replies {
     taken: Vec<Vec<StreamAnswer>>,
     /// Replies that did not fit into the last message.
     rest: Vec<StreamAnswer>,
+    workers: Workers,
     /// Ends the reading task when the caller is gone.
     _reader: tokio_util::task::AbortOnDropHandle<()>,
+}
+
+impl Drop for Replies {
+    /// The caller has gone: its calls that wait are forgotten, its running ones cancelled.
+    fn drop(&mut self) {
+        self.batches.close();
+        for worker in 0..self.workers.count() {
+            // A worker whose inbox is full finds out when it next looks.
+            let _ = self.workers.try_send(worker, Message::CallersGone);
+        }
+    }
 }
 
 /// Starts reading a stream's calls.
@@ -56,9 +68,10 @@ pub(super) fn open(gateway: Gateway, id: u64, calls: Streaming<InvokeStreamReque
     let (sender, batches) = mpsc::channel(limits::STREAM_IN_FLIGHT_MAX);
     let shared = Arc::new(Shared::default());
     let sink = Arc::new(StreamSink { id, batches: sender });
+    let workers = gateway.router.workers().clone();
     let reader = Reader { gateway, sink, shared: Arc::clone(&shared) };
     let task = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(reader.run(calls)));
-    Replies { batches, shared, taken: Vec::new(), rest: Vec::new(), _reader: task }
+    Replies { batches, shared, taken: Vec::new(), rest: Vec::new(), workers, _reader: task }
 }
 
 struct Reader {
@@ -72,7 +85,6 @@ impl Reader {
         let workers = self.gateway.router.workers().clone();
         let mut per_worker: Vec<Vec<RoutedCall>> = Vec::new();
         per_worker.resize_with(workers.count(), Vec::new);
-        let gone = GoneGuard { gateway: self.gateway.clone() };
         while let Ok(Some(request)) = calls.message().await {
             if !request.cancels.is_empty() {
                 let cancels = || request.cancels.iter().map(|id| (self.sink.id, *id)).collect();
@@ -88,8 +100,6 @@ impl Reader {
                 }
             }
         }
-        // The caller closed its half and still reads replies; only a broken stream drops the guard early.
-        gone.disarm();
     }
 
     fn take(&self, request: InvokeStreamRequest, per_worker: &mut [Vec<RoutedCall>]) -> bool {
@@ -123,26 +133,6 @@ impl Reader {
         }
         // A caller that goes on far beyond its limit without reading loses the stream.
         refused.is_empty() || self.sink.batches.try_send(refused).is_ok()
-    }
-}
-
-/// Makes workers look for callers that have gone when a stream breaks.
-struct GoneGuard {
-    gateway: Gateway,
-}
-
-impl GoneGuard {
-    fn disarm(self) {
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for GoneGuard {
-    fn drop(&mut self) {
-        let workers = self.gateway.router.workers();
-        for worker in 0..workers.count() {
-            let _ = workers.try_send(worker, Message::CallersGone);
-        }
     }
 }
 

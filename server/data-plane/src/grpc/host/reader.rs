@@ -134,6 +134,10 @@ impl Reader {
             }
         }
         self.link.release(answered);
+        // The worker that gets the results looks by itself; others would not know that there is credit again.
+        if answered > 0 && workers.count() > 1 && self.link.was_starved() {
+            workers.send_all(|| Message::CreditsChanged).await;
+        }
         for worker in 0..workers.count() {
             self.flush_results(worker, &mut sorted).await;
         }

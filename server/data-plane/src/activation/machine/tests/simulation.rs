@@ -149,8 +149,7 @@ impl World {
                     let found = packs
                         .flat_map(|pack| crate::activation::outcome::decode(pack).expect("decodes"))
                         .find(|known| known.request_id == request_id);
-                    self.stage
-                        .with(|a, env, fx| a.on_looked_up(env, &request_id, found.as_ref(), fx));
+                    self.stage.with(|a, env, fx| a.on_looked_up(env, &request_id, Ok(found), fx));
                 }
                 _ => {}
             }
