@@ -17,6 +17,7 @@ use callboard_statestore::{
     ActorCommit, CommitBatch, Error, InboxInsert, ShardClaim, StateStore, Verdict,
 };
 use callboard_types::{ActorId, NodeId, ShardId, Tick, limits};
+use futures::{StreamExt as _, future::BoxFuture, stream::FuturesOrdered};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
@@ -29,6 +30,8 @@ const RETRY_MS: (u64, u64) = (10, 500);
 /// Jobs that are taken into one transaction in any case, if they wait: below that a transaction costs more than it
 /// shares.
 const GROUP_JOBS_MIN: usize = 64;
+/// Messages of jobs that are taken from the queue at a time.
+const QUEUE_TAKES: usize = 64;
 /// Failures in a row after which new calls are refused instead of made to wait.
 const FAILURES_UNTIL_DOWN: u32 = 3;
 
@@ -64,6 +67,13 @@ impl WriteJob {
     pub fn accept(slot: Slot, row: InboxInsert) -> Self {
         let what = Written::Accepted(row.sequence);
         Self { slot, what, payload: Payload::Inbox(Box::new(row)) }
+    }
+
+    fn actor(&self) -> &ActorId {
+        match &self.payload {
+            Payload::Actor(commit) => &commit.id,
+            Payload::Inbox(row) => &row.id,
+        }
     }
 
     fn bytes(&self) -> usize {
@@ -126,14 +136,24 @@ impl WriteQueue {
 
 /// The writer's task.
 pub struct Writer {
-    store: Arc<dyn StateStore>,
-    node: NodeId,
+    committer: Arc<Committer>,
     workers: Workers,
     jobs: mpsc::Receiver<(usize, Vec<WriteJob>)>,
-    shared: Arc<Shared>,
     waiting: VecDeque<(usize, WriteJob)>,
+    /// Actors of the transactions under way; their later jobs wait, so that nothing overtakes.
+    under_way: HashSet<ActorId>,
+}
+
+/// Gets a batch committed, whatever it takes.
+struct Committer {
+    store: Arc<dyn StateStore>,
+    node: NodeId,
+    shared: Arc<Shared>,
     fatal: watch::Sender<Option<String>>,
 }
+
+/// A transaction that has ended; no verdicts if the store failed for good.
+type Ended = (Group, Option<Vec<Option<Verdict>>>);
 
 /// One transaction and who is told about it.
 #[derive(Debug, Default)]
@@ -156,14 +176,13 @@ impl Writer {
         let (sender, jobs) = mpsc::channel(queue_batches);
         let shared = Arc::new(Shared::default());
         let queue = WriteQueue { jobs: sender, shared: Arc::clone(&shared) };
+        let committer = Arc::new(Committer { store, node, shared, fatal });
         let build = move |workers| Self {
-            store,
-            node,
+            committer,
             workers,
             jobs,
-            shared,
             waiting: VecDeque::new(),
-            fatal,
+            under_way: HashSet::new(),
         };
         (build, queue)
     }
@@ -171,20 +190,39 @@ impl Writer {
     /// Runs until every queue is gone, or the store failed for good.
     pub async fn run(mut self) {
         let mut taken = Vec::new();
-        loop {
-            if self.waiting.is_empty() && self.jobs.recv_many(&mut taken, 64).await == 0 {
-                return;
+        let mut open = true;
+        let mut transactions: FuturesOrdered<BoxFuture<'static, Ended>> = FuturesOrdered::new();
+        while open || !transactions.is_empty() {
+            while self.may_begin(transactions.len()) {
+                let group = self.next_group();
+                if group.batch.is_empty() {
+                    break;
+                }
+                transactions.push_back(Box::pin(Arc::clone(&self.committer).commit(group)));
             }
-            while let Ok(more) = self.jobs.try_recv() {
-                taken.push(more);
+            tokio::select! {
+                biased;
+                Some((group, verdicts)) = transactions.next() => {
+                    let Some(verdicts) = verdicts else { return };
+                    self.end(group, &verdicts).await;
+                }
+                count = self.jobs.recv_many(&mut taken, QUEUE_TAKES), if open => {
+                    open = count > 0;
+                    for (worker, jobs) in taken.drain(..) {
+                        self.waiting.extend(jobs.into_iter().map(|job| (worker, job)));
+                    }
+                }
             }
-            for (worker, jobs) in taken.drain(..) {
-                self.waiting.extend(jobs.into_iter().map(|job| (worker, job)));
-            }
-            let group = self.next_group();
-            if !self.commit(group).await {
-                return;
-            }
+        }
+    }
+
+    /// One transaction begins as soon as anything waits. A second one lines up behind it once it is worth it, so that the
+    /// store never waits for this task; until then jobs gather.
+    fn may_begin(&self, under_way: usize) -> bool {
+        match under_way {
+            0 => !self.waiting.is_empty(),
+            1 => self.waiting.len() >= GROUP_JOBS_MIN,
+            _ => false,
         }
     }
 
@@ -192,53 +230,92 @@ impl Writer {
     fn next_group(&mut self) -> Group {
         // Taking everything would make callers, hosts and store take turns: all calls would wait in one transaction, and
         // then the store would wait for all of their successors. Half keeps both sides busy.
-        let mut left = (self.waiting.len() / 2).max(GROUP_JOBS_MIN);
+        let most = (self.waiting.len() / 2).max(GROUP_JOBS_MIN);
         let mut group = Group::default();
         let mut at_actor: HashMap<ActorId, usize> = HashMap::new();
-        let mut bytes = 0;
-        while left > 0 && group.batch.len() < limits::COMMIT_ACTORS_MAX {
-            left -= 1;
-            let Some((worker, job)) = self.waiting.pop_front() else {
-                break;
-            };
-            self.shared.waiting.fetch_sub(1, Ordering::AcqRel);
+        let mut later = VecDeque::new();
+        let (mut jobs, mut bytes) = (0, 0);
+        while jobs < most
+            && group.batch.len() < limits::COMMIT_ACTORS_MAX
+            && bytes < limits::COMMIT_BYTES_MAX
+        {
+            let Some((worker, job)) = self.waiting.pop_front() else { break };
+            if self.under_way.contains(job.actor()) {
+                later.push_back((worker, job));
+                continue;
+            }
+            jobs += 1;
             bytes += job.bytes();
-            let told = (worker, job.slot, job.what);
-            match job.payload {
-                Payload::Inbox(row) => {
-                    group.batch.inbox.push(*row);
-                    group.of_inbox.push(told);
-                }
-                Payload::Actor(commit) => match at_actor.get(&commit.id) {
-                    Some(at) => {
-                        merge(&mut group.batch.actors[*at], *commit);
-                        group.of_actor[*at].push(told);
-                    }
-                    None => {
-                        at_actor.insert(commit.id.clone(), group.batch.actors.len());
-                        group.batch.actors.push(*commit);
-                        group.of_actor.push(vec![told]);
-                    }
-                },
-            }
-            if bytes >= limits::COMMIT_BYTES_MAX {
-                break;
-            }
+            group.add(worker, job, &mut at_actor);
         }
+        later.append(&mut self.waiting);
+        self.waiting = later;
+        self.committer.shared.waiting.fetch_sub(jobs, Ordering::AcqRel);
+        self.under_way.extend(group.batch.actors.iter().map(|commit| commit.id.clone()));
+        self.under_way.extend(group.batch.inbox.iter().map(|row| row.id.clone()));
         group
     }
 
-    async fn commit(&mut self, group: Group) -> bool {
-        let started = Tick::now();
-        let Some(verdicts) = self.commit_until_known(&group.batch).await else {
-            return false;
-        };
-        metrics::commit(Tick::now().micros_since(started), group.batch.actors.len());
-        self.tell(group, &verdicts).await;
-        if self.shared.starved.swap(false, Ordering::AcqRel) {
+    async fn end(&mut self, group: Group, verdicts: &[Option<Verdict>]) {
+        for commit in &group.batch.actors {
+            self.under_way.remove(&commit.id);
+        }
+        for row in &group.batch.inbox {
+            self.under_way.remove(&row.id);
+        }
+        self.tell(&group, verdicts).await;
+        if self.committer.shared.starved.swap(false, Ordering::AcqRel) {
             self.workers.send_all(|| Message::WriterReady).await;
         }
-        true
+    }
+
+    async fn tell(&self, group: &Group, verdicts: &[Option<Verdict>]) {
+        let mut per_worker: Vec<Vec<WriteVerdict>> = Vec::new();
+        per_worker.resize_with(self.workers.count(), Vec::new);
+        let (actors, inbox) = verdicts.split_at(group.of_actor.len());
+        let of_actors = group.of_actor.iter().zip(actors);
+        let told = of_actors.flat_map(|(told, verdict)| told.iter().map(move |one| (one, verdict)));
+        for ((worker, slot, what), verdict) in told.chain(group.of_inbox.iter().zip(inbox)) {
+            let (slot, what, verdict) = (*slot, *what, *verdict);
+            per_worker[*worker].push(WriteVerdict { slot, what, verdict });
+        }
+        for (worker, verdicts) in per_worker.into_iter().enumerate() {
+            if !verdicts.is_empty() {
+                self.workers.send(worker, Message::Written(verdicts)).await;
+            }
+        }
+    }
+}
+
+impl Group {
+    fn add(&mut self, worker: usize, job: WriteJob, at_actor: &mut HashMap<ActorId, usize>) {
+        let told = (worker, job.slot, job.what);
+        match job.payload {
+            Payload::Inbox(row) => {
+                self.batch.inbox.push(*row);
+                self.of_inbox.push(told);
+            }
+            Payload::Actor(commit) => match at_actor.get(&commit.id) {
+                Some(at) => {
+                    merge(&mut self.batch.actors[*at], *commit);
+                    self.of_actor[*at].push(told);
+                }
+                None => {
+                    at_actor.insert(commit.id.clone(), self.batch.actors.len());
+                    self.batch.actors.push(*commit);
+                    self.of_actor.push(vec![told]);
+                }
+            },
+        }
+    }
+}
+
+impl Committer {
+    async fn commit(self: Arc<Self>, group: Group) -> Ended {
+        let started = Tick::now();
+        let verdicts = self.commit_until_known(&group.batch).await;
+        metrics::commit(Tick::now().micros_since(started), group.batch.actors.len());
+        (group, verdicts)
     }
 
     /// Repeats a batch until the store took it. `None` verdicts mean that nobody knows; `None` as a whole that the
@@ -306,27 +383,6 @@ impl Writer {
         tracing::error!(%error, "the state store failed");
         self.shared.down.store(true, Ordering::Relaxed);
         self.fatal.send_replace(Some(error.to_string()));
-    }
-
-    async fn tell(&self, group: Group, verdicts: &[Option<Verdict>]) {
-        let mut per_worker: Vec<Vec<WriteVerdict>> = Vec::new();
-        per_worker.resize_with(self.workers.count(), Vec::new);
-        let (actors, inbox) = verdicts.split_at(group.of_actor.len());
-        for (told, verdict) in group.of_actor.iter().zip(actors) {
-            for (worker, slot, what) in told {
-                let (slot, what, verdict) = (*slot, *what, *verdict);
-                per_worker[*worker].push(WriteVerdict { slot, what, verdict });
-            }
-        }
-        for ((worker, slot, what), verdict) in group.of_inbox.iter().zip(inbox) {
-            let (slot, what, verdict) = (*slot, *what, *verdict);
-            per_worker[*worker].push(WriteVerdict { slot, what, verdict });
-        }
-        for (worker, verdicts) in per_worker.into_iter().enumerate() {
-            if !verdicts.is_empty() {
-                self.workers.send(worker, Message::Written(verdicts)).await;
-            }
-        }
     }
 }
 
