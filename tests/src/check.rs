@@ -272,7 +272,7 @@ fn check_answers(number: u64, add: &Add, place: Option<Receipt>, violations: &mu
             violations.push(Violation::WrongReceipt { add: number, said: *said, is });
         }
         (Outcome::Refused(reason), Some(_)) => {
-            violations.push(Violation::RefusedButApplied { add: number, reason: reason.clone() })
+            violations.push(Violation::RefusedButApplied { add: number, reason: reason.clone() });
         }
         (Outcome::Applied(_) | Outcome::Accepted, Some(_)) | (Outcome::Refused(_), None) => {}
     }
