@@ -189,18 +189,26 @@ impl Reader {
 
     async fn register(&mut self, register: Register) {
         let register_id = register.register_id;
-        let registered = match self.try_register(register).await {
-            Ok(view_version) => Registered { register_id, error: None, view_version },
+        match self.try_register(register).await {
+            Ok((view_version, system, types)) => {
+                let registered = Registered { register_id, error: None, view_version };
+                self.send(Frame::Registered(registered));
+                // Turns may come from here on, so the host hears of its registration first.
+                self.offer(&system, types).await;
+            }
             Err(error) => {
                 tracing::warn!(session = %self.link.id, %error, "registration refused");
                 let error = Some(convert::error_to_proto(&error));
-                Registered { register_id, error, view_version: 0 }
+                self.send(Frame::Registered(Registered { register_id, error, view_version: 0 }));
             }
-        };
-        self.send(Frame::Registered(registered));
+        }
     }
 
-    async fn try_register(&mut self, register: Register) -> Result<u64, CallError> {
+    /// Registers types. Returns a version of the view that contains them, and what to offer: system and types.
+    async fn try_register(
+        &mut self,
+        register: Register,
+    ) -> Result<(u64, String, Vec<TypeDefinition>), CallError> {
         let system = convert::system_or_default(&register.system).to_owned();
         check_name("system", &system)?;
         if register.types.is_empty() || register.types.len() > limits::REGISTER_TYPES_MAX {
@@ -221,14 +229,13 @@ impl Reader {
             types.iter().map(|definition| (system.clone(), definition.name.clone())).collect();
         directory.set_hosted(names.clone(), true).await;
         self.hosts.router.wait_for_view(version).await;
-        self.offer(&system, types).await;
         self.offered.extend(names);
         let entry = SessionEntry {
             link: Arc::clone(&self.link),
             types: self.offered.iter().cloned().collect(),
         };
         self.hosts.sessions.change(|all| drop(all.insert(self.link.id.0, entry.clone())));
-        Ok(version)
+        Ok((version, system, types))
     }
 
     async fn offer(&self, system: &str, types: Vec<TypeDefinition>) {
