@@ -103,10 +103,6 @@ impl Route {
     /// The actor's full name.
     #[must_use]
     pub fn actor_id(&self, key: &str) -> ActorId {
-        ActorId {
-            system: Arc::clone(&self.actor_type.view.system),
-            actor_type: Arc::clone(&self.actor_type.view.name),
-            key: key.into(),
-        }
+        self.actor_type.view.actor_id(key)
     }
 }

@@ -6,6 +6,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
+    actor_id::ActorId,
     definition::TypeDefinition,
     number::{Epoch, NodeId},
     shard::{ShardId, shard_of},
@@ -116,6 +117,16 @@ impl TypeView {
     #[must_use]
     pub fn shard_of(&self, key: &str) -> u32 {
         shard_of(key, u32::try_from(self.shards.len()).expect("at most SHARDS_MAX shards"))
+    }
+
+    /// Names an actor of this type.
+    #[must_use]
+    pub fn actor_id(&self, key: &str) -> ActorId {
+        ActorId {
+            system: Arc::clone(&self.system),
+            actor_type: Arc::clone(&self.name),
+            key: key.into(),
+        }
     }
 
     /// Names a shard of this type.

@@ -199,6 +199,15 @@ struct Busy {
     parked: Vec<TurnCall>,
 }
 
+impl Busy {
+    /// Every call that is held, the oldest first.
+    fn items_mut(&mut self) -> impl Iterator<Item = &mut Queued> {
+        (self.settled.iter_mut().map(|settled| &mut settled.item))
+            .chain(self.run.iter_mut().map(|running| &mut running.item))
+            .chain(self.mailbox.iter_mut())
+    }
+}
+
 /// One actor in memory.
 #[derive(Debug)]
 pub struct Activation {

@@ -70,11 +70,7 @@ impl Worker {
     pub(super) fn actor_id(&self, slot: Slot) -> Option<ActorId> {
         let entry = self.table.get(slot)?;
         let view = &self.types[entry.type_id as usize].as_ref()?.runtime.view;
-        Some(ActorId {
-            system: Arc::clone(&view.system),
-            actor_type: Arc::clone(&view.name),
-            key: entry.key.as_ref().into(),
-        })
+        Some(view.actor_id(&entry.key))
     }
 
     pub(super) fn load(&mut self, slot: Slot) {
@@ -116,11 +112,7 @@ impl Worker {
         let env = slot_type.env(self.now, self.wall, entry.shard);
         let view = &slot_type.runtime.view;
         let key = &entry.key;
-        let id = || ActorId {
-            system: Arc::clone(&view.system),
-            actor_type: Arc::clone(&view.name),
-            key: key.as_ref().into(),
-        };
+        let id = || view.actor_id(key);
         if let Some(unit) = entry.activation.take_commit(env, id, entry.shard) {
             self.outbox.write(WriteJob::turns(slot, unit.up_to, unit.commit));
         }
@@ -138,11 +130,7 @@ impl Worker {
         let env = slot_type.env(self.now, self.wall, entry.shard);
         let view = &slot_type.runtime.view;
         let key = &entry.key;
-        let id = || ActorId {
-            system: Arc::clone(&view.system),
-            actor_type: Arc::clone(&view.name),
-            key: key.as_ref().into(),
-        };
+        let id = || view.actor_id(key);
         if let Some(commit) = entry.activation.take_snapshot(env, id, entry.shard, at_once) {
             self.outbox.write(WriteJob::snapshot(slot, commit));
         }

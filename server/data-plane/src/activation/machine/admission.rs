@@ -90,10 +90,7 @@ impl Activation {
         let same = |item: &&mut Queued| {
             item.id_hash == hash && item.call.request_id == call.request_id && item.fingerprint != 0
         };
-        let items = (busy.settled.iter_mut().map(|settled| &mut settled.item))
-            .chain(busy.run.iter_mut().map(|running| &mut running.item))
-            .chain(busy.mailbox.iter_mut());
-        let Some(item) = items.into_iter().find(|item| same(item)) else {
+        let Some(item) = busy.items_mut().find(|item| same(item)) else {
             return Some(call);
         };
         if item.fingerprint != print {

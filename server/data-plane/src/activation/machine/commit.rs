@@ -123,10 +123,7 @@ impl Activation {
         let Some(busy) = self.busy.as_mut() else {
             return;
         };
-        let mut items = (busy.settled.iter_mut().map(|settled| &mut settled.item))
-            .chain(busy.run.iter_mut().map(|running| &mut running.item))
-            .chain(busy.mailbox.iter_mut());
-        let Some(item) = items.find(|item| item.sequence == Some(sequence)) else {
+        let Some(item) = busy.items_mut().find(|item| item.sequence == Some(sequence)) else {
             return;
         };
         for to in item.acceptance.drain(..) {
@@ -140,10 +137,7 @@ impl Activation {
         let Some(busy) = self.busy.as_mut() else {
             return;
         };
-        let mut items = (busy.settled.iter_mut().map(|settled| &mut settled.item))
-            .chain(busy.run.iter_mut().map(|running| &mut running.item))
-            .chain(busy.mailbox.iter_mut());
-        if let Some(item) = items.find(|item| item.sequence == Some(sequence)) {
+        if let Some(item) = busy.items_mut().find(|item| item.sequence == Some(sequence)) {
             item.sequence = Some(next);
             item.row_held_back = true;
             item.write_row(fx);

@@ -24,7 +24,7 @@ pub(super) struct Reader {
     link: Arc<SessionLink>,
     /// What was registered, as (system, type).
     offered: HashSet<(String, String)>,
-    /// The system that in-turn calls without one go to.
+    /// Pings that were sent, and the latest that was answered.
     pings: u64,
     pongs: u64,
 }
