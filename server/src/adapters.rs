@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use callboard_control_plane::Handle;
 use callboard_data_plane::ports::Directory;
-use callboard_types::{CallError, ClusterView, TypeDefinition};
+use callboard_types::{CallError, ClusterView, Lease, TypeDefinition};
 use tokio::sync::watch;
 
 /// The control plane as the data plane's directory.
@@ -17,6 +17,10 @@ pub(crate) struct ControlDirectory(pub(crate) Handle);
 impl Directory for ControlDirectory {
     fn view(&self) -> watch::Receiver<Arc<ClusterView>> {
         self.0.view()
+    }
+
+    fn lease(&self) -> Lease {
+        self.0.lease()
     }
 
     async fn register_types(

@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, sync::Arc};
 
-use callboard_types::{CallError, ClusterView, ErrorKind, NodeId, TypeDefinition};
+use callboard_types::{CallError, ClusterView, ErrorKind, Lease, NodeId, TypeDefinition};
 use openraft::{
     BasicNode, ChangeMembers,
     async_runtime::watch::WatchReceiver,
@@ -28,6 +28,7 @@ pub struct Handle {
     pub(crate) node: NodeId,
     pub(crate) proposer: Proposer,
     pub(crate) hosted: Hosted,
+    pub(crate) lease: Lease,
     pub(crate) fatal: watch::Receiver<Option<Fatal>>,
 }
 
@@ -48,6 +49,12 @@ impl Handle {
     #[must_use]
     pub fn view(&self) -> watch::Receiver<Arc<ClusterView>> {
         self.proposer.publisher.subscribe()
+    }
+
+    /// The node's right to answer for its shards.
+    #[must_use]
+    pub fn lease(&self) -> Lease {
+        self.lease.clone()
     }
 
     /// Registers what a host that is connected to this node offers: all of it or none. `descriptor_set` is empty if

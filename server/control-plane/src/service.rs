@@ -10,7 +10,7 @@ use std::{
 };
 
 use callboard_transport::tasks::{OnError, OnShutdown, Tasks};
-use callboard_types::NodeId;
+use callboard_types::{Lease, NodeId};
 use openraft::{
     BasicNode,
     async_runtime::watch::WatchReceiver,
@@ -83,7 +83,9 @@ impl ControlPlane {
         let proposer = Proposer { raft, replicated, publisher, peers };
         let tasks = Tasks::new();
         let fatal = watch_raft(&tasks, &proposer);
-        let handle = Handle { node, proposer, hosted: Hosted::default(), fatal };
+        // A node alone is replaced by nobody.
+        let lease = Lease::unlimited();
+        let handle = Handle { node, proposer, hosted: Hosted::default(), lease, fatal };
         let reconciler = Reconciler {
             node,
             address: options.address,

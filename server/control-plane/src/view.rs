@@ -69,7 +69,9 @@ fn build(state: &State, before: &ClusterView) -> ClusterView {
     let nodes = state.machine.nodes().map(|(id, address)| NodeView {
         id,
         address: address.to_string(),
+        peer_address: String::new(),
         voter: voters.contains(&id.0),
+        state: callboard_types::NodeState::Up,
     });
     let mut view = ClusterView {
         version: state.version,

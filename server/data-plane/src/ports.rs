@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use callboard_types::{CallError, ClusterView, TypeDefinition};
+use callboard_types::{CallError, ClusterView, Lease, TypeDefinition};
 use tokio::sync::watch;
 
 /// What the cluster agreed on, and how to change it.
@@ -12,6 +12,10 @@ use tokio::sync::watch;
 pub trait Directory: Send + Sync + 'static {
     /// The newest view, and a way to wait for the next.
     fn view(&self) -> watch::Receiver<Arc<ClusterView>>;
+
+    /// The node's right to answer for the shards that it owns. Looked at immediately before replies that no commit covers
+    /// are sent.
+    fn lease(&self) -> Lease;
 
     /// Registers types for a system, all or none, and returns the version of a view that contains them.
     ///

@@ -3,14 +3,11 @@
 //! [`Tick`] is for measuring: it comes from the monotonic clock and means nothing outside the process. [`Millis`] is
 //! for writing down: Unix time by the wall clock, which may step.
 
-use std::{
-    sync::OnceLock,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// A point on the process's monotonic clock, in microseconds since an arbitrary origin.
+/// A point on the machine's monotonic clock, in microseconds since an arbitrary origin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tick(pub u64);
 
@@ -19,16 +16,15 @@ impl Tick {
     pub const NEVER: Self = Self(u64::MAX);
 
     /// Reads the monotonic clock. Only shells call this; machines are given the result.
+    ///
+    /// It is `CLOCK_BOOTTIME`, which goes on while the machine is suspended: a lease must not outlive a pause that its
+    /// holder did not notice.
     #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that reads the monotonic clock"
-    )]
     pub fn now() -> Self {
-        static ORIGIN: OnceLock<Instant> = OnceLock::new();
-        let origin = *ORIGIN.get_or_init(Instant::now);
-        // One hour of headroom, so that subtracting a timeout from a tick cannot underflow at start.
-        Self(3_600_000_000 + u64::try_from(origin.elapsed().as_micros()).unwrap_or(u64::MAX / 2))
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let micros = time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_nsec.unsigned_abs() / 1_000;
+        // One hour of headroom, so that subtracting a timeout from a tick cannot underflow right after a boot.
+        Self(3_600_000_000 + micros)
     }
 
     /// This tick and a number of milliseconds more.

@@ -105,6 +105,10 @@ kinds! {
     DescriptorChanged = "DESCRIPTOR_CHANGED", 14, Safe;
     /// A defect of Callboard.
     Internal = "INTERNAL", 13, SameId;
+    /// Another node's request that this one must not take: a foreign cluster or secret, or no handshake.
+    PeerRefused = "PEER_REFUSED", 7, Never;
+    /// The node lost its right to answer, or never had it since it started; others may serve.
+    LeaseLost = "LEASE_LOST", 14, SameId;
 }
 
 /// Why a call failed. The one error type of the invocation path.

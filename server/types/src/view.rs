@@ -46,8 +46,26 @@ pub struct NodeView {
     pub id: NodeId,
     /// host:port of its gateway.
     pub address: String,
+    /// host:port at which other nodes reach it; empty on a node that is alone.
+    pub peer_address: String,
     /// True if it votes.
     pub voter: bool,
+    /// What the cluster thinks of it.
+    pub state: NodeState,
+}
+
+/// What the cluster thinks of a node.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
+)]
+pub enum NodeState {
+    /// It serves.
+    #[default]
+    Up,
+    /// It gives its shards away and gets none.
+    Draining,
+    /// It missed its lease: it owns nothing.
+    Down,
 }
 
 /// One registered type.
@@ -76,9 +94,35 @@ pub struct ShardOwner {
     pub node: NodeId,
     /// Raised each time the shard changes owner.
     pub epoch: Epoch,
+    /// Who gets the shard once the owner released it; [`NodeId::ZERO`] if it stays. The owner starts no new turn of
+    /// such a shard and releases it as soon as it can.
+    ///
+    /// Not part of the stored form of an owner: snapshots list moves apart.
+    #[serde(skip)]
+    pub moving_to: NodeId,
+}
+
+impl ShardOwner {
+    /// A shard that stays where it is.
+    #[must_use]
+    pub fn new(node: NodeId, epoch: Epoch) -> Self {
+        Self { node, epoch, moving_to: NodeId::ZERO }
+    }
+
+    /// True if the owner is to release the shard.
+    #[must_use]
+    pub fn is_moving(&self) -> bool {
+        self.moving_to != NodeId::ZERO
+    }
 }
 
 impl ClusterView {
+    /// Finds a node.
+    #[must_use]
+    pub fn node_of(&self, id: NodeId) -> Option<&NodeView> {
+        self.nodes.iter().find(|node| node.id == id)
+    }
+
     /// Finds a type.
     #[must_use]
     pub fn type_of(&self, system: &str, actor_type: &str) -> Option<&Arc<TypeView>> {

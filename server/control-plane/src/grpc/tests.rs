@@ -20,8 +20,7 @@ use super::{
 };
 
 fn type_view(id: u32, system: &str, name: &str, owners: &[(u64, u64)]) -> Arc<TypeView> {
-    let owner =
-        |(node, epoch): &(u64, u64)| ShardOwner { node: NodeId(*node), epoch: Epoch(*epoch) };
+    let owner = |(node, epoch): &(u64, u64)| ShardOwner::new(NodeId(*node), Epoch(*epoch));
     Arc::new(TypeView {
         id,
         system: system.into(),
@@ -34,7 +33,13 @@ fn type_view(id: u32, system: &str, name: &str, owners: &[(u64, u64)]) -> Arc<Ty
 }
 
 fn view() -> watch::Receiver<Arc<ClusterView>> {
-    let node = |id, voter| NodeView { id: NodeId(id), address: format!("n{id}:7070"), voter };
+    let node = |id, voter| NodeView {
+        id: NodeId(id),
+        address: format!("n{id}:7070"),
+        peer_address: String::new(),
+        voter,
+        state: callboard_types::NodeState::Up,
+    };
     let mut view = ClusterView {
         version: 9,
         cluster_id: "c".into(),

@@ -58,7 +58,7 @@ pub fn assign(
             .min()
             .expect("somebody is eligible");
         *load.get_mut(&node).expect("it is eligible") += 1;
-        placed[shard] = ShardOwner { node, epoch: current[shard].epoch.next() };
+        placed[shard] = ShardOwner::new(node, current[shard].epoch.next());
     }
     placed
 }
@@ -102,7 +102,7 @@ mod tests {
 
     fn owners() -> impl Strategy<Value = Vec<ShardOwner>> {
         let owner =
-            (node(), 0_u64..50).prop_map(|(node, epoch)| ShardOwner { node, epoch: Epoch(epoch) });
+            (node(), 0_u64..50).prop_map(|(node, epoch)| ShardOwner::new(node, Epoch(epoch)));
         vec(owner, 1..200)
     }
 
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn with_nobody_eligible_ownership_stays() {
-        let current = [ShardOwner { node: NodeId(7), epoch: Epoch(3) }];
+        let current = [ShardOwner::new(NodeId(7), Epoch(3))];
         for movement in [Movement::Orphans, Movement::Balance] {
             assert_eq!(assign(&current, &BTreeSet::new(), movement, 0), current);
         }
