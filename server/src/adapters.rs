@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use callboard_control_plane::Handle;
 use callboard_data_plane::ports::Directory;
-use callboard_types::{CallError, ClusterView, Lease, TypeDefinition};
+use callboard_types::{CallError, ClusterView, Epoch, Lease, ShardId, TypeDefinition};
 use tokio::sync::watch;
 
 /// The control plane as the data plane's directory.
@@ -21,6 +21,14 @@ impl Directory for ControlDirectory {
 
     fn lease(&self) -> Lease {
         self.0.lease()
+    }
+
+    fn released(&self, shards: Vec<(ShardId, Epoch)>) {
+        tracing::info!(count = shards.len(), "shards were released");
+    }
+
+    fn epoch_too_low(&self, stored: Vec<(ShardId, Epoch)>) {
+        tracing::warn!(count = stored.len(), "the store holds higher epochs than the cluster");
     }
 
     async fn register_types(

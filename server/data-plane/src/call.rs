@@ -2,7 +2,10 @@
 //!
 //! Made by a gateway, an in-turn call or the inbox; owned by the activation it waits for until it is answered, once.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use callboard_types::{ActorId, CallError, Millis, Revision, Tick, limits};
@@ -54,6 +57,9 @@ pub struct Call {
     pub asynchronous: bool,
     /// True if the call only brings its actor into memory; it has no action then.
     pub activates_only: bool,
+    /// True if the gateway converted the argument from JSON by the descriptors of the call's type. An owner with other
+    /// descriptors refuses the call then.
+    pub from_json: bool,
     /// Who is told.
     pub reply_to: ReplyTo,
 }
@@ -72,6 +78,7 @@ impl Call {
             lineage: None,
             asynchronous: false,
             activates_only: true,
+            from_json: false,
             reply_to,
         }
     }
@@ -118,11 +125,36 @@ pub enum ReplyTo {
     Nobody,
 }
 
-/// Where the replies of one `InvokeStream` go. Shared by the stream's task and the workers.
+impl ReplyTo {
+    /// True if another node waits, with the call in its custody. A worker that cannot serve such a call answers
+    /// `NotOwner`, and the other node finds the owner; calls of this node's own callers go to the
+    /// [`ForwardQueue`](crate::forward::ForwardQueue) instead. So no call travels in circles.
+    #[must_use]
+    pub fn is_peer(&self) -> bool {
+        matches!(self, Self::Stream { sink, .. } if sink.peer)
+    }
+
+    /// True if nobody waits any longer. `cancelled` names calls of streams as (sink, stream id).
+    #[must_use]
+    pub fn is_gone(&self, cancelled: &HashSet<(u64, u64)>) -> bool {
+        match self {
+            Self::Stream { sink, stream_id, .. } => {
+                sink.batches.is_closed() || cancelled.contains(&(sink.id, *stream_id))
+            }
+            Self::Unary(waiter) => waiter.is_closed(),
+            Self::Turn { session, .. } => session.is_closed(),
+            Self::Nobody => false,
+        }
+    }
+}
+
+/// Where the replies of one `InvokeStream`, or of one peer's stream, go. Shared by the stream's task and the workers.
 #[derive(Debug)]
 pub struct StreamSink {
     /// Unique in the process.
     pub id: u64,
+    /// True if the stream is another node's.
+    pub peer: bool,
     /// Takes batches of answers. Its capacity is the stream's in-flight limit and every batch ends
     /// at least one call in flight, so there is always room.
     pub batches: mpsc::Sender<Vec<StreamAnswer>>,

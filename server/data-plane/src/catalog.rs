@@ -155,6 +155,13 @@ impl CatalogReader {
         // The sender lives as long as the node; after that nothing is waited for.
         let _ = self.versions.wait_for(|now| *now >= version).await;
     }
+
+    /// Waits until the catalog is another one than when this was called last. Never returns once the node stops.
+    pub async fn changed(&mut self) {
+        if self.versions.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// Follows the view until the control plane ends, and returns the reader at once together with the task to run.

@@ -7,8 +7,10 @@
 //! The control plane is seen only through [`ports`] and the view that [`catalog`] follows.
 
 pub mod activation;
+pub mod answers;
 pub mod call;
 pub mod catalog;
+pub mod forward;
 pub mod grpc;
 pub mod metrics;
 pub mod plane;

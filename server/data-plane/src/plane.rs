@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     catalog,
+    forward::ForwardQueue,
     grpc::{
         control::Actors,
         gateway::Gateway,
@@ -40,8 +41,8 @@ pub struct Options {
 pub struct DataPlane {
     /// Run each on a thread of its own, together with the connections of that thread.
     pub workers: Vec<Worker>,
-    /// Commit writer and readers. They only group and hand over; beside the first worker they save a thread switch on
-    /// the way to the store and back.
+    /// Commit writer, readers, and the custody of forwarded calls with its streams to peers. They only group and hand
+    /// over; beside the first worker they save a thread switch on the way to the store, or to a peer, and back.
     pub store_tasks: Vec<futures::future::BoxFuture<'static, ()>>,
     /// Follows the view. Run it on any runtime.
     pub catalog: futures::future::BoxFuture<'static, ()>,
@@ -90,6 +91,9 @@ impl DataPlane {
         let (senders, inboxes): (Vec<_>, Vec<_>) =
             (0..count).map(|_| mpsc::channel(limits::WORKER_INBOX_BATCHES)).unzip();
         let workers = Workers::new(senders);
+        let views: watch::Receiver<Arc<ClusterView>> = directory.view();
+        let (catalog, follow) = catalog::follow(views, workers.clone());
+        let (forwards, custody) = ForwardQueue::new(node, catalog.clone(), workers.clone());
         let parts = inboxes.into_iter().enumerate().map(|(number, inbox)| WorkerParts {
             number,
             node,
@@ -97,10 +101,11 @@ impl DataPlane {
             workers: workers.clone(),
             writes: writes.clone(),
             reads: reads.clone(),
+            forwards: forwards.clone(),
+            lease: directory.lease(),
+            directory: Arc::clone(&directory),
         });
         let built = parts.map(Worker::new).collect();
-        let views: watch::Receiver<Arc<ClusterView>> = directory.view();
-        let (catalog, follow) = catalog::follow(views, workers.clone());
         let router = Router::new(catalog, workers.clone());
         let sessions = Sessions::default();
         let reader = |jobs| Reader::new(Arc::clone(&store), workers.clone(), jobs, fatal.clone());
@@ -117,6 +122,7 @@ impl DataPlane {
                 Box::pin(writer(workers.clone()).run()),
                 Box::pin(reader(read_jobs).run()),
                 Box::pin(reader(chore_jobs).run()),
+                Box::pin(custody.run()),
             ],
             catalog: Box::pin(follow),
             handle: Handle {

@@ -4,18 +4,26 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use callboard_types::{CallError, ClusterView, Lease, TypeDefinition};
+use callboard_types::{CallError, ClusterView, Epoch, Lease, ShardId, TypeDefinition};
 use tokio::sync::watch;
 
 /// What the cluster agreed on, and how to change it.
 #[async_trait]
-pub trait Directory: Send + Sync + 'static {
+pub trait Directory: std::fmt::Debug + Send + Sync + 'static {
     /// The newest view, and a way to wait for the next.
     fn view(&self) -> watch::Receiver<Arc<ClusterView>>;
 
     /// The node's right to answer for the shards that it owns. Looked at immediately before replies that no commit covers
     /// are sent.
     fn lease(&self) -> Lease;
+
+    /// This node has let go of shards that were to move: nothing of these epochs runs here, and nothing of them will ever
+    /// be committed. Never waits; what a leader did not hear is said again.
+    fn released(&self, shards: Vec<(ShardId, Epoch)>);
+
+    /// The store holds these epochs, higher than the ones in which this node was given the shards. The cluster raises
+    /// above them. Never waits.
+    fn epoch_too_low(&self, stored: Vec<(ShardId, Epoch)>);
 
     /// Registers types for a system, all or none, and returns the version of a view that contains them.
     ///

@@ -18,7 +18,9 @@ use std::{
     sync::Arc,
 };
 
-use callboard_types::{CallError, Durability, Epoch, ErrorKind, Millis, NodeId, Tick, limits};
+use callboard_types::{
+    CallError, Durability, Epoch, ErrorKind, Lease, Millis, NodeId, Tick, limits,
+};
 use tokio::sync::{mpsc, oneshot};
 
 pub use inbox::{
@@ -30,7 +32,9 @@ use crate::{
     activation::machine::{Activation, Admission, Effect, Env, Timer},
     call::{Call, ReplyTo},
     catalog::Catalog,
+    forward::ForwardQueue,
     metrics::WorkerMetrics,
+    ports::Directory,
     store::{ReadQueue, WriteQueue},
 };
 use outbox::Outbox;
@@ -61,6 +65,12 @@ pub struct WorkerParts {
     pub writes: WriteQueue,
     /// The store's readers.
     pub reads: ReadQueue,
+    /// Takes calls of this node's own callers whose shard turns out to be elsewhere.
+    pub forwards: ForwardQueue,
+    /// The node's right to answer for its shards.
+    pub lease: Lease,
+    /// Hears of shards that were released, and of epochs that the store knows better.
+    pub directory: Arc<dyn Directory>,
 }
 
 /// One shard worker.
@@ -388,14 +398,7 @@ impl Worker {
     fn drop_unwanted(&mut self) {
         self.callers_gone = false;
         let cancelled = std::mem::take(&mut self.cancelled);
-        let gone = |to: &ReplyTo| match to {
-            ReplyTo::Stream { sink, stream_id, .. } => {
-                sink.batches.is_closed() || cancelled.contains(&(sink.id, *stream_id))
-            }
-            ReplyTo::Unary(waiter) => waiter.is_closed(),
-            ReplyTo::Turn { session, .. } => session.is_closed(),
-            ReplyTo::Nobody => false,
-        };
+        let gone = |to: &ReplyTo| to.is_gone(&cancelled);
         for slot in self.busy_slots() {
             self.step(slot, |activation, _, fx| {
                 activation.on_callers_gone(gone, fx);

@@ -38,6 +38,8 @@ pub const STREAM_IN_FLIGHT_MAX: usize = 16 * 1024;
 /// Calls in flight in one shard worker. Further calls are refused with MAILBOX_FULL: 262,144 calls of 200 bytes are
 /// about 50 MiB.
 pub const WORKER_IN_FLIGHT_MAX: usize = 262_144;
+/// Calls that one node holds for other nodes, in flight and waiting. Further calls are refused with MAILBOX_FULL.
+pub const FORWARDS_HELD_MAX: usize = 131_072;
 /// Batches that wait in a worker's inbox before senders wait in turn.
 pub const WORKER_INBOX_BATCHES: usize = 4_096;
 /// Stream messages that wait for a slow caller before its calls are refused.

@@ -62,6 +62,7 @@ pub fn decode(bytes: &[u8]) -> Result<Call, String> {
         lineage: caller.map(|caller| Box::new(Lineage { caller: Some(caller), chain: Vec::new() })),
         asynchronous: true,
         activates_only: false,
+        from_json: false,
         reply_to: ReplyTo::Nobody,
     })
 }

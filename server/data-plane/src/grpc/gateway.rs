@@ -106,6 +106,7 @@ impl Gateway {
             lineage: None,
             asynchronous: mode == InvokeMode::Async,
             activates_only: false,
+            from_json: json_for.is_some(),
             reply_to: ReplyTo::Nobody,
         };
         Ok((route.worker, route.carry(key, call), json_for))

@@ -307,6 +307,7 @@ fn turn_call(
         lineage: Some(Box::new(Lineage { caller: Some(own), chain })),
         asynchronous: false,
         activates_only: false,
+        from_json: false,
         reply_to: ReplyTo::Nobody,
     };
     Ok(TurnCall { target: made.target, call })

@@ -101,6 +101,7 @@ impl Stage {
             lineage: None,
             asynchronous: false,
             activates_only: false,
+            from_json: false,
             reply_to: ReplyTo::Unary(to),
         };
         change(&mut call);

@@ -420,6 +420,7 @@ impl Activation {
             lineage: None,
             asynchronous: false,
             activates_only: false,
+            from_json: false,
             reply_to: ReplyTo::Nobody,
         };
         Some(Queued { attempts: self.init_attempts, ..Queued::new(call, Work::Init, env.now) })

@@ -67,7 +67,7 @@ impl Drop for Replies {
 pub(super) fn open(gateway: Gateway, id: u64, calls: Streaming<InvokeStreamRequest>) -> Replies {
     let (sender, batches) = mpsc::channel(limits::STREAM_IN_FLIGHT_MAX);
     let shared = Arc::new(Shared::default());
-    let sink = Arc::new(StreamSink { id, batches: sender });
+    let sink = Arc::new(StreamSink { id, peer: false, batches: sender });
     let workers = gateway.router.workers().clone();
     let reader = Reader { gateway, sink, shared: Arc::clone(&shared) };
     let task = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(reader.run(calls)));

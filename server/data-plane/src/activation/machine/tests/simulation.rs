@@ -76,6 +76,7 @@ impl World {
             lineage: None,
             asynchronous,
             activates_only: false,
+            from_json: false,
             reply_to: ReplyTo::Unary(to),
         };
         self.sequence += 1;

@@ -1,0 +1,92 @@
+//! Answers on their way out: gathered while their owner works through what has come, sent together at the end.
+//!
+//! Owned by whoever answers calls: a shard worker, the custody of forwarded calls, the stream to a peer.
+
+use std::sync::Arc;
+
+use callboard_proto::host::v1::{NodeFrame, TurnCallResult, node_frame::Frame, turn_call_result};
+use callboard_types::{CallError, SessionId};
+use hashbrown::HashMap;
+
+use crate::{
+    call::{Outcome, ReplyTo, StreamAnswer, StreamSink},
+    grpc::convert,
+    session::SessionLink,
+};
+
+/// Answers and frames that were not sent yet. Nothing leaves before [`flush`](Self::flush).
+#[derive(Debug, Default)]
+pub struct Answers {
+    streams: HashMap<u64, (Arc<StreamSink>, Vec<StreamAnswer>)>,
+    sessions: HashMap<SessionId, (Arc<SessionLink>, Vec<NodeFrame>)>,
+}
+
+impl Answers {
+    /// Tells a waiter.
+    pub fn answer(&mut self, to: ReplyTo, outcome: Outcome) {
+        match to {
+            ReplyTo::Stream { sink, stream_id, extras } => {
+                let (_, batch) = self.streams.entry(sink.id).or_insert_with(|| (sink, Vec::new()));
+                batch.push(StreamAnswer { stream_id, outcome, extras });
+            }
+            // A caller that has gone has dropped its end.
+            ReplyTo::Unary(waiter) => drop(waiter.send(outcome)),
+            ReplyTo::Turn { session, turn_id, call_index } => {
+                let outcome = match outcome {
+                    Ok(reply) => turn_call_result::Outcome::Reply(
+                        convert::payload_to_proto(reply.payload).unwrap_or_default(),
+                    ),
+                    Err(error) => turn_call_result::Outcome::Error(convert::error_to_proto(&error)),
+                };
+                let result = TurnCallResult { turn_id, call_index, outcome: Some(outcome) };
+                self.frame(&session, NodeFrame { frame: Some(Frame::CallResult(result)) });
+            }
+            ReplyTo::Nobody => {}
+        }
+    }
+
+    /// Tells a waiter that its call failed.
+    pub fn refuse(&mut self, to: ReplyTo, error: CallError) {
+        self.answer(to, Err(error));
+    }
+
+    /// Queues a frame for a session.
+    pub fn frame(&mut self, link: &Arc<SessionLink>, frame: NodeFrame) {
+        if !link.is_closed() {
+            self.know(link).push(frame);
+        }
+    }
+
+    /// Queues a frame for a session that is known. Without effect for others.
+    pub fn frame_by_id(&mut self, session: SessionId, frame: NodeFrame) {
+        if let Some((_, frames)) = self.sessions.get_mut(&session) {
+            frames.push(frame);
+        }
+    }
+
+    /// Remembers a session's link until the session is over, so that frames can be addressed by its id. Returns the
+    /// frames that wait for it.
+    pub fn know(&mut self, link: &Arc<SessionLink>) -> &mut Vec<NodeFrame> {
+        let entry = self.sessions.entry(link.id);
+        &mut entry.or_insert_with(|| (Arc::clone(link), Vec::new())).1
+    }
+
+    /// A session is over.
+    pub fn forget(&mut self, session: SessionId) {
+        self.sessions.remove(&session);
+    }
+
+    /// Sends everything.
+    pub fn flush(&mut self) {
+        self.sessions.retain(|_, (link, frames)| {
+            if !frames.is_empty() {
+                link.send(std::mem::take(frames));
+            }
+            !link.is_closed()
+        });
+        for (_, (sink, batch)) in self.streams.drain() {
+            // There is room for every call in flight; an error means that the caller has gone.
+            let _ = sink.batches.try_send(batch);
+        }
+    }
+}
