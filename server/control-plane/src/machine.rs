@@ -5,6 +5,8 @@
 //! raft shell owns the one instance per node and calls it from one task.
 
 pub mod command;
+mod homes;
+pub mod member;
 pub mod placement;
 pub mod stored;
 
@@ -17,7 +19,16 @@ use callboard_types::{CallError, ErrorKind, NodeId, TypeView};
 use serde::{Deserialize, Serialize};
 
 pub use command::Command;
+pub use member::Member;
 
+use member::Members;
+
+/// The command versions that this version of callboard can apply, from lowest to highest: see
+/// [`Command::needs_version`].
+pub const COMMAND_VERSIONS: (u32, u32) = (1, 2);
+
+/// Nodes of a cluster. Every node keeps all of them in memory and a connection to each.
+pub const NODES_MAX: usize = 1_000;
 /// Systems of a cluster. A list of them must fit one message.
 pub const SYSTEMS_MAX: usize = 10_000;
 /// Types of a cluster. Every node keeps all of them in memory and in each snapshot.
@@ -43,7 +54,11 @@ pub struct Applied {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Machine {
     cluster_id: Arc<str>,
-    nodes: BTreeMap<NodeId, Arc<str>>,
+    /// The newest command version that may be proposed; see [`Command::needs_version`].
+    cluster_version: u32,
+    members: Members,
+    /// Above every number that a node ever had. 0 before the first node.
+    next_node_id: u64,
     systems: BTreeMap<Arc<str>, BTreeMap<Arc<str>, TypeRecord>>,
     /// By hash. Each is kept once, however many types share it, and goes with the last of them.
     descriptors: BTreeMap<Arc<str>, Arc<[u8]>>,
@@ -94,7 +109,57 @@ impl Machine {
 
     /// The nodes and the addresses of their gateways, by id.
     pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &Arc<str>)> {
-        self.nodes.iter().map(|(id, address)| (*id, address))
+        self.members.iter().map(|(id, member)| (*id, member.address()))
+    }
+
+    /// The nodes by id, with all that is known of them.
+    pub fn members(&self) -> impl Iterator<Item = (NodeId, &Member)> {
+        self.members.iter().map(|(id, member)| (*id, member))
+    }
+
+    /// A node.
+    #[must_use]
+    pub fn member(&self, node: NodeId) -> Option<&Member> {
+        self.members.get(&node)
+    }
+
+    /// The node whose data folder has this name.
+    #[must_use]
+    pub fn node_of_folder(&self, folder_id: &str) -> Option<NodeId> {
+        let found = self.members.iter().find(|(_, member)| *member.folder_id == *folder_id);
+        found.map(|(id, _)| *id)
+    }
+
+    /// The newest command version that every node knows, as far as that was agreed on.
+    #[must_use]
+    pub fn cluster_version(&self) -> u32 {
+        self.cluster_version
+    }
+
+    /// True if the command may be proposed. A leader asks before it proposes; applying asks nothing, because what is in
+    /// the log was agreed on. A node that is alone needs nobody else to know the command.
+    #[must_use]
+    pub fn admits(&self, command: &Command) -> bool {
+        command.needs_version() <= self.cluster_version || self.members.len() <= 1
+    }
+
+    /// The type with this id.
+    #[must_use]
+    pub fn type_by_id(&self, id: u32) -> Option<&Arc<TypeView>> {
+        self.types().find(|view| view.id == id)
+    }
+
+    /// The nodes to which a host of each type is connected, by type id. Nodes that are down have none.
+    pub fn eligibility(&self) -> impl Iterator<Item = (u32, &BTreeSet<NodeId>)> {
+        let records = self.systems.values().flat_map(BTreeMap::values);
+        records.map(|record| (record.view.id, &record.eligible))
+    }
+
+    /// How many shards the node owns.
+    #[must_use]
+    pub fn shards_of(&self, node: NodeId) -> usize {
+        let shards = self.types().flat_map(|view| view.shards.iter());
+        shards.filter(|shard| shard.node == node).count()
     }
 
     /// The systems in order.

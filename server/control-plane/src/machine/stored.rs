@@ -1,21 +1,37 @@
 //! The machine as it stands in snapshots: plain data without sharing.
 
+pub mod v1;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use callboard_types::{NodeId, ShardOwner, TypeDefinition, TypeView};
 use serde::{Deserialize, Serialize};
 
-use super::{Machine, TypeRecord};
+use super::{Machine, Member, TypeRecord};
 
-/// A machine to be written down. Its encoding carries a format number (see `raft::codec`); changing a field needs a new
-/// one.
+/// A machine to be written down, in format 2. Changing a field needs a new format; the one before stays readable, as
+/// [`v1`] shows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
     cluster_id: String,
-    nodes: Vec<(NodeId, String)>,
+    cluster_version: u32,
+    members: Vec<StoredMember>,
+    next_node_id: u64,
     next_type_id: u32,
     systems: Vec<StoredSystem>,
     descriptors: Vec<(String, Vec<u8>)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct StoredMember {
+    node: NodeId,
+    address: String,
+    peer_address: String,
+    folder_id: String,
+    life: u64,
+    up: bool,
+    draining: bool,
+    commands: (u32, u32),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +46,8 @@ struct StoredType {
     definition: TypeDefinition,
     descriptor_hash: String,
     shards: Vec<ShardOwner>,
+    /// (shard, who gets it) of the shards that move. An owner's stored form has no room for it.
+    moves: Vec<(u32, NodeId)>,
     eligible: Vec<NodeId>,
 }
 
@@ -42,7 +60,9 @@ impl From<&Machine> for Stored {
         let descriptors = machine.descriptors.iter();
         Self {
             cluster_id: machine.cluster_id.to_string(),
-            nodes: machine.nodes().map(|(id, address)| (id, address.to_string())).collect(),
+            cluster_version: machine.cluster_version,
+            members: machine.members().map(StoredMember::from).collect(),
+            next_node_id: machine.next_node_id,
             next_type_id: machine.next_type_id,
             systems: systems.collect(),
             descriptors: descriptors.map(|(hash, set)| (hash.to_string(), set.to_vec())).collect(),
@@ -50,13 +70,44 @@ impl From<&Machine> for Stored {
     }
 }
 
+impl From<(NodeId, &Member)> for StoredMember {
+    fn from((node, member): (NodeId, &Member)) -> Self {
+        Self {
+            node,
+            address: member.address.to_string(),
+            peer_address: member.peer_address.to_string(),
+            folder_id: member.folder_id.to_string(),
+            life: member.life,
+            up: member.up,
+            draining: member.draining,
+            commands: member.commands,
+        }
+    }
+}
+
+impl From<StoredMember> for Member {
+    fn from(stored: StoredMember) -> Self {
+        Self {
+            address: stored.address.into(),
+            peer_address: stored.peer_address.into(),
+            folder_id: stored.folder_id.into(),
+            life: stored.life,
+            up: stored.up,
+            draining: stored.draining,
+            commands: stored.commands,
+        }
+    }
+}
+
 impl From<&TypeRecord> for StoredType {
     fn from(record: &TypeRecord) -> Self {
+        let moving = (0_u32..).zip(&*record.view.shards).filter(|(_, shard)| shard.is_moving());
         Self {
             id: record.view.id,
             definition: record.view.definition.clone(),
             descriptor_hash: record.view.descriptor_hash.to_string(),
             shards: record.view.shards.to_vec(),
+            moves: moving.map(|(number, shard)| (number, shard.moving_to)).collect(),
             eligible: record.eligible.iter().copied().collect(),
         }
     }
@@ -81,7 +132,9 @@ impl From<Stored> for Machine {
         }
         Self {
             cluster_id: stored.cluster_id.into(),
-            nodes: stored.nodes.into_iter().map(|(id, address)| (id, address.into())).collect(),
+            cluster_version: stored.cluster_version,
+            members: stored.members.into_iter().map(|one| (one.node, one.into())).collect(),
+            next_node_id: stored.next_node_id,
             systems,
             descriptors,
             next_type_id: stored.next_type_id,
@@ -100,6 +153,12 @@ impl StoredType {
                 || ("".into(), Arc::new([]) as _),
                 |(hash, set)| (Arc::clone(hash), Arc::clone(set)),
             );
+        let mut shards = self.shards;
+        for (number, to) in self.moves {
+            if let Some(shard) = shards.get_mut(number as usize) {
+                shard.moving_to = to;
+            }
+        }
         let view = TypeView {
             id: self.id,
             system: Arc::clone(system),
@@ -107,7 +166,7 @@ impl StoredType {
             definition: self.definition,
             descriptor_hash,
             descriptor_set,
-            shards: self.shards.into(),
+            shards: shards.into(),
         };
         TypeRecord { view: Arc::new(view), eligible: self.eligible.into_iter().collect() }
     }
@@ -115,12 +174,15 @@ impl StoredType {
 
 #[cfg(test)]
 mod tests {
-    use callboard_types::TypeDefinition;
+    use callboard_types::{Epoch, TypeDefinition};
 
     use super::*;
     use crate::machine::{
         Command,
-        command::{Bootstrap, CreateSystem, DescriptorSet, NodeUpsert, RegisterTypes},
+        command::{
+            AllocateNode, Bootstrap, CreateSystem, DescriptorSet, Move, NodeUpsert, PlanMoves,
+            RegisterTypes, SetNodeState,
+        },
     };
 
     #[test]
@@ -141,12 +203,24 @@ mod tests {
                 types: vec![TypeDefinition::new("Cart"), TypeDefinition::new("Stock")],
                 descriptor_set: Some(set),
             }),
+            Command::AllocateNode(AllocateNode {
+                folder_id: "f".into(),
+                address: "c:1".into(),
+                peer_address: "c:2".into(),
+                commands_min: 1,
+                commands_max: 2,
+            }),
+            Command::PlanMoves(PlanMoves {
+                moves: vec![Move { type_id: 0, shard: 3, epoch: Epoch(1), to: NodeId(2) }],
+            }),
+            Command::SetNodeState(SetNodeState { node: NodeId(2), draining: true }),
         ];
         for command in commands {
             assert!(machine.apply(command).changed);
         }
         let back = Machine::from(Stored::from(&machine));
         assert_eq!(back, machine);
+        assert!(back.types().any(|view| view.shards[3].moving_to == NodeId(2)), "moves as well");
         let sets: Vec<_> = back.types().map(|view| &view.descriptor_set).collect();
         assert!(Arc::ptr_eq(sets[0], sets[1]), "still one copy in memory");
     }

@@ -14,12 +14,15 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    codec,
+    codec::{self, CodecError},
     snapshot_store::{SnapshotBytes, SnapshotStore},
     types::{Entry, LogId, Membership, Reply, Snapshot, SnapshotMeta, TypeConfig},
 };
 use crate::{
-    machine::{Applied, Command, Machine, stored::Stored},
+    machine::{
+        Applied, Command, Machine,
+        stored::{Stored, v1::StoredV1},
+    },
     metrics,
     view::Publisher,
 };
@@ -43,6 +46,9 @@ pub(crate) struct StateMachine {
     snapshots: SnapshotStore,
     publisher: Publisher,
 }
+
+/// The format of a [`StoredState`]. Format 1 held a [`StoredV1`] in the machine's place.
+const SNAPSHOT_FORMAT: u8 = 2;
 
 /// A state to be written down.
 #[derive(Serialize, Deserialize)]
@@ -144,7 +150,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         snapshot: SnapshotBytes,
     ) -> Result<(), io::Error> {
         // Decoded before it is saved: a damaged one must not take the place of a good one.
-        let stored: StoredState = codec::unseal(&snapshot).map_err(|error| {
+        let stored = read(&snapshot).map_err(|error| {
             let text = format!(
                 "the control plane's snapshot cannot be used: {error}. Restore the data folder, or remove the node \
                  and let it join again with an empty one"
@@ -179,7 +185,8 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         let (state, snapshots) = (self.state.clone(), self.snapshots.clone());
         blocking(move || {
             let machine = Stored::from(&state.machine);
-            let sealed = codec::seal(&StoredState { version: state.version, machine });
+            let stored = StoredState { version: state.version, machine };
+            let sealed = codec::seal_format(SNAPSHOT_FORMAT, &stored);
             let bytes = SnapshotBytes::from(sealed);
             let meta = state.meta();
             snapshots.save(&meta, &bytes)?;
@@ -200,5 +207,20 @@ async fn blocking<T: Send + 'static>(
 /// True if the bytes are a snapshot that this version can install. Checked before openraft is handed one: a failing
 /// installation stops the node.
 pub(crate) fn is_whole(snapshot: &[u8]) -> bool {
-    codec::unseal::<StoredState>(snapshot).is_ok()
+    read(snapshot).is_ok()
 }
+
+/// Decodes a snapshot of this format or the one before.
+fn read(snapshot: &[u8]) -> Result<StoredState, CodecError> {
+    match codec::unseal_format(snapshot)? {
+        (SNAPSHOT_FORMAT, body) => codec::decode_body(body),
+        (1, body) => {
+            let (version, machine): (u64, StoredV1) = codec::decode_body(body)?;
+            Ok(StoredState { version, machine: machine.into() })
+        }
+        (format, _) => Err(CodecError::UnknownFormat(format)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

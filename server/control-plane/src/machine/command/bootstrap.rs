@@ -3,7 +3,7 @@
 use callboard_types::{CallError, ErrorKind, NodeId};
 use serde::{Deserialize, Serialize};
 
-use crate::machine::{DEFAULT_SYSTEM, Machine};
+use crate::machine::{DEFAULT_SYSTEM, Machine, Member};
 
 /// The first command of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,22 +18,39 @@ pub struct Bootstrap {
 
 impl Bootstrap {
     pub(super) fn run(self, machine: &mut Machine) -> Result<bool, CallError> {
-        if *machine.cluster_id == *self.cluster_id {
+        if machine.is_named(&self.cluster_id)? {
             return Ok(false);
         }
-        if !machine.cluster_id.is_empty() {
-            return Err(CallError::new(
-                ErrorKind::InvalidArgument,
-                format!(
-                    "this cluster is {}; it cannot become {}. Start the node with an empty data folder",
-                    machine.cluster_id, self.cluster_id
-                ),
-            ));
-        }
         machine.cluster_id = self.cluster_id.into();
-        machine.nodes.insert(self.node, self.address.into());
+        machine.cluster_version = 1;
+        machine.add_member(self.node, Member::of_version_one(self.address.into()));
         machine.systems.entry(DEFAULT_SYSTEM.into()).or_default();
         Ok(true)
+    }
+}
+
+impl Machine {
+    /// True if this is the cluster's name already.
+    pub(super) fn is_named(&self, cluster_id: &str) -> Result<bool, CallError> {
+        if self.cluster_id.is_empty() {
+            return Ok(false);
+        }
+        if *self.cluster_id == *cluster_id {
+            return Ok(true);
+        }
+        Err(CallError::new(
+            ErrorKind::InvalidArgument,
+            format!(
+                "this cluster is {}; it cannot become {cluster_id}. Start the node with an empty data folder",
+                self.cluster_id
+            ),
+        ))
+    }
+
+    /// Adds a node, or takes another description of it.
+    pub(super) fn add_member(&mut self, node: NodeId, member: Member) {
+        self.next_node_id = self.next_node_id.max(node.0.saturating_add(1));
+        self.members.insert(node, member);
     }
 }
 

@@ -3,7 +3,7 @@
 use callboard_types::NodeId;
 use serde::{Deserialize, Serialize};
 
-use crate::machine::Machine;
+use crate::machine::{Machine, Member};
 
 /// Says where a node's gateway is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,10 +16,11 @@ pub struct NodeUpsert {
 
 impl NodeUpsert {
     pub(super) fn run(self, machine: &mut Machine) -> bool {
-        if machine.nodes.get(&self.node).is_some_and(|known| **known == *self.address) {
-            return false;
+        match machine.members.get_mut(&self.node) {
+            Some(member) if *member.address == *self.address => return false,
+            Some(member) => member.address = self.address.into(),
+            None => machine.add_member(self.node, Member::of_version_one(self.address.into())),
         }
-        machine.nodes.insert(self.node, self.address.into());
         true
     }
 }

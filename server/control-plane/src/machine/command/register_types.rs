@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use callboard_types::{CallError, NodeId, ShardOwner, TypeDefinition, TypeView};
 use serde::{Deserialize, Serialize};
 
-use crate::machine::{CloneView, Machine, TypeRecord, placement::Movement};
+use crate::machine::{CloneView, Machine, TypeRecord, member::Members, placement::Movement};
 
 /// One host's registration, by way of the node that it is connected to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +34,17 @@ pub struct DescriptorSet {
 }
 
 impl RegisterTypes {
+    /// What the first command version does: shards whose owner has no host of the type go to the node at once.
     pub(super) fn run(self, machine: &mut Machine) -> Result<bool, CallError> {
+        self.run_and(machine, |record, _| record.place(Movement::Orphans))
+    }
+
+    /// Registers, and places the shards of each type.
+    pub(super) fn run_and(
+        self,
+        machine: &mut Machine,
+        place: impl Fn(&mut TypeRecord, &Members) -> bool,
+    ) -> Result<bool, CallError> {
         let types = self.check(machine)?;
         let descriptors = self.keep_descriptors(machine);
         let mut next_id = machine.next_type_id;
@@ -51,7 +61,7 @@ impl RegisterTypes {
             });
             changed |= record.replace(definition, descriptors.as_ref());
             changed |= record.eligible.insert(self.node);
-            changed |= record.place(Movement::Orphans);
+            changed |= place(record, &machine.members);
         }
         machine.next_type_id = next_id;
         machine.drop_unused_descriptors();
