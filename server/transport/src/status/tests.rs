@@ -47,6 +47,8 @@ const TABLE: &[(ErrorKind, Code, &str, Retry)] = &[
     (ErrorKind::ProtocolVersion, Code::FailedPrecondition, "PROTOCOL_VERSION", Retry::Never),
     (ErrorKind::DescriptorChanged, Code::Unavailable, "DESCRIPTOR_CHANGED", Retry::Safe),
     (ErrorKind::Internal, Code::Internal, "INTERNAL", Retry::SameId),
+    (ErrorKind::PeerRefused, Code::PermissionDenied, "PEER_REFUSED", Retry::Never),
+    (ErrorKind::LeaseLost, Code::Unavailable, "LEASE_LOST", Retry::SameId),
 ];
 
 #[test]
