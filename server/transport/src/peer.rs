@@ -14,7 +14,7 @@
 //! The guard puts [`PeerNode`] into the extensions of every request: who the session's handshake proved to be. A message
 //! that names its sender (`Envelope.from_node`) must be compared with it, and refused with
 //! [`callboard_types::ErrorKind::PeerRefused`] if it names another: [`PeerNode::check`] does that. `PeerNode(NodeId::ZERO)`
-//! is a node without a number, which the guard lets call `MembershipService.Join` only.
+//! is a node without a number, which the guard lets call `MembershipService.Join` and `Greet` only.
 //!
 //! # What it does not do
 //!

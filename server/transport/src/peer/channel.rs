@@ -142,7 +142,8 @@ impl Shared {
     }
 
     fn live(&self) -> Option<Live> {
-        self.state.lock().live.as_ref().filter(|live| !live.is_closed()).cloned()
+        let own = self.identity.node();
+        self.state.lock().live.as_ref().filter(|live| live.serves(own)).cloned()
     }
 
     async fn dial(self: Arc<Self>) -> Result<Live, PeerError> {

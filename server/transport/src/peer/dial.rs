@@ -50,6 +50,8 @@ pub(super) struct Target {
 pub(super) struct Live {
     wire: Wire,
     token: HeaderValue,
+    /// Who this node was when the session was opened.
+    own: NodeId,
     pub(super) met: Met,
 }
 
@@ -109,12 +111,12 @@ impl Live {
             .into_inner();
         let token = check(identity, to, &offer, &response)?;
         let met = Met { cluster_id: response.cluster_id, node: NodeId(response.node_id) };
-        Ok(Self { wire, token: token_header(&token), met })
+        Ok(Self { wire, token: token_header(&token), own: NodeId(offer.from_node), met })
     }
 
-    /// True if nothing can be sent any more.
-    pub(super) fn is_closed(&self) -> bool {
-        self.wire.sender.is_closed()
+    /// True if it can be used in this name: a node that got its number opens sessions anew.
+    pub(super) fn serves(&self, own: NodeId) -> bool {
+        self.own == own && !self.wire.sender.is_closed()
     }
 
     /// True if both are the same session.

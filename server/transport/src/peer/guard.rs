@@ -20,8 +20,9 @@ use crate::{metrics::PEER_REFUSED, status::to_status};
 
 /// What may be called without a session.
 const OPEN: &str = "/callboard.peer.v1.HandshakeService/Open";
-/// What a node without a number may call.
-const JOIN: &str = "/callboard.peer.v1.MembershipService/Join";
+/// What a node without a number may call: who is there, and may I join.
+const NEWCOMERS: [&str; 2] =
+    ["/callboard.peer.v1.MembershipService/Greet", "/callboard.peer.v1.MembershipService/Join"];
 
 /// Refuses every request that has no session, with [`ErrorKind::PeerRefused`] and before its body is read; puts
 /// [`PeerNode`] into the extensions of the others.
@@ -74,7 +75,7 @@ impl<S> Guarded<S> {
             let text = "the session is not known (any more); open another one".to_owned();
             return Err(("unknown_session", text));
         };
-        if peer.0 == NodeId::ZERO && path != JOIN {
+        if peer.0 == NodeId::ZERO && !NEWCOMERS.contains(&path) {
             return Err(("no_number", "a node that has not joined may only join".to_owned()));
         }
         Ok(peer)

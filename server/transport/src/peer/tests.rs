@@ -179,6 +179,16 @@ async fn a_node_without_a_number_may_join_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_node_that_gets_its_number_speaks_in_its_name_on_the_same_channel() {
+    let listening = Listening::start(node(1));
+    let newcomer = PeerIdentity::new(SECRET);
+    let mut client = client(&newcomer, 0, &listening.address());
+    client.join(JoinRequest::default()).await.expect("heard");
+    newcomer.settle("cluster-a", NodeId(2));
+    client.renew_lease(renewal(2)).await.expect("a session of node 2");
+}
+
+#[tokio::test]
 async fn another_secret_is_refused_and_the_dialing_side_says_so() {
     let listening = Listening::start(node(1));
     let stranger = node_of("cluster-a", "a guess, or a cluster next door", 2);
