@@ -1,6 +1,8 @@
 //! The tables of the first release.
+//!
+//! The same on every database but for what [`Dialect`] names.
 
-use sea_orm_migration::prelude::*;
+use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 
 use crate::tables::{
     Actors, Inbox, SPILL_TABLES, ShardFence, Spill, SpillSlot, StoreMeta, WriterEpoch, spill_table,
@@ -21,14 +23,19 @@ impl MigrationTrait for Migration {
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for table in [actors(), inbox(), shard_fence(), spill_slot()] {
+        let dialect = Dialect(manager.get_database_backend());
+        for table in [dialect.actors(), dialect.inbox(), dialect.shard_fence(), spill_slot()] {
             manager.create_table(table).await?;
         }
-        manager.create_index(stray_rows()).await?;
         for slot in 0..SPILL_TABLES {
-            manager.create_table(spill(slot)).await?;
+            manager.create_table(dialect.spill(slot)).await?;
             manager.create_index(spill_index(slot)).await?;
         }
+        manager.create_table(dialect.store_meta()).await?;
+        if dialect.is_shared() {
+            return Ok(());
+        }
+        manager.create_index(stray_rows()).await?;
         manager.create_table(writer_epoch()).await?;
         let first = Query::insert()
             .into_table(WriterEpoch::Table)
@@ -36,8 +43,7 @@ impl MigrationTrait for Migration {
             .values_panic([1.into(), 0.into()])
             .on_conflict(OnConflict::column(WriterEpoch::Id).do_nothing().to_owned())
             .take();
-        manager.execute(first).await?;
-        manager.create_table(store_meta()).await
+        manager.execute(first).await
     }
 
     async fn down(&self, _: &SchemaManager) -> Result<(), DbErr> {
@@ -46,9 +52,131 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// A name or key: text that is compared byte for byte.
-fn name(column: impl IntoIden) -> ColumnDef {
-    ColumnDef::new(column).text().not_null().extra("COLLATE BINARY").take()
+/// What differs between databases.
+#[derive(Clone, Copy)]
+struct Dialect(DbBackend);
+
+impl Dialect {
+    /// True for a server that several nodes write to: nobody is its only writer, and what helps one to be is left out.
+    fn is_shared(self) -> bool {
+        self.0 != DbBackend::Sqlite
+    }
+
+    /// A name or key: text that is compared byte for byte.
+    fn name(self, column: impl IntoIden) -> ColumnDef {
+        let collation = match self.is_shared() {
+            true => "COLLATE \"C\"",
+            false => "COLLATE BINARY",
+        };
+        ColumnDef::new(column).text().not_null().extra(collation).take()
+    }
+
+    /// Text that a host chose. PostgreSQL's text holds no NUL, and a host must not be able to make commits fail.
+    fn foreign_text(self, column: impl IntoIden) -> ColumnDef {
+        match self.is_shared() {
+            true => ColumnDef::new(column).blob().take(),
+            false => ColumnDef::new(column).text().take(),
+        }
+    }
+
+    fn actors(self) -> TableCreateStatement {
+        let mut key =
+            Index::create().col(Actors::System).col(Actors::Type).col(Actors::Key).primary().take();
+        // The large columns come last, so that comparing a revision does not read through them.
+        let mut table = Table::create()
+            .table(Actors::Table)
+            .if_not_exists()
+            .col(self.name(Actors::System))
+            .col(self.name(Actors::Type))
+            .col(self.name(Actors::Key))
+            .col(number(Actors::Shard))
+            .col(number(Actors::Revision))
+            .col(number(Actors::PrevRevision).default(0))
+            .col(number(Actors::UpdatedAt))
+            .col(number(Actors::SpilledUntil))
+            .col(self.foreign_text(Actors::ContentType))
+            .col(self.foreign_text(Actors::TypeUrl).not_null())
+            .col(bytes(Actors::Tags))
+            .col(bytes(Actors::Outcomes))
+            .col(ColumnDef::new(Actors::State).blob())
+            .primary_key(&mut key)
+            .take();
+        if self.0 == DbBackend::Postgres {
+            // Room beside each row for its next version, which then needs no new index entries.
+            table.extra("WITH (fillfactor = 70)");
+        }
+        table
+    }
+
+    fn inbox(self) -> TableCreateStatement {
+        let mut key = Index::create()
+            .col(Inbox::System)
+            .col(Inbox::Type)
+            .col(Inbox::Shard)
+            .col(Inbox::Sequence)
+            .primary()
+            .take();
+        Table::create()
+            .table(Inbox::Table)
+            .if_not_exists()
+            .col(self.name(Inbox::System))
+            .col(self.name(Inbox::Type))
+            .col(number(Inbox::Shard))
+            .col(number(Inbox::Sequence))
+            .col(self.name(Inbox::Key))
+            .col(bytes(Inbox::Call))
+            .primary_key(&mut key)
+            .take()
+    }
+
+    fn shard_fence(self) -> TableCreateStatement {
+        let mut key = Index::create()
+            .col(ShardFence::System)
+            .col(ShardFence::Type)
+            .col(ShardFence::Shard)
+            .primary()
+            .take();
+        Table::create()
+            .table(ShardFence::Table)
+            .if_not_exists()
+            .col(self.name(ShardFence::System))
+            .col(self.name(ShardFence::Type))
+            .col(number(ShardFence::Shard))
+            .col(number(ShardFence::Epoch))
+            .col(number(ShardFence::Node))
+            .col(number(ShardFence::LowWater))
+            .primary_key(&mut key)
+            .take()
+    }
+
+    fn spill(self, slot: usize) -> TableCreateStatement {
+        let mut table = Table::create();
+        table.table(Alias::new(spill_table(slot))).if_not_exists();
+        if self.0 != DbBackend::Postgres {
+            // These keep rows in the order of a key. PostgreSQL appends them anyway.
+            let mut id = ColumnDef::new(Spill::Id);
+            table.col(id.integer().not_null().primary_key());
+        }
+        table
+            .col(number(Spill::KeyHash))
+            .col(number(Spill::Wide))
+            .col(number(Spill::UntilMs))
+            .col(number(Spill::FromMs))
+            .col(self.name(Spill::System))
+            .col(self.name(Spill::Type))
+            .col(self.name(Spill::Key))
+            .col(bytes(Spill::Data))
+            .take()
+    }
+
+    fn store_meta(self) -> TableCreateStatement {
+        Table::create()
+            .table(StoreMeta::Table)
+            .if_not_exists()
+            .col(self.name(StoreMeta::Name).primary_key())
+            .col(ColumnDef::new(StoreMeta::Value).text().not_null())
+            .take()
+    }
 }
 
 fn number(column: impl IntoIden) -> ColumnDef {
@@ -57,30 +185,6 @@ fn number(column: impl IntoIden) -> ColumnDef {
 
 fn bytes(column: impl IntoIden) -> ColumnDef {
     ColumnDef::new(column).blob().not_null().take()
-}
-
-fn actors() -> TableCreateStatement {
-    let mut key =
-        Index::create().col(Actors::System).col(Actors::Type).col(Actors::Key).primary().take();
-    // The large columns come last, so that comparing a revision does not read through them.
-    Table::create()
-        .table(Actors::Table)
-        .if_not_exists()
-        .col(name(Actors::System))
-        .col(name(Actors::Type))
-        .col(name(Actors::Key))
-        .col(number(Actors::Shard))
-        .col(number(Actors::Revision))
-        .col(number(Actors::PrevRevision))
-        .col(number(Actors::UpdatedAt))
-        .col(number(Actors::SpilledUntil))
-        .col(ColumnDef::new(Actors::ContentType).text())
-        .col(ColumnDef::new(Actors::TypeUrl).text().not_null())
-        .col(bytes(Actors::Tags))
-        .col(bytes(Actors::Outcomes))
-        .col(ColumnDef::new(Actors::State).blob())
-        .primary_key(&mut key)
-        .take()
 }
 
 /// Finds rows that an upsert inserted where it should have updated: always empty outside a transaction, so that looking
@@ -92,63 +196,6 @@ fn stray_rows() -> IndexCreateStatement {
         .table(Actors::Table)
         .col(Actors::PrevRevision)
         .and_where(Expr::col(Actors::PrevRevision).ne(0))
-        .take()
-}
-
-fn inbox() -> TableCreateStatement {
-    let mut key = Index::create()
-        .col(Inbox::System)
-        .col(Inbox::Type)
-        .col(Inbox::Shard)
-        .col(Inbox::Sequence)
-        .primary()
-        .take();
-    Table::create()
-        .table(Inbox::Table)
-        .if_not_exists()
-        .col(name(Inbox::System))
-        .col(name(Inbox::Type))
-        .col(number(Inbox::Shard))
-        .col(number(Inbox::Sequence))
-        .col(name(Inbox::Key))
-        .col(bytes(Inbox::Call))
-        .primary_key(&mut key)
-        .take()
-}
-
-fn shard_fence() -> TableCreateStatement {
-    let mut key = Index::create()
-        .col(ShardFence::System)
-        .col(ShardFence::Type)
-        .col(ShardFence::Shard)
-        .primary()
-        .take();
-    Table::create()
-        .table(ShardFence::Table)
-        .if_not_exists()
-        .col(name(ShardFence::System))
-        .col(name(ShardFence::Type))
-        .col(number(ShardFence::Shard))
-        .col(number(ShardFence::Epoch))
-        .col(number(ShardFence::Node))
-        .col(number(ShardFence::LowWater))
-        .primary_key(&mut key)
-        .take()
-}
-
-fn spill(slot: usize) -> TableCreateStatement {
-    Table::create()
-        .table(Alias::new(spill_table(slot)))
-        .if_not_exists()
-        .col(ColumnDef::new(Spill::Id).integer().not_null().primary_key())
-        .col(number(Spill::KeyHash))
-        .col(number(Spill::Wide))
-        .col(number(Spill::UntilMs))
-        .col(number(Spill::FromMs))
-        .col(name(Spill::System))
-        .col(name(Spill::Type))
-        .col(name(Spill::Key))
-        .col(bytes(Spill::Data))
         .take()
 }
 
@@ -179,14 +226,5 @@ fn writer_epoch() -> TableCreateStatement {
         .if_not_exists()
         .col(number(WriterEpoch::Id).primary_key())
         .col(number(WriterEpoch::Epoch))
-        .take()
-}
-
-fn store_meta() -> TableCreateStatement {
-    Table::create()
-        .table(StoreMeta::Table)
-        .if_not_exists()
-        .col(name(StoreMeta::Name).primary_key())
-        .col(ColumnDef::new(StoreMeta::Value).text().not_null())
         .take()
 }

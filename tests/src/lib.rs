@@ -5,3 +5,4 @@ pub mod check;
 pub mod conformance;
 pub mod crash;
 pub mod local;
+pub mod postgres;

@@ -1,57 +1,30 @@
-//! The fence rows in memory.
+//! Fence rows in memory, and what claims do to them.
 //!
-//! Only the process that holds the folder's lock and the newest writer epoch writes fence rows, so its copy is the
-//! table: a commit compares with it and needs no statement per shard.
+//! Only the process that holds a SQLite folder writes its fence rows, so its copy is the table. Where nodes share a
+//! database, a copy lives as long as the transaction that has locked the rows.
 
 use std::{collections::HashMap, sync::Arc};
 
-use callboard_statestore::{Claimed, Error, ShardClaim, Verdict};
+use callboard_statestore::{Claimed, ShardClaim, Verdict};
 use callboard_types::{ActorId, Epoch, Millis, NodeId, ShardId};
-
-use crate::{
-    lane::{Columns, Lane, Parameters, signed, unsigned},
-    sql::{Shape, Statements, chunks},
-};
-
-const ALL: &str = "SELECT \"system\", \"type\", \"shard\", \"epoch\", \"node\", \"low_water\" FROM \"shard_fence\"";
-/// Rows of one statement: six parameters each.
-const ROWS_MAX: usize = 256;
 
 /// One row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fence {
-    epoch: Epoch,
-    node: NodeId,
-    low_water: Millis,
+    pub(crate) epoch: Epoch,
+    /// The owner, for people and against an epoch that was given out twice.
+    pub(crate) node: NodeId,
+    pub(crate) low_water: Millis,
 }
 
-/// All rows.
+/// Rows by shard.
 #[derive(Debug, Default)]
-pub(crate) struct Fences(HashMap<ShardId, Fence>);
+pub(crate) struct Fences(pub(crate) HashMap<ShardId, Fence>);
 
 /// Rows that are to be written and then taken over with [`Fences::apply`].
 pub(crate) type Changes = HashMap<ShardId, Fence>;
 
 impl Fences {
-    /// Reads the table.
-    pub(crate) async fn read(lane: &mut Lane) -> Result<Self, Error> {
-        let mut fences = HashMap::new();
-        for row in lane.fixed(ALL).await? {
-            let shard = ShardId {
-                system: row.text(0)?.into(),
-                actor_type: row.text(1)?.into(),
-                number: u32::try_from(row.number(2)?).unwrap_or(u32::MAX),
-            };
-            let fence = Fence {
-                epoch: Epoch(unsigned(row.number(3)?)),
-                node: NodeId(unsigned(row.number(4)?)),
-                low_water: Millis(row.number(5)?),
-            };
-            fences.insert(shard, fence);
-        }
-        Ok(Self(fences))
-    }
-
     /// What claims lead to, and the rows that must be written for it.
     pub(crate) fn claim(&self, claims: &[ShardClaim]) -> (Vec<Claimed>, Changes) {
         let mut changes = Changes::new();
@@ -95,13 +68,14 @@ impl Fences {
 
     /// The verdict on an item, if its shard is not held in its epoch.
     pub(crate) fn lost(&self, id: &ActorId, shard: u32, epoch: Epoch) -> Option<Verdict> {
-        let shard = ShardId {
-            system: Arc::clone(&id.system),
-            actor_type: Arc::clone(&id.actor_type),
-            number: shard,
-        };
+        let shard = shard_of(id, shard);
         let stored = self.0.get(&shard).map_or(Epoch::ZERO, |row| row.epoch);
         (stored != epoch).then_some(Verdict::FenceLost { stored })
+    }
+
+    /// Every shard and its epoch.
+    pub(crate) fn epochs(&self) -> Vec<(ShardId, Epoch)> {
+        self.0.iter().map(|(shard, row)| (shard.clone(), row.epoch)).collect()
     }
 
     /// The lowest low-water time of any shard; the smallest time if there is no shard.
@@ -111,26 +85,7 @@ impl Fences {
     }
 }
 
-/// Writes fence rows, inside a transaction of the caller.
-pub(crate) async fn write(
-    lane: &mut Lane,
-    statements: &mut Statements,
-    changes: &Changes,
-) -> Result<(), Error> {
-    let mut rows = changes.iter();
-    for count in chunks(changes.len(), ROWS_MAX) {
-        let mut parameters = Parameters::with_room(count * 6);
-        for (shard, fence) in rows.by_ref().take(count) {
-            parameters
-                .text(&shard.system)
-                .text(&shard.actor_type)
-                .number(i64::from(shard.number))
-                .number(signed(fence.epoch.0))
-                .number(signed(fence.node.0))
-                .number(fence.low_water.0);
-        }
-        let text = statements.get(Shape::Fences { rows: count });
-        lane.execute(text, parameters).await?;
-    }
-    Ok(())
+/// The shard of an actor, by number.
+pub(crate) fn shard_of(id: &ActorId, number: u32) -> ShardId {
+    ShardId { system: Arc::clone(&id.system), actor_type: Arc::clone(&id.actor_type), number }
 }

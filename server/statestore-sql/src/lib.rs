@@ -1,17 +1,18 @@
-//! The state store on SQL databases, through sea-orm. SQLite today; what is particular to it stands in `sql.rs`,
-//! `connect.rs`, `classify.rs` and `checkpoint.rs`.
+//! The state store on SQL databases, through sea-orm: SQLite for one node, PostgreSQL for nodes that share a database.
 //!
 //! # How it is built
-//! A store owns a thread with a runtime of its own. On it live one writer task (`writer.rs`), two reader tasks
-//! (`reader.rs`) and a checkpointer (`checkpoint.rs`), each with a connection (`lane.rs`) that nobody else touches.
+//! A store owns a thread with a runtime of its own, and on it tasks with connections that nobody else touches.
 //! [`SqlStore`] is a handle that sends them work over bounded channels: a caller on any runtime waits for the answer
 //! without running SQL on its own thread, and one that stops waiting cancels nothing, because no statement ever runs
-//! on a future that the caller holds.
+//! on a future that the caller holds. What is asked stands in `jobs.rs`; `sqlite/` and `postgres/` answer it, each with
+//! everything that is particular to its database.
 //!
 //! # What keeps commits safe
-//! The data folder is locked (`folder.rs`); commits compare the writer epoch and the shard fences (`fences.rs`); weak
-//! durability settings are refused and what the database really runs with is read back (`connect.rs`); after an I/O
-//! error the store refuses everything (`health.rs`).
+//! * Fence rows (`fences.rs`). A data folder has one writing process, which holds its lock and compares the writer epoch;
+//!   in a shared database each commit locks the fence rows of its batch and reads their epochs.
+//! * Weak durability settings are refused, and what the database really runs with is read back.
+//! * After an error that leaves the data in doubt the store refuses everything (`health.rs`).
+//! * A commit whose answer was lost is looked up before anything else happens to its shards (`postgres/fate.rs`).
 
 use std::sync::{
     Arc,
@@ -24,28 +25,22 @@ use callboard_statestore::{
     ActorRecord, ActorSummary, Claimed, CommitBatch, Error, InboxRow, ShardClaim, StateStore,
     Verdict,
 };
-use callboard_types::{ActorId, Millis, ShardId};
+use callboard_types::{ActorId, Epoch, Millis, ShardId};
 use tokio::sync::{mpsc, oneshot, watch};
 
-mod checkpoint;
-mod classify;
-mod connect;
+mod counter;
 mod fences;
-mod folder;
 mod health;
-mod lane;
-mod options;
-mod reader;
+mod jobs;
+mod postgres;
 mod ring;
-mod sql;
-mod thread;
-mod writer;
+mod sqlite;
 
-pub use options::SqliteOptions;
+pub use postgres::PostgresOptions;
+pub use sqlite::SqliteOptions;
 
 use health::Health;
-use reader::{Listing, Question};
-use writer::{Job, Reply};
+use jobs::{Job, Listing, Question, Reply};
 
 /// Jobs that wait for the writer, and questions that wait for each reader, before callers wait in turn.
 const WAITING_MAX: usize = 64;
@@ -57,6 +52,7 @@ const WAITING_MAX: usize = 64;
 #[derive(Debug)]
 pub struct SqlStore {
     writer: mpsc::Sender<Job>,
+    lanes: usize,
     readers: Vec<mpsc::Sender<Question>>,
     next_reader: AtomicUsize,
     health: Arc<Health>,
@@ -72,7 +68,44 @@ impl SqlStore {
     /// [`Error::Unavailable`] if the disk is full; [`Error::Fatal`] if the database is damaged.
     pub async fn open_sqlite(options: SqliteOptions) -> Result<Self, Error> {
         options.check()?;
-        thread::start(options).await
+        sqlite::start(options).await
+    }
+
+    /// Opens a PostgreSQL database that the nodes of a cluster share: verifies the server's durability settings, brings
+    /// the schema up to date under a lock, and connects its writers and readers.
+    ///
+    /// Connections that are lost later are made again; until then requests end with [`Error::Unavailable`].
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for a server that is too old, a replica, weak settings, a wrong password or data of a newer
+    /// release; [`Error::Unavailable`] if the server cannot be reached or is starting up.
+    pub async fn open_postgres(options: PostgresOptions) -> Result<Self, Error> {
+        postgres::start(options).await
+    }
+
+    /// Says which cluster this node belongs to. The first node to say so records it in the store.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the store holds the data of another cluster; what else keeps it from being written.
+    pub async fn bind_cluster(&self, cluster: &str) -> Result<(), Error> {
+        self.write(|reply| Job::BindCluster(cluster.to_owned(), reply)).await
+    }
+
+    /// The cluster whose data the store holds; `None` if no node has said so yet.
+    ///
+    /// # Errors
+    /// As for every read.
+    pub async fn cluster_id(&self) -> Result<Option<String>, Error> {
+        self.ask(Question::Cluster).await
+    }
+
+    /// The epoch in the fence row of every shard that was ever claimed, in no particular order. A control plane that is
+    /// rebuilt from the store gives out epochs above these.
+    ///
+    /// # Errors
+    /// As for every read.
+    pub async fn highest_epochs(&self) -> Result<Vec<(ShardId, Epoch)>, Error> {
+        self.ask(Question::Epochs).await
     }
 
     /// Finishes what was accepted, closes the database and gives up the data folder. Later calls are refused with
@@ -109,6 +142,14 @@ impl SqlStore {
 
 #[async_trait]
 impl StateStore for SqlStore {
+    fn lanes(&self) -> usize {
+        self.lanes
+    }
+
+    fn lane(&self, shard: &ShardId) -> usize {
+        postgres::lane_of(shard, self.lanes)
+    }
+
     async fn claim(&self, claims: &[ShardClaim]) -> Result<Vec<Claimed>, Error> {
         self.write(|reply| Job::Claim(claims.to_vec(), reply)).await
     }

@@ -66,6 +66,18 @@ pub enum Claimed {
 /// * Dropping the future of any method cancels waiting, never work: a commit that was handed over happens as a whole.
 #[async_trait]
 pub trait StateStore: Send + Sync + 'static {
+    /// How many commits the store carries out at a time. Requests that concern one shard take effect in the order in
+    /// which they were made, whatever their lanes.
+    fn lanes(&self) -> usize {
+        1
+    }
+
+    /// The lane of a shard, below [`lanes`](Self::lanes). Batches whose shards share no lane are committed side by side;
+    /// a batch with shards of several lanes waits for all of them.
+    fn lane(&self, _shard: &ShardId) -> usize {
+        0
+    }
+
     /// Raises the fence rows of shards to the given epochs. One answer per claim, in order. Claiming the epoch that is
     /// already held is a success.
     async fn claim(&self, claims: &[ShardClaim]) -> Result<Vec<Claimed>, Error>;

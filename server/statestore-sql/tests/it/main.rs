@@ -13,6 +13,7 @@ mod cancel;
 mod conformance;
 mod kill;
 mod opening;
+mod postgres;
 mod pressure;
 
 async fn open(folder: &Path) -> Arc<SqlStore> {

@@ -8,9 +8,13 @@ use sea_orm::{ConnectOptions, Database, DatabaseConnection};
 use sqlx::sqlite::SqliteConnectOptions;
 
 use crate::{
-    SqliteOptions, classify,
-    folder::Folder,
-    lane::{Columns, Lane, Parameters, unsigned},
+    SqliteOptions,
+    counter::unsigned,
+    sqlite::{
+        classify,
+        folder::Folder,
+        lane::{Columns, Lane, Parameters},
+    },
 };
 
 /// How long a connection waits for another one of this process. Locks are short: a commit, the end of a checkpoint.

@@ -7,34 +7,34 @@ use std::sync::{
 };
 
 use callboard_migrations::tables::SPILL_TABLES;
-use callboard_statestore::{Claimed, CommitBatch, Error, ShardClaim, Verdict};
-use callboard_types::{Millis, Tick};
-use tokio::sync::{Notify, mpsc, oneshot};
+use callboard_statestore::{Claimed, Error, ShardClaim};
+use callboard_types::Tick;
+use tokio::sync::{Notify, mpsc};
 
 use crate::{
-    checkpoint::START_BYTES,
-    fences::{self, Changes, Fences},
+    counter::unsigned,
+    fences::{Changes, Fences},
     health::Health,
-    lane::{Columns, Lane, Parameters, unsigned},
+    jobs::{Job, Reply, foreign},
     ring::Ring,
-    sql::{BEGIN, Statements},
+    sqlite::{
+        self,
+        checkpoint::START_BYTES,
+        lane::{Columns, Lane, Parameters},
+        sql::{BEGIN, Statements},
+    },
 };
 
 mod commit;
 
-/// Where the answer to a job goes.
-pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+const RECORD_CLUSTER: &str = "INSERT INTO \"store_meta\" (\"name\", \"value\") VALUES ('cluster_id', ?) \
+                              ON CONFLICT (\"name\") DO NOTHING";
+const CLUSTER: &str = "SELECT \"value\" FROM \"store_meta\" WHERE \"name\" = 'cluster_id'";
 
-/// What the writer is asked to do.
-#[derive(Debug)]
-pub(crate) enum Job {
-    Claim(Vec<ShardClaim>, Reply<Vec<Claimed>>),
-    Commit(CommitBatch, Reply<Vec<Verdict>>),
-    RaiseLowWater(Vec<ShardClaim>, Millis, Reply<()>),
-    Expire(Reply<bool>),
-    /// Copies the rest of the log into the database while no commit adds to it, so that the log starts over.
-    FinishCheckpoint(Reply<()>),
-    Close,
+/// The recorded name of the cluster.
+pub(crate) async fn cluster_id(lane: &mut Lane) -> Result<Option<String>, Error> {
+    let rows = lane.fixed(CLUSTER).await?;
+    rows.first().map(|row| row.text(0).map(ToOwned::to_owned)).transpose()
 }
 
 /// How much was written since the last checkpoint.
@@ -93,6 +93,10 @@ impl Writer {
                     self.answer(reply, done);
                     self.written.more.notify_one();
                 }
+                Job::BindCluster(cluster, reply) => {
+                    let done = self.bind_cluster(&cluster).await;
+                    self.answer(reply, done);
+                }
                 Job::FinishCheckpoint(reply) => {
                     let done = self.lane.fixed("PRAGMA wal_checkpoint(PASSIVE)").await;
                     self.answer(reply, done.map(|_| ()));
@@ -122,7 +126,7 @@ impl Writer {
             return Ok(());
         }
         self.begin().await?;
-        let written = fences::write(&mut self.lane, &mut self.statements, &changes).await;
+        let written = sqlite::fences::write(&mut self.lane, &mut self.statements, &changes).await;
         self.end(written).await?;
         self.fences.apply(changes);
         Ok(())
@@ -148,6 +152,23 @@ impl Writer {
         let text = format!("DELETE FROM \"{}\"", callboard_migrations::tables::spill_table(slot));
         self.lane.execute(text.into(), Parameters::default()).await?;
         commit::write_slots(&mut self.lane, &mut self.statements, &[(slot, 0)]).await
+    }
+
+    async fn bind_cluster(&mut self, cluster: &str) -> Result<(), Error> {
+        self.begin().await?;
+        let stored = self.record_cluster(cluster).await;
+        let done = stored.and_then(|stored| match stored == cluster {
+            true => Ok(()),
+            false => Err(foreign("the data folder", &stored, cluster)),
+        });
+        self.end(done).await
+    }
+
+    async fn record_cluster(&mut self, cluster: &str) -> Result<String, Error> {
+        let mut parameters = Parameters::with_room(1);
+        parameters.string(cluster.to_owned());
+        self.lane.execute(RECORD_CLUSTER.into(), parameters).await?;
+        cluster_id(&mut self.lane).await.map(Option::unwrap_or_default)
     }
 
     /// Opens a transaction and makes sure that this process is still the writer.

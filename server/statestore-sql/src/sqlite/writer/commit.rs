@@ -9,9 +9,12 @@ use callboard_types::{ActorId, Millis, Revision, shard::key_hash};
 
 use super::Writer;
 use crate::{
-    lane::{Columns, Lane, Parameters, signed, unsigned},
+    counter::{signed, unsigned},
     ring,
-    sql::{ACTOR_COLUMNS, BEGIN, Shape, Statements, chunks, padded},
+    sqlite::{
+        lane::{Columns, Lane, Parameters},
+        sql::{ACTOR_COLUMNS, BEGIN, Shape, Statements, chunks, padded},
+    },
 };
 
 /// Actor rows of one statement: thirteen parameters each, of at most 32,766.

@@ -337,7 +337,7 @@ fn list(after_is_excluded: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lane::{Columns, Parameters};
+    use crate::sqlite::lane::{Columns, Parameters};
 
     #[test]
     fn any_number_of_rows_is_split_without_rest() {
@@ -364,9 +364,9 @@ mod tests {
     async fn plan(shape: Shape) -> Vec<String> {
         let folder = tempfile::TempDir::new().expect("a folder");
         let options = crate::SqliteOptions::new(folder.path());
-        let folder = crate::folder::Folder::hold(folder.path()).expect("hold");
-        let pool = crate::connect::open(&folder, &options).await.expect("open");
-        let mut lane = crate::connect::lane(&pool, 64).await.expect("connect");
+        let folder = crate::sqlite::folder::Folder::hold(folder.path()).expect("hold");
+        let pool = crate::sqlite::connect::open(&folder, &options).await.expect("open");
+        let mut lane = crate::sqlite::connect::lane(&pool, 64).await.expect("connect");
         let text = format!("EXPLAIN QUERY PLAN {}", build(shape));
         let rows = lane.rows(text.into(), Parameters::default()).await.expect("plan");
         rows.iter().map(|row| row.text(3).expect("a step").to_owned()).collect()

@@ -15,16 +15,20 @@ use tokio::{
 
 use crate::{
     SqlStore, SqliteOptions, WAITING_MAX,
-    checkpoint::Checkpointer,
-    connect,
-    fences::Fences,
-    folder::Folder,
+    counter::unsigned,
     health::Health,
-    lane::{Columns, Lane, unsigned},
-    reader::{Question, Reader},
+    jobs::{Job, Question},
     ring::Ring,
-    sql::Statements,
-    writer::{Job, Writer, Written},
+    sqlite::{
+        self,
+        checkpoint::Checkpointer,
+        connect,
+        folder::Folder,
+        lane::{Columns, Lane},
+        reader::Reader,
+        sql::Statements,
+        writer::{Writer, Written},
+    },
 };
 
 /// Reading connections. Two keep a long listing from delaying activations.
@@ -104,10 +108,10 @@ async fn open(options: &SqliteOptions) -> Result<(Tasks, SqlStore), Error> {
     }
     // Checkpoints copy from file to file.
     let checkpoint_lane = connect::lane(&pool, 64).await?;
-    pool.close().await.map_err(crate::classify::db)?;
+    pool.close().await.map_err(crate::sqlite::classify::db)?;
 
     let epoch = connect::raise_epoch(&mut writer_lane).await?;
-    let fences = Fences::read(&mut writer_lane).await?;
+    let fences = sqlite::fences::read(&mut writer_lane).await?;
     let ring = Arc::new(Ring::new(options.outcome_window));
     let slots = read_slots(&mut writer_lane, &ring).await?;
     let health = Arc::new(Health::default());
@@ -157,6 +161,7 @@ async fn open(options: &SqliteOptions) -> Result<(Tasks, SqlStore), Error> {
     };
     let store = SqlStore {
         writer: jobs,
+        lanes: 1,
         readers: questions,
         next_reader: AtomicUsize::new(0),
         health,

@@ -9,37 +9,22 @@ use sqlx::sqlite::SqliteRow;
 use tokio::sync::mpsc;
 
 use crate::{
+    counter::{signed, unsigned},
     health::Health,
-    lane::{Columns, Lane, Parameters, signed, unsigned},
+    jobs::{Listing, Question, Reply},
     ring::{self, Ring},
-    sql::{Shape, Statements, padded},
-    writer::Reply,
+    sqlite::{
+        fences,
+        lane::{Columns, Lane, Parameters},
+        sql::{Shape, Statements, padded},
+        writer::cluster_id,
+    },
 };
 
 /// Keys of one statement.
 const KEYS_MAX: usize = 256;
 /// Spill lookups of one statement: a compound of that many selects, of at most 500.
 const QUERIES_MAX: usize = 32;
-
-/// What a reader is asked to do.
-#[derive(Debug)]
-pub(crate) enum Question {
-    Load(Vec<ActorId>, Reply<Vec<Option<ActorRecord>>>),
-    Spilled(Vec<(ActorId, Millis)>, Reply<Vec<Vec<Bytes>>>),
-    Inbox(ShardId, u64, usize, Reply<Vec<InboxRow>>),
-    List(Listing, Reply<Vec<ActorSummary>>),
-    Close,
-}
-
-/// Which actors to list.
-#[derive(Debug)]
-pub(crate) struct Listing {
-    pub(crate) system: Arc<str>,
-    pub(crate) actor_type: Arc<str>,
-    pub(crate) prefix: String,
-    pub(crate) after: String,
-    pub(crate) limit: usize,
-}
 
 /// A reading connection.
 #[derive(Debug)]
@@ -70,6 +55,14 @@ impl Reader {
                 Question::List(listing, reply) => {
                     let rows = self.list(&listing).await;
                     self.answer(reply, rows);
+                }
+                Question::Cluster(reply) => {
+                    let id = cluster_id(&mut self.lane).await;
+                    self.answer(reply, id);
+                }
+                Question::Epochs(reply) => {
+                    let fences = fences::read(&mut self.lane).await;
+                    self.answer(reply, fences.map(|fences| fences.epochs()));
                 }
                 Question::Close => break,
             }

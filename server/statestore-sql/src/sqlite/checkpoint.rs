@@ -19,8 +19,8 @@ use tokio::{
 
 use crate::{
     health::Health,
-    lane::Lane,
-    writer::{Job, Written},
+    jobs::Job,
+    sqlite::{lane::Lane, writer::Written},
 };
 
 /// Written bytes that start a checkpoint.

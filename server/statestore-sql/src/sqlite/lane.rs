@@ -9,7 +9,7 @@ use sqlx::{
     sqlite::{SqliteArguments, SqliteRow},
 };
 
-use crate::classify;
+use crate::sqlite::classify;
 
 /// A connection. Statements run one after the other on the task that owns it, which no request can cancel.
 #[derive(Debug)]
@@ -97,16 +97,6 @@ impl Parameters {
         added.expect("text, bytes and numbers always encode");
         self
     }
-}
-
-/// A counter as the database keeps it. No counter gets near the largest number; one that did would stay there.
-pub(crate) fn signed(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-/// Reads a counter.
-pub(crate) fn unsigned(value: i64) -> u64 {
-    u64::try_from(value).unwrap_or(0)
 }
 
 /// Reads columns of a row. A column that does not hold what the schema says means a damaged or foreign database.

@@ -1,0 +1,111 @@
+//! What became of a commit whose answer was lost.
+//!
+//! On a fresh connection the batch's fence rows are taken exclusively. The old transaction holds them until it ends, one
+//! way or the other, so once they are ours it has ended; and since this node still owns the shards, nobody else has
+//! written their rows since. Then the rows say what happened: all of the batch is there, or none of it.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use callboard_statestore::{CommitBatch, Error, InboxInsert, Verdict};
+use callboard_types::{ActorId, ShardId};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    classify::Failure,
+    commit::shards,
+    fences::lock,
+    lane::Lane,
+    rows::{Columns, Parameters},
+    sql,
+};
+use crate::counter::signed;
+
+/// First and longest pause between two attempts to find out.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Committed,
+    RolledBack,
+    /// Every shard has another owner by now, and what is stored may be theirs.
+    Unknowable,
+}
+
+impl Lane {
+    /// Finds out whether a batch was committed. Nothing else runs on this lane in the meantime.
+    pub(super) async fn fate(
+        &mut self,
+        batch: &CommitBatch,
+        verdicts: Vec<Verdict>,
+        why: &str,
+    ) -> Result<Vec<Verdict>, Error> {
+        let until = Instant::now() + self.server.fate_wait();
+        let mut pause = PAUSE.0;
+        self.link.cut();
+        let fate = loop {
+            let looked = self.look(batch, &verdicts).await;
+            self.link.roll_back().await;
+            match looked {
+                Ok(fate) => break fate,
+                Err(Failure::Answered(error @ (Error::Fatal(_) | Error::Refused(_)))) => {
+                    return Err(error);
+                }
+                Err(failure) if Instant::now() >= until => {
+                    let now = failure.into_error();
+                    return Err(Error::OutcomeUnknown(format!("{why}; since then: {now}")));
+                }
+                Err(_) => sleep(pause).await,
+            }
+            pause = (pause * 2).min(PAUSE.1);
+        };
+        tracing::info!(why, ?fate, "a commit whose answer was lost was looked up");
+        metrics::counter!("callboard_store_commits_looked_up_total").increment(1);
+        match fate {
+            Fate::Committed => Ok(verdicts),
+            Fate::RolledBack => Err(Error::Unavailable(format!("{why}; it was rolled back"))),
+            Fate::Unknowable => {
+                Err(Error::OutcomeUnknown(format!("{why}; its shards have another owner by now")))
+            }
+        }
+    }
+
+    async fn look(&mut self, batch: &CommitBatch, verdicts: &[Verdict]) -> Result<Fate, Failure> {
+        self.link.begin().await?;
+        let all = shards(batch);
+        let all: BTreeSet<&ShardId> = all.iter().collect();
+        let fences = lock(&mut self.link, sql::FENCES_EXCLUSIVE, &all).await?;
+        let (of_actors, of_inbox) = verdicts.split_at(batch.actors.len());
+        let written = |verdict: &Verdict| *verdict == Verdict::Committed;
+        // Any row of a shard that is still ours speaks for the whole transaction.
+        let actor = batch.actors.iter().zip(of_actors).find(|(item, verdict)| {
+            written(verdict) && fences.lost(&item.id, item.shard, item.epoch).is_none()
+        });
+        if let Some((item, _)) = actor {
+            let ids: [&ActorId; 1] = [&item.id];
+            let stored = self.revisions(&ids).await?;
+            let is_there = stored.first() == Some(&item.record.revision);
+            return Ok(if is_there { Fate::Committed } else { Fate::RolledBack });
+        }
+        let call = batch.inbox.iter().zip(of_inbox).find(|(item, verdict)| {
+            written(verdict) && fences.lost(&item.id, item.shard, item.epoch).is_none()
+        });
+        match call {
+            Some((item, _)) if self.is_accepted(item).await? => Ok(Fate::Committed),
+            Some(_) => Ok(Fate::RolledBack),
+            None => Ok(Fate::Unknowable),
+        }
+    }
+
+    async fn is_accepted(&mut self, item: &InboxInsert) -> Result<bool, Failure> {
+        let parameters = Parameters::default()
+            .and(vec![&*item.id.system])
+            .and(vec![&*item.id.actor_type])
+            .and(vec![i64::from(item.shard)])
+            .and(vec![signed(item.sequence)]);
+        let rows = self.link.rows(sql::ACCEPTED, parameters.0).await?;
+        match rows.first() {
+            Some(row) => Ok(row.text(1)? == &*item.id.key && row.bytes(2)? == item.call),
+            None => Ok(false),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Values on their way to the database and back.
+
+use bytes::Bytes;
+use callboard_statestore::{ActorCommit, Error};
+use sqlx::{
+    Arguments, Row,
+    postgres::{PgArguments, PgRow},
+};
+
+use super::classify;
+use crate::counter::signed;
+
+/// The values of a statement's placeholders, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Parameters(pub(crate) PgArguments);
+
+impl Parameters {
+    /// One more value: usually an array with an element per row.
+    pub(crate) fn and<'q, T>(mut self, value: T) -> Self
+    where
+        T: sqlx::Encode<'q, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+    {
+        self.0.add(value).expect("numbers, text and bytes always encode");
+        self
+    }
+}
+
+/// Reads columns by place. A column of another type than expected means a foreign database.
+pub(crate) trait Columns {
+    fn number(&self, index: usize) -> Result<i64, Error>;
+    fn number_if_any(&self, index: usize) -> Result<Option<i64>, Error>;
+    fn text(&self, index: usize) -> Result<&str, Error>;
+    fn bytes(&self, index: usize) -> Result<Bytes, Error>;
+    fn bytes_if_any(&self, index: usize) -> Result<Option<Bytes>, Error>;
+    /// The place of a row in the request, which is the number of an element of an array.
+    fn place(&self, index: usize) -> Result<usize, Error> {
+        Ok(usize::try_from(self.number(index)?).unwrap_or(usize::MAX))
+    }
+}
+
+impl Columns for PgRow {
+    fn number(&self, index: usize) -> Result<i64, Error> {
+        self.try_get(index).map_err(|error| wrong(&error))
+    }
+
+    fn number_if_any(&self, index: usize) -> Result<Option<i64>, Error> {
+        self.try_get(index).map_err(|error| wrong(&error))
+    }
+
+    fn text(&self, index: usize) -> Result<&str, Error> {
+        self.try_get(index).map_err(|error| wrong(&error))
+    }
+
+    fn bytes(&self, index: usize) -> Result<Bytes, Error> {
+        let bytes: &[u8] = self.try_get(index).map_err(|error| wrong(&error))?;
+        Ok(Bytes::copy_from_slice(bytes))
+    }
+
+    fn bytes_if_any(&self, index: usize) -> Result<Option<Bytes>, Error> {
+        let bytes: Option<&[u8]> = self.try_get(index).map_err(|error| wrong(&error))?;
+        Ok(bytes.map(Bytes::copy_from_slice))
+    }
+}
+
+fn wrong(error: &sqlx::Error) -> Error {
+    classify::statement(error).into_error()
+}
+
+/// Actor rows, one array per column.
+pub(crate) fn actors(items: &[(usize, &ActorCommit)]) -> Parameters {
+    let state = |item: &ActorCommit| item.record.state.clone();
+    let number = |of: fn(&ActorCommit) -> i64| -> Vec<i64> {
+        items.iter().map(|(_, item)| of(item)).collect()
+    };
+    Parameters::default()
+        .and(items.iter().map(|(_, item)| &*item.id.system).collect::<Vec<&str>>())
+        .and(items.iter().map(|(_, item)| &*item.id.actor_type).collect::<Vec<&str>>())
+        .and(items.iter().map(|(_, item)| &*item.id.key).collect::<Vec<&str>>())
+        .and(number(|item| i64::from(item.shard)))
+        .and(number(|item| signed(item.record.revision.0)))
+        .and(number(|item| signed(item.previous.0)))
+        .and(number(|item| item.record.updated_at.0))
+        .and(number(|item| item.record.spilled_until.0))
+        .and(
+            (items.iter())
+                .map(|(_, item)| state(item).map(|state| state.content_type.into_bytes()))
+                .collect::<Vec<Option<Vec<u8>>>>(),
+        )
+        .and(
+            (items.iter())
+                .map(|(_, item)| state(item).unwrap_or_default().type_url.into_bytes())
+                .collect::<Vec<Vec<u8>>>(),
+        )
+        .and(items.iter().map(|(_, item)| &*item.record.tags).collect::<Vec<&[u8]>>())
+        .and(items.iter().map(|(_, item)| &*item.record.outcomes).collect::<Vec<&[u8]>>())
+        .and(
+            (items.iter())
+                .map(|(_, item)| item.record.state.as_ref().map(|state| &*state.data))
+                .collect::<Vec<Option<&[u8]>>>(),
+        )
+        .and(items.iter().map(|(at, _)| signed(*at as u64)).collect::<Vec<i64>>())
+}
