@@ -1,13 +1,19 @@
 # What there is to do with this repository. CI calls the same targets; `verify` never writes to a tracked file.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test verify fix gen bench
+.PHONY: help demo up down test verify fix gen bench
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 demo: ## Three languages add to the same durable actors; everything is killed; nothing is lost
 	@tests/scripts/demo.sh
+
+up: ## Start a cluster in containers: three nodes, PostgreSQL, a host in each language
+	@docker/compose.sh up --build --detach
+
+down: ## Stop the cluster of `make up` and throw its data away
+	@docker/compose.sh down --volumes --remove-orphans
 
 test: ## Run every test of every language; a list with times at the end
 	@tests/scripts/tiers.sh test $(TIER)
