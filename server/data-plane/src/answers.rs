@@ -7,6 +7,7 @@ use std::sync::Arc;
 use callboard_proto::host::v1::{NodeFrame, TurnCallResult, node_frame::Frame, turn_call_result};
 use callboard_types::{CallError, SessionId};
 use hashbrown::HashMap;
+use tokio::sync::oneshot;
 
 use crate::{
     call::{Outcome, ReplyTo, StreamAnswer, StreamSink},
@@ -18,7 +19,18 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Answers {
     streams: HashMap<u64, (Arc<StreamSink>, Vec<StreamAnswer>)>,
+    unary: Vec<(oneshot::Sender<Outcome>, Outcome)>,
+    turns: Vec<TurnAnswer>,
     sessions: HashMap<SessionId, (Arc<SessionLink>, Vec<NodeFrame>)>,
+}
+
+/// The end of a call that a turn made.
+#[derive(Debug)]
+struct TurnAnswer {
+    session: Arc<SessionLink>,
+    turn_id: u64,
+    call_index: u32,
+    outcome: Outcome,
 }
 
 impl Answers {
@@ -29,17 +41,9 @@ impl Answers {
                 let (_, batch) = self.streams.entry(sink.id).or_insert_with(|| (sink, Vec::new()));
                 batch.push(StreamAnswer { stream_id, outcome, extras });
             }
-            // A caller that has gone has dropped its end.
-            ReplyTo::Unary(waiter) => drop(waiter.send(outcome)),
+            ReplyTo::Unary(waiter) => self.unary.push((waiter, outcome)),
             ReplyTo::Turn { session, turn_id, call_index } => {
-                let outcome = match outcome {
-                    Ok(reply) => turn_call_result::Outcome::Reply(
-                        convert::payload_to_proto(reply.payload).unwrap_or_default(),
-                    ),
-                    Err(error) => turn_call_result::Outcome::Error(convert::error_to_proto(&error)),
-                };
-                let result = TurnCallResult { turn_id, call_index, outcome: Some(outcome) };
-                self.frame(&session, NodeFrame { frame: Some(Frame::CallResult(result)) });
+                self.turns.push(TurnAnswer { session, turn_id, call_index, outcome });
             }
             ReplyTo::Nobody => {}
         }
@@ -76,8 +80,44 @@ impl Answers {
         self.sessions.remove(&session);
     }
 
+    /// True if anybody is about to be told how a call ended.
+    #[must_use]
+    pub fn has_outcomes(&self) -> bool {
+        !self.streams.is_empty() || !self.unary.is_empty() || !self.turns.is_empty()
+    }
+
+    /// Replaces every outcome that no commit covers, by `peer` for other nodes and by `error` for everybody else. Returns
+    /// how many there were. A reply that says `durable` is true for good, whoever owns the shard by now.
+    pub fn withhold(&mut self, error: &CallError, peer: &CallError) -> usize {
+        let mut count = 0;
+        let mut replace = |outcome: &mut Outcome, by: &CallError| {
+            if !outcome.as_ref().is_ok_and(|reply| reply.durable) {
+                *outcome = Err(by.clone());
+                count += 1;
+            }
+        };
+        for (sink, batch) in self.streams.values_mut() {
+            let by = if sink.peer { peer } else { error };
+            batch.iter_mut().for_each(|answer| replace(&mut answer.outcome, by));
+        }
+        self.unary.iter_mut().for_each(|(_, outcome)| replace(outcome, error));
+        self.turns.iter_mut().for_each(|turn| replace(&mut turn.outcome, error));
+        count
+    }
+
     /// Sends everything.
     pub fn flush(&mut self) {
+        for (waiter, outcome) in self.unary.drain(..) {
+            // A caller that has gone has dropped its end.
+            drop(waiter.send(outcome));
+        }
+        let mut turns = std::mem::take(&mut self.turns);
+        for turn in turns.drain(..) {
+            let session = Arc::clone(&turn.session);
+            self.frame(&session, turn.into_frame());
+        }
+        // Keeps its capacity for the next time.
+        self.turns = turns;
         self.sessions.retain(|_, (link, frames)| {
             if !frames.is_empty() {
                 link.send(std::mem::take(frames));
@@ -88,5 +128,19 @@ impl Answers {
             // There is room for every call in flight; an error means that the caller has gone.
             let _ = sink.batches.try_send(batch);
         }
+    }
+}
+
+impl TurnAnswer {
+    fn into_frame(self) -> NodeFrame {
+        let outcome = match self.outcome {
+            Ok(reply) => turn_call_result::Outcome::Reply(
+                convert::payload_to_proto(reply.payload).unwrap_or_default(),
+            ),
+            Err(error) => turn_call_result::Outcome::Error(convert::error_to_proto(&error)),
+        };
+        let (turn_id, call_index) = (self.turn_id, self.call_index);
+        let result = TurnCallResult { turn_id, call_index, outcome: Some(outcome) };
+        NodeFrame { frame: Some(Frame::CallResult(result)) }
     }
 }

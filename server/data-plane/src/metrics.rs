@@ -25,6 +25,12 @@ pub const ACTORS_ACTIVE: &str = "callboard_actors_active";
 pub const CALLS_HELD: &str = "callboard_calls_held";
 /// Answers of hosts that were dropped because the turn was no longer theirs.
 pub const STALE_RESULTS_TOTAL: &str = "callboard_stale_results_total";
+/// Calls that activations gave back unanswered, because their shard moved or its epoch was over.
+pub const CALLS_HANDED_BACK_TOTAL: &str = "callboard_calls_handed_back_total";
+/// Shards that this node let go for another one.
+pub const SHARDS_RELEASED_TOTAL: &str = "callboard_shards_released_total";
+/// Answers that were withheld because the node's lease had lapsed.
+pub const ANSWERS_WITHHELD_TOTAL: &str = "callboard_answers_withheld_total";
 /// Host sessions.
 pub const HOST_SESSIONS: &str = "callboard_host_sessions";
 
@@ -94,6 +100,16 @@ impl WorkerMetrics {
         counter!(STALE_RESULTS_TOTAL).increment(1);
     }
 
+    /// An activation gave a call back.
+    pub fn handed_back(&self) {
+        counter!(CALLS_HANDED_BACK_TOTAL).increment(1);
+    }
+
+    /// A shard was let go.
+    pub fn released(&self) {
+        counter!(SHARDS_RELEASED_TOTAL).increment(1);
+    }
+
     /// An actor came into memory.
     pub fn activated(&mut self) {
         self.active += 1;
@@ -123,6 +139,11 @@ pub fn commit(micros: u64, actors: usize) {
 /// A commit transaction failed and is repeated.
 pub fn commit_failed() {
     counter!(COMMIT_FAILURES_TOTAL).increment(1);
+}
+
+/// The lease had lapsed when answers were about to leave.
+pub fn answers_withheld(count: usize) {
+    counter!(ANSWERS_WITHHELD_TOTAL).increment(count as u64);
 }
 
 /// A host session began or ended.

@@ -7,20 +7,21 @@
 mod claims;
 mod dispatch;
 mod effects;
+mod epochs;
 mod inbox;
+mod moves;
 mod outbox;
 mod table;
 mod types;
+mod unleased;
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashSet},
+    collections::{BinaryHeap, HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
-use callboard_types::{
-    CallError, Durability, Epoch, ErrorKind, Lease, Millis, NodeId, Tick, limits,
-};
+use callboard_types::{CallError, Durability, ErrorKind, Lease, Millis, NodeId, Tick, limits};
 use tokio::sync::{mpsc, oneshot};
 
 pub use inbox::{
@@ -37,9 +38,10 @@ use crate::{
     ports::Directory,
     store::{ReadQueue, WriteQueue},
 };
+use moves::Moves;
 use outbox::Outbox;
 use table::Table;
-use types::{ShardState, TypeSlot};
+use types::{Place, Standing, TypeSlot};
 
 /// Messages that one round of the loop takes at most.
 const ROUND_MESSAGES_MAX: usize = 256;
@@ -88,7 +90,16 @@ pub struct Worker {
     effects: Vec<Effect>,
     touched: Vec<Slot>,
     busy: Vec<Slot>,
-    local_calls: Vec<RoutedCall>,
+    local_calls: VecDeque<RoutedCall>,
+    /// Calls that wait for a claim, or for the view to catch up with the store.
+    waiting: HashMap<Place, Vec<RoutedCall>>,
+    /// Calls of this node's turns that came while the lease had lapsed.
+    unleased: VecDeque<RoutedCall>,
+    moves: Moves,
+    lease: Lease,
+    /// True if the lease held when the round began.
+    leased: bool,
+    directory: Arc<dyn Directory>,
     cancelled: HashSet<(u64, u64)>,
     callers_gone: bool,
     turn_count: u32,
@@ -115,11 +126,17 @@ impl Worker {
             types: Vec::new(),
             table: Table::default(),
             timers: BinaryHeap::new(),
-            outbox: Outbox::new(parts.number, parts.writes, parts.reads),
+            outbox: Outbox::new(parts.number, parts.writes, parts.reads, parts.forwards),
             effects: Vec::new(),
             touched: Vec::new(),
             busy: Vec::new(),
-            local_calls: Vec::new(),
+            local_calls: VecDeque::new(),
+            waiting: HashMap::new(),
+            unleased: VecDeque::new(),
+            moves: Moves::new(),
+            leased: parts.lease.holds_at(Tick::now()),
+            lease: parts.lease,
+            directory: parts.directory,
             cancelled: HashSet::new(),
             callers_gone: false,
             turn_count: 0,
@@ -151,6 +168,7 @@ impl Worker {
             }
             self.now = Tick::now();
             self.wall = Millis::now();
+            self.look_at_lease();
             for message in round.drain(..) {
                 self.on_message(message);
             }
@@ -162,7 +180,7 @@ impl Worker {
     fn wake_at(&self) -> Tick {
         let timer = self.timers.peek().map_or(Tick::NEVER, |Reverse((at, _))| *at);
         let grain = Tick(timer.0.div_ceil(TIMER_GRAIN_US).saturating_mul(TIMER_GRAIN_US));
-        grain.min(self.next_tick)
+        grain.min(self.next_tick).min(self.moves.next_look())
     }
 
     fn on_message(&mut self, message: Message) {
@@ -207,13 +225,18 @@ impl Worker {
     // === calls ===
 
     fn on_call(&mut self, routed: RoutedCall) {
-        if let Some(error) = self.refusal(&routed) {
-            self.metrics.refused(error.kind);
-            return self.outbox.answer(routed.call.reply_to, Err(error));
-        }
         let type_id = routed.actor_type.view.id;
-        let durability = routed.actor_type.definition.durability;
-        if durability != Durability::Volatile && !self.shard_is_held(&routed) {
+        let standing = self.standing((type_id, routed.shard));
+        if standing == Standing::Elsewhere {
+            return self.send_elsewhere(routed);
+        }
+        if let Some(error) = self.refusal(&routed) {
+            return self.refuse(routed.call.reply_to, error);
+        }
+        if !self.leased {
+            return self.on_call_unleased(routed);
+        }
+        if standing == Standing::Claims {
             return self.wait_for_claim(routed);
         }
         let slot = self.activate(type_id, routed.shard, &routed.key, routed.key_hash);
@@ -243,14 +266,12 @@ impl Worker {
                  the same request id",
             ));
         }
-        let owner = routed.actor_type.view.shards.get(routed.shard as usize);
-        if owner.is_none_or(|owner| owner.node != self.node) {
-            return Some(CallError::new(
-                ErrorKind::NotOwner,
-                "no node owns the actor's shard at the moment; the call was not run. Retry it",
-            ));
-        }
         None
+    }
+
+    fn refuse(&mut self, to: ReplyTo, error: CallError) {
+        self.metrics.refused(error.kind);
+        self.outbox.answer(to, Err(error));
     }
 
     /// Finds the actor's activation, or begins one.
@@ -345,6 +366,8 @@ impl Worker {
     fn on_tick(&mut self) {
         self.expire_claims();
         self.claim_next_type();
+        self.tell_again();
+        self.review_unleased();
         self.raise_low_water();
         // Another worker's turns may have freed a session that this one waits for.
         self.types.iter_mut().flatten().for_each(TypeSlot::retry);
@@ -372,7 +395,7 @@ impl Worker {
         }
         self.dispatch_waiting();
         loop {
-            while let Some(routed) = self.local_calls.pop() {
+            while let Some(routed) = self.local_calls.pop_front() {
                 self.on_call(routed);
             }
             if self.touched.is_empty() {
@@ -391,7 +414,8 @@ impl Worker {
                 self.touched = touched;
             }
         }
-        self.outbox.flush();
+        self.see_moves_through();
+        self.outbox.flush(&self.lease);
     }
 
     /// Forgets calls whose callers have gone.
@@ -455,14 +479,8 @@ impl Worker {
         }
     }
 
-    fn epoch_of(&self, type_id: u32, shard: u32) -> Epoch {
-        self.types[type_id as usize].as_ref().map_or(Epoch::ZERO, |slot| slot.epoch(shard))
-    }
-
-    fn shard_is_held(&self, routed: &RoutedCall) -> bool {
-        let slot = self.types[routed.actor_type.view.id as usize].as_ref();
-        slot.is_some_and(|slot| {
-            matches!(slot.shards[routed.shard as usize].state, ShardState::Held { .. })
-        })
+    fn standing(&self, (type_id, shard): Place) -> Standing {
+        let slot = self.types.get(type_id as usize).and_then(Option::as_ref);
+        slot.map_or(Standing::Elsewhere, |slot| slot.standing(shard))
     }
 }

@@ -6,6 +6,7 @@
 
 mod admission;
 mod commit;
+mod leave;
 mod time;
 mod turns;
 
@@ -66,6 +67,8 @@ pub enum Effect {
         /// What came of the call.
         outcome: Outcome,
     },
+    /// This node cannot serve a call and has not answered it: it goes back whence it came.
+    HandBack(Box<Call>),
     /// Tell a session that nobody waits for a turn.
     CancelTurn {
         /// The session.
@@ -108,8 +111,8 @@ struct Queued {
     fingerprint: u64,
     /// Repetitions of the call that wait for the same outcome, each until its own deadline.
     joined: Vec<(ReplyTo, Tick)>,
-    /// Waiters for acceptance, until it is durable.
-    acceptance: Vec<ReplyTo>,
+    /// Waiters for acceptance, until it is durable, each with its own deadline.
+    acceptance: Vec<(ReplyTo, Tick)>,
     /// Its place in the shard's inbox, if it is there.
     sequence: Option<u64>,
     /// True while its row must not be written yet, because it may be a repetition.
@@ -353,7 +356,7 @@ fn answer_all(item: Queued, outcome: &Outcome, fx: &mut Vec<Effect>) {
     for (to, _) in item.joined {
         fx.push(Effect::Answer { to, outcome: outcome.clone() });
     }
-    for to in item.acceptance {
+    for (to, _) in item.acceptance {
         let outcome = outcome.clone().map(|_| accepted(true));
         fx.push(Effect::Answer { to, outcome });
     }

@@ -119,15 +119,18 @@ pub fn turn_end(result: TurnResult) -> TurnEnd {
     }
 }
 
-/// A call that a turn makes.
+/// A call that a turn makes. A target without a system stays without: the worker knows the calling actor's.
 ///
 /// # Errors
 /// What is wrong with its target or its argument.
-pub fn session_call(call: TurnCall, system: &str) -> Result<SessionCall, CallError> {
+pub fn session_call(call: TurnCall) -> Result<SessionCall, CallError> {
     let target = call.target.unwrap_or_default();
-    let system = if target.system.is_empty() { system } else { &target.system };
+    let own_system = target.system.is_empty();
     let key = if target.key.is_empty() { &target.r#type } else { &target.key };
-    let target = ActorId::parse(system, &target.r#type, key)?;
+    let mut target = ActorId::parse(system_or_default(&target.system), &target.r#type, key)?;
+    if own_system {
+        target.system = "".into();
+    }
     check_size(call.payload.as_ref().map_or(0, |payload| payload.data.len()))?;
     check_metadata(&call.metadata)?;
     Ok(SessionCall {

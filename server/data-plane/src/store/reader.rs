@@ -169,7 +169,8 @@ impl Reader {
                     }
                 }
             }
-            shards.push(ClaimedShard { shard: claim.shard.number, claimed, inbox });
+            let (shard, epoch) = (claim.shard.number, claim.epoch);
+            shards.push(ClaimedShard { shard, epoch, claimed, inbox });
         }
         Some(shards)
     }

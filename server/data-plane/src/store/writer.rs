@@ -2,7 +2,8 @@
 //!
 //! A batch that could not be written is repeated until it is: its turns are not lost, and nothing overtakes it. After a
 //! commit whose outcome is unknown, the shards are claimed again, which waits out or excludes the old transaction, and
-//! the touched actors start over from their rows.
+//! the touched actors start over from their rows. A discarded commit takes along those that were computed on top of it,
+//! up to the word of the worker that the actor has started over.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -14,9 +15,9 @@ use std::{
 };
 
 use callboard_statestore::{
-    ActorCommit, CommitBatch, Error, InboxInsert, ShardClaim, StateStore, Verdict,
+    ActorCommit, Claimed, CommitBatch, Error, InboxInsert, ShardClaim, StateStore, Verdict,
 };
-use callboard_types::{ActorId, NodeId, ShardId, Tick, limits};
+use callboard_types::{ActorId, Epoch, NodeId, ShardId, Tick, limits};
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesOrdered};
 use tokio::sync::{mpsc, watch};
 
@@ -39,6 +40,8 @@ const FAILURES_UNTIL_DOWN: u32 = 3;
 enum Payload {
     Actor(Box<ActorCommit>),
     Inbox(Box<InboxInsert>),
+    /// Nothing to write: what comes next was computed after the last verdict.
+    StartedOver,
 }
 
 /// Something to be committed for one activation.
@@ -69,10 +72,18 @@ impl WriteJob {
         Self { slot, what, payload: Payload::Inbox(Box::new(row)) }
     }
 
-    fn actor(&self) -> &ActorId {
+    /// Says that an activation has taken note of a discarded commit. Owed for every commit that was not made.
+    #[must_use]
+    pub fn started_over(slot: Slot) -> Self {
+        Self { slot, what: Written::Turns(0), payload: Payload::StartedOver }
+    }
+
+    /// Whom it is for; nobody if there is nothing to write.
+    fn actor(&self) -> Option<&ActorId> {
         match &self.payload {
-            Payload::Actor(commit) => &commit.id,
-            Payload::Inbox(row) => &row.id,
+            Payload::Actor(commit) => Some(&commit.id),
+            Payload::Inbox(row) => Some(&row.id),
+            Payload::StartedOver => None,
         }
     }
 
@@ -83,6 +94,7 @@ impl WriteJob {
                 record.state.as_ref().map_or(0, |state| state.data.len()) + record.outcomes.len()
             }
             Payload::Inbox(row) => row.call.len(),
+            Payload::StartedOver => 0,
         }
     }
 }
@@ -142,6 +154,8 @@ pub struct Writer {
     waiting: VecDeque<(usize, WriteJob)>,
     /// Actors of the transactions under way; their later jobs wait, so that nothing overtakes.
     under_way: HashSet<ActorId>,
+    /// Activations whose last commit was discarded and that have not started over: what they commit is discarded, too.
+    discarded: HashSet<(usize, Slot)>,
 }
 
 /// Gets a batch committed, whatever it takes.
@@ -183,6 +197,7 @@ impl Writer {
             jobs,
             waiting: VecDeque::new(),
             under_way: HashSet::new(),
+            discarded: HashSet::new(),
         };
         (build, queue)
     }
@@ -209,10 +224,27 @@ impl Writer {
                 count = self.jobs.recv_many(&mut taken, QUEUE_TAKES), if open => {
                     open = count > 0;
                     for (worker, jobs) in taken.drain(..) {
-                        self.waiting.extend(jobs.into_iter().map(|job| (worker, job)));
+                        jobs.into_iter().for_each(|job| self.take(worker, job));
                     }
                 }
             }
+        }
+    }
+
+    fn take(&mut self, worker: usize, job: WriteJob) {
+        let place = (worker, job.slot);
+        let dropped = match job.payload {
+            Payload::StartedOver => {
+                self.discarded.remove(&place);
+                true
+            }
+            Payload::Actor(_) => self.discarded.contains(&place),
+            Payload::Inbox(_) => false,
+        };
+        if dropped {
+            self.committer.shared.waiting.fetch_sub(1, Ordering::AcqRel);
+        } else {
+            self.waiting.push_back((worker, job));
         }
     }
 
@@ -234,13 +266,20 @@ impl Writer {
         let mut group = Group::default();
         let mut at_actor: HashMap<ActorId, usize> = HashMap::new();
         let mut later = VecDeque::new();
+        let mut postponed = HashSet::new();
         let (mut jobs, mut bytes) = (0, 0);
         while jobs < most
             && group.batch.len() < limits::COMMIT_ACTORS_MAX
             && bytes < limits::COMMIT_BYTES_MAX
         {
             let Some((worker, job)) = self.waiting.pop_front() else { break };
-            if self.under_way.contains(job.actor()) {
+            let actor = job.actor();
+            if actor.is_some_and(|id| self.under_way.contains(id) || postponed.contains(id)) {
+                later.push_back((worker, job));
+                continue;
+            }
+            if !group.fits(worker, &job, &at_actor) {
+                postponed.extend(actor.cloned());
                 later.push_back((worker, job));
                 continue;
             }
@@ -263,10 +302,31 @@ impl Writer {
         for row in &group.batch.inbox {
             self.under_way.remove(&row.id);
         }
+        self.discard_later(&group, verdicts);
         self.tell(&group, verdicts).await;
         if self.committer.shared.starved.swap(false, Ordering::AcqRel) {
             self.workers.send_all(|| Message::WriterReady).await;
         }
+    }
+
+    /// Commits on top of a discarded one must not be made: what they left out is nowhere.
+    fn discard_later(&mut self, group: &Group, verdicts: &[Option<Verdict>]) {
+        let actors = group.of_actor.iter().zip(verdicts);
+        let lost = actors.filter(|(_, verdict)| **verdict != Some(Verdict::Committed));
+        let places: HashSet<(usize, Slot)> = lost
+            .flat_map(|(told, _)| told.iter().map(|(worker, slot, _)| (*worker, *slot)))
+            .collect();
+        if places.is_empty() {
+            return;
+        }
+        let before = self.waiting.len();
+        self.waiting.retain(|(worker, job)| {
+            let commits = matches!(job.payload, Payload::Actor(_));
+            !(commits && places.contains(&(*worker, job.slot)))
+        });
+        let dropped = before - self.waiting.len();
+        self.committer.shared.waiting.fetch_sub(dropped, Ordering::AcqRel);
+        self.discarded.extend(places);
     }
 
     async fn tell(&self, group: &Group, verdicts: &[Option<Verdict>]) {
@@ -288,9 +348,20 @@ impl Writer {
 }
 
 impl Group {
+    /// True if a job may share the row of its actor with those that are here already: it was computed on top of them.
+    fn fits(&self, worker: usize, job: &WriteJob, at_actor: &HashMap<ActorId, usize>) -> bool {
+        let Payload::Actor(commit) = &job.payload else { return true };
+        at_actor.get(&commit.id).is_none_or(|at| {
+            let same = |(of, slot, _): &(usize, Slot, Written)| (*of, *slot) == (worker, job.slot);
+            let follows = commit.previous == self.batch.actors[*at].record.revision;
+            follows && self.of_actor[*at].last().is_some_and(same)
+        })
+    }
+
     fn add(&mut self, worker: usize, job: WriteJob, at_actor: &mut HashMap<ActorId, usize>) {
         let told = (worker, job.slot, job.what);
         match job.payload {
+            Payload::StartedOver => {}
             Payload::Inbox(row) => {
                 self.batch.inbox.push(*row);
                 self.of_inbox.push(told);
@@ -335,9 +406,8 @@ impl Committer {
                 }
                 Err(Error::OutcomeUnknown(why)) => {
                     tracing::warn!(%why, "the outcome of a commit is unknown; its actors start over");
-                    self.claim_again(batch).await?;
-                    let items = batch.actors.len() + batch.inbox.len();
-                    return Some(vec![None; items]);
+                    let lost = self.claim_again(batch).await?;
+                    return Some(verdicts_unknown(batch, &lost));
                 }
                 Err(error @ (Error::Fatal(_) | Error::Refused(_))) => {
                     self.give_up(&error);
@@ -353,14 +423,11 @@ impl Committer {
         }
     }
 
-    async fn claim_again(&self, batch: &CommitBatch) -> Option<()> {
-        let of = |id: &ActorId, shard: u32| ShardId {
-            system: Arc::clone(&id.system),
-            actor_type: Arc::clone(&id.actor_type),
-            number: shard,
-        };
-        let actors = batch.actors.iter().map(|item| (of(&item.id, item.shard), item.epoch));
-        let inbox = batch.inbox.iter().map(|item| (of(&item.id, item.shard), item.epoch));
+    /// Takes the fence rows of a batch again, which waits out or excludes the transaction that nobody knows about. Returns
+    /// the shards that are another epoch's by now. Nothing is read before.
+    async fn claim_again(&self, batch: &CommitBatch) -> Option<HashMap<ShardId, Epoch>> {
+        let actors = batch.actors.iter().map(|item| (shard_of(&item.id, item.shard), item.epoch));
+        let inbox = batch.inbox.iter().map(|item| (shard_of(&item.id, item.shard), item.epoch));
         let shards: HashSet<_> = actors.chain(inbox).collect();
         let claims: Vec<ShardClaim> = shards
             .into_iter()
@@ -368,7 +435,13 @@ impl Committer {
             .collect();
         loop {
             match self.store.claim(&claims).await {
-                Ok(_) => return Some(()),
+                Ok(answers) => {
+                    let lost = claims.into_iter().zip(answers).filter_map(|(claim, answer)| {
+                        let Claimed::Lost { stored } = answer else { return None };
+                        Some((claim.shard, stored))
+                    });
+                    return Some(lost.collect());
+                }
                 Err(error @ (Error::Fatal(_) | Error::Refused(_))) => {
                     self.give_up(&error);
                     return None;
@@ -384,6 +457,21 @@ impl Committer {
         self.shared.down.store(true, Ordering::Relaxed);
         self.fatal.send_replace(Some(error.to_string()));
     }
+}
+
+/// What is known after the fence rows were taken again: items of shards that were lost are the next owner's to decide,
+/// the others can be read.
+fn verdicts_unknown(batch: &CommitBatch, lost: &HashMap<ShardId, Epoch>) -> Vec<Option<Verdict>> {
+    let of = |id, shard| {
+        let stored = *lost.get(&shard_of(id, shard))?;
+        Some(Verdict::FenceLost { stored })
+    };
+    let actors = batch.actors.iter().map(|item| of(&item.id, item.shard));
+    actors.chain(batch.inbox.iter().map(|item| of(&item.id, item.shard))).collect()
+}
+
+fn shard_of(id: &ActorId, number: u32) -> ShardId {
+    ShardId { system: Arc::clone(&id.system), actor_type: Arc::clone(&id.actor_type), number }
 }
 
 /// Puts a later commit of an actor on top of an earlier one: one row, and everything else of both.

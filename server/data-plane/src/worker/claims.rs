@@ -1,59 +1,16 @@
 //! Taking shards: the fence row first, then the accepted calls that wait there, then new calls.
 
-use std::sync::Arc;
-
 use callboard_statestore::{Claimed, ShardClaim};
 use callboard_types::{CallError, Durability, Epoch, ErrorKind, limits, shard::key_hash};
 
-use super::{
-    RoutedCall, Slot, Worker,
-    inbox::ClaimedShard,
-    types::{ShardState, TypeSlot},
-};
-use crate::{activation::inbox_record, catalog::Catalog, store::ReadJob};
+use super::{RoutedCall, Slot, Worker, inbox::ClaimedShard, types::ShardState};
+use crate::{activation::inbox_record, store::ReadJob};
 
 /// How far the low-water time lags behind the outcome window at most, in milliseconds. Raising it costs a transaction
 /// per type.
 const LOW_WATER_STEP_MS: i64 = 30_000;
 
-impl TypeSlot {
-    /// True if calls to the shard can run here: it is owned, and claimed if its type needs that.
-    pub(super) fn can_serve(&self, shard: u32) -> bool {
-        let Some(slot) = self.shards.get(shard as usize) else {
-            return false;
-        };
-        let volatile = self.runtime.definition.durability == Durability::Volatile;
-        let held = matches!(slot.state, ShardState::Held { .. });
-        slot.epoch != Epoch::ZERO && (volatile || held)
-    }
-}
-
 impl Worker {
-    pub(super) fn on_catalog(&mut self, catalog: Arc<Catalog>) {
-        for runtime in catalog.types() {
-            let at = runtime.view.id as usize;
-            if self.types.len() <= at {
-                self.types.resize_with(at + 1, || None);
-            }
-            let slot = self.types[at].get_or_insert_with(|| TypeSlot::new(Arc::clone(runtime)));
-            slot.runtime = Arc::clone(runtime);
-            slot.compare_offers();
-            let mut hosted_change = false;
-            for (shard, owner) in slot.shards.iter_mut().zip(runtime.view.shards.iter()) {
-                let epoch = if owner.node == self.node { owner.epoch } else { Epoch::ZERO };
-                if shard.epoch != epoch {
-                    shard.epoch = epoch;
-                    shard.state = ShardState::Unused;
-                    hosted_change = true;
-                }
-            }
-            if hosted_change && !slot.offers.is_empty() {
-                self.claim_type(runtime.view.id);
-            }
-        }
-        self.catalog = catalog;
-    }
-
     /// Claims the shards of a type that this worker serves and that are not claimed yet. Called when a host can run the
     /// type, so that accepted calls go on without waiting for a new one.
     pub(super) fn claim_type(&mut self, type_id: u32) {
@@ -64,7 +21,8 @@ impl Worker {
         if slot.runtime.definition.durability != Durability::Volatile {
             let unused = slot.shards.iter_mut().zip(0_u32..).filter(|(shard, at)| {
                 let mine = workers.of(type_id, *at) == number;
-                mine && shard.epoch != Epoch::ZERO && shard.state == ShardState::Unused
+                let owned = shard.epoch != Epoch::ZERO && !shard.moving;
+                mine && owned && shard.state == ShardState::Unused
             });
             let mut claims = Vec::new();
             for (shard, at) in unused {
@@ -91,57 +49,46 @@ impl Worker {
         }
     }
 
-    /// Keeps a call until its shard is claimed.
+    /// Keeps a call until its shard is claimed. While the store knows a later epoch than the view, that is until the view
+    /// has caught up.
     pub(super) fn wait_for_claim(&mut self, routed: RoutedCall) {
         let (type_id, at) = (routed.actor_type.view.id, routed.shard);
         let Some(slot) = self.types[type_id as usize].as_mut() else {
             return;
         };
         let shard = &mut slot.shards[at as usize];
-        match shard.state {
-            ShardState::Unused => {
-                shard.state = ShardState::Claiming;
-                let id = slot.runtime.view.shard_id(at);
-                let claims = vec![ShardClaim { shard: id, epoch: shard.epoch, node: self.node }];
-                shard.waiting.push(routed);
-                self.held += 1;
-                self.outbox.read(ReadJob::Claim { type_id, claims });
-            }
-            ShardState::Claiming => {
-                shard.waiting.push(routed);
-                self.held += 1;
-            }
-            ShardState::Lost => {
-                let error = CallError::new(
-                    ErrorKind::NotOwner,
-                    "another node has taken the actor's shard; the call was not run. Retry it",
-                );
-                self.answer_now(routed.call.reply_to, Err(error.retry_after(100)));
-            }
-            ShardState::Held { .. } => unreachable!("held shards take calls at once"),
+        if shard.state == ShardState::Unused {
+            shard.state = ShardState::Claiming;
+            let id = slot.runtime.view.shard_id(at);
+            let claims = vec![ShardClaim { shard: id, epoch: shard.epoch, node: self.node }];
+            self.outbox.read(ReadJob::Claim { type_id, claims });
         }
+        self.waiting.entry((type_id, at)).or_default().push(routed);
+        self.held += 1;
     }
 
+    /// Takes the store's answers to claims. An answer to a claim of another epoch, or to one that was given up since, says
+    /// nothing about the shard as it is now.
     pub(super) fn on_claimed(&mut self, type_id: u32, claimed: Vec<ClaimedShard>) {
-        for ClaimedShard { shard: at, claimed, inbox } in claimed {
+        for ClaimedShard { shard: at, epoch, claimed, inbox } in claimed {
             let Some(slot) = self.types[type_id as usize].as_mut() else {
                 return;
             };
             let shard = &mut slot.shards[at as usize];
-            let waiting = std::mem::take(&mut shard.waiting);
-            self.held = self.held.saturating_sub(waiting.len());
+            if shard.epoch != epoch || shard.state != ShardState::Claiming {
+                continue;
+            }
             match claimed {
                 Claimed::Held { low_water } => {
                     let next_sequence = inbox.last().map_or(1, |row| row.sequence + 1);
-                    shard.state = ShardState::Held { low_water, next_sequence };
+                    shard.state = ShardState::Held;
+                    shard.low_water = shard.low_water.max(low_water);
+                    shard.next_sequence = shard.next_sequence.max(next_sequence);
                     self.replay(type_id, at, inbox);
+                    self.readmit_waiting((type_id, at));
                 }
-                Claimed::Lost { stored } => {
-                    tracing::error!(shard = %slot.runtime.view.shard_id(at), %stored, "shard lost");
-                    shard.state = ShardState::Lost;
-                }
+                Claimed::Lost { stored } => self.on_shard_lost((type_id, at), stored),
             }
-            waiting.into_iter().for_each(|routed| self.on_call(routed));
         }
         self.activate_named(type_id);
     }
@@ -173,49 +120,19 @@ impl Worker {
         let Some(slot_type) = self.types[entry.type_id as usize].as_mut() else {
             return 0;
         };
-        match &mut slot_type.shards[entry.shard as usize].state {
-            ShardState::Held { next_sequence, .. } => {
-                *next_sequence += 1;
-                *next_sequence - 1
-            }
-            _ => 0,
-        }
-    }
-
-    /// The store says that somebody else owns the actor's shard: everything of the shard ends here.
-    pub(super) fn on_fence_lost(&mut self, slot: Slot, stored: Epoch) {
-        let Some(entry) = self.table.get(slot) else {
-            return;
-        };
-        let (type_id, shard) = (entry.type_id, entry.shard);
-        if let Some(slot_type) = self.types[type_id as usize].as_mut() {
-            tracing::error!(shard = %slot_type.runtime.view.shard_id(shard), %stored, "fence lost");
-            slot_type.shards[shard as usize].state = ShardState::Lost;
-        }
-        let error = CallError::new(
-            ErrorKind::NotOwner,
-            "another node has taken the actor's shard; the turn was discarded. Retry it with the same \
-             request id",
-        );
-        let of_shard = |slot: &Slot| {
-            let entry = self.table.get(*slot);
-            entry.is_some_and(|entry| entry.type_id == type_id && entry.shard == shard)
-        };
-        let slots: Vec<Slot> = self.table.slots().filter(of_shard).collect();
-        for slot in slots {
-            self.fail(slot, &error);
-        }
+        let shard = &mut slot_type.shards[entry.shard as usize];
+        shard.next_sequence += 1;
+        shard.next_sequence - 1
     }
 
     /// Refuses calls that waited for a claim past their deadline.
     pub(super) fn expire_claims(&mut self) {
         let now = self.now;
         let mut late = Vec::new();
-        for shard in self.types.iter_mut().flatten().flat_map(|slot| &mut slot.shards) {
-            if !shard.waiting.is_empty() {
-                late.extend(shard.waiting.extract_if(.., |routed| routed.call.deadline <= now));
-            }
-        }
+        self.waiting.retain(|_, waiting| {
+            late.extend(waiting.extract_if(.., |routed| routed.call.deadline <= now));
+            !waiting.is_empty()
+        });
         self.held = self.held.saturating_sub(late.len());
         let kind = if self.outbox.store_is_down() {
             ErrorKind::StoreUnavailable
@@ -240,12 +157,10 @@ impl Worker {
             }
             let mut claims = Vec::new();
             for (shard, at) in slot.shards.iter_mut().zip(0_u32..) {
-                let ShardState::Held { low_water, .. } = &mut shard.state else {
-                    continue;
-                };
-                if low_water.plus(LOW_WATER_STEP_MS) < target {
+                let lags = shard.low_water.plus(LOW_WATER_STEP_MS) < target;
+                if shard.state == ShardState::Held && lags {
                     // Refusing earlier than the store knows is the safe order.
-                    *low_water = target;
+                    shard.low_water = target;
                     let id = slot.runtime.view.shard_id(at);
                     claims.push(ShardClaim { shard: id, epoch: shard.epoch, node: self.node });
                 }

@@ -13,7 +13,7 @@ use callboard_types::{
 
 use super::{
     SessionCall, Slot, Worker,
-    types::{Offer, Reserved, TypeSlot},
+    types::{Offer, Reserved, Standing, TypeSlot},
 };
 use crate::{
     activation::machine::{Answered, TurnCall, TurnEnd, TurnView},
@@ -25,7 +25,7 @@ use crate::{
 impl Worker {
     /// Hands an activation's ready turns to a session, or puts it in the queue for one. False if no session had credit.
     pub(super) fn dispatch(&mut self, slot: Slot) -> bool {
-        if self.outbox.writer_is_full() {
+        if !self.leased || self.outbox.writer_is_full() {
             self.queue(slot);
             return false;
         }
@@ -33,6 +33,9 @@ impl Worker {
         let Some(ready) = ready.filter(|ready| *ready > 0) else { return true };
         let entry = self.table.get(slot).expect("it took a step");
         let Some(slot_type) = self.types[entry.type_id as usize].as_ref() else { return true };
+        if slot_type.shards[entry.shard as usize].moving {
+            return true;
+        }
         // A result carries the state after its turn, so a big state makes runs short.
         let state_bytes = entry.activation.state().0.map_or(0, |state| state.data.len());
         let by_size = (limits::PAYLOAD_BYTES_MAX / state_bytes.max(1)).max(1);
@@ -263,7 +266,8 @@ impl Worker {
     fn serves(&self, type_id: u32, shard: u32) -> bool {
         let slot_type = self.types[type_id as usize].as_ref();
         slot_type.is_some_and(|slot: &TypeSlot| {
-            self.workers.of(type_id, shard) == self.number && slot.can_serve(shard)
+            self.workers.of(type_id, shard) == self.number
+                && slot.standing(shard) == Standing::Serves
         })
     }
 }
@@ -272,8 +276,11 @@ fn turn_call(
     (now, wall): (Tick, Millis),
     own: ActorId,
     parent: &Call,
-    made: SessionCall,
+    mut made: SessionCall,
 ) -> Result<TurnCall, CallError> {
+    if made.target.system.is_empty() {
+        made.target.system = Arc::clone(&own.system);
+    }
     let mut chain = parent.lineage.as_ref().map(|l| l.chain.clone()).unwrap_or_default();
     chain.push(own.clone());
     if chain.contains(&made.target) {

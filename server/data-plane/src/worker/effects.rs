@@ -1,6 +1,6 @@
 //! Carrying out what machines ask for, and what comes back from the store.
 
-use std::{cmp::Reverse, sync::Arc};
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
 use callboard_statestore::{ActorRecord, InboxInsert, Verdict};
 use callboard_types::{ActorId, CallError, ErrorKind, shard::key_hash};
@@ -19,6 +19,7 @@ impl Worker {
                 self.metrics.answered(&outcome);
                 self.outbox.answer(to, outcome);
             }
+            Effect::HandBack(call) => self.hand_back(slot, *call),
             Effect::Wake(at) => self.timers.push(Reverse((at, slot))),
             Effect::LookUp { request_id, created_at } => {
                 if let Some(id) = self.actor_id(slot) {
@@ -31,7 +32,7 @@ impl Worker {
                 };
                 let entry = self.table.get(slot).expect("it was there a line ago");
                 let (type_id, shard) = (entry.type_id, entry.shard);
-                let epoch = self.epoch_of(type_id, shard);
+                let epoch = self.epoch_of((type_id, shard));
                 let row = InboxInsert { id, shard, epoch, sequence, call };
                 self.outbox.write(WriteJob::accept(slot, row));
             }
@@ -50,10 +51,14 @@ impl Worker {
         let hash = key_hash(&target.key);
         let shard = actor_type.view.shard_of(&target.key);
         let worker = self.workers.of(actor_type.view.id, shard);
+        let owner = actor_type.view.shards.get(shard as usize).map(|owner| owner.node);
         let routed =
             RoutedCall { actor_type, key: target.key.to_string(), key_hash: hash, shard, call };
         if worker == self.number {
-            return self.local_calls.push(routed);
+            return self.local_calls.push_back(routed);
+        }
+        if owner != Some(self.node) {
+            return self.send_elsewhere(routed);
         }
         let refused = self.workers.try_send(worker, super::Message::Calls(vec![routed]));
         if let Err(super::Message::Calls(calls)) = refused {
@@ -137,6 +142,7 @@ impl Worker {
     }
 
     pub(super) fn on_written(&mut self, verdicts: Vec<WriteVerdict>) {
+        let mut lost = BTreeMap::new();
         for WriteVerdict { slot, what, verdict } in verdicts {
             match verdict {
                 Some(Verdict::Committed) => {
@@ -146,15 +152,26 @@ impl Worker {
                         Written::Snapshot => activation.on_snapshot_saved(env, fx),
                     });
                 }
-                Some(Verdict::FenceLost { stored }) => self.on_fence_lost(slot, stored),
+                Some(Verdict::FenceLost { stored }) => {
+                    self.outbox.write(WriteJob::started_over(slot));
+                    if let Some(entry) = self.table.get(slot) {
+                        lost.insert((entry.type_id, entry.shard), stored);
+                    }
+                }
                 None if let Written::Accepted(sequence) = what => {
                     let next = self.next_sequence(slot);
                     self.step(slot, |activation, _, fx| {
                         activation.on_acceptance_unknown(sequence, next, fx);
                     });
                 }
-                Some(Verdict::RevisionMismatch { .. }) | None => self.restart(slot),
+                Some(Verdict::RevisionMismatch { .. }) | None => {
+                    self.outbox.write(WriteJob::started_over(slot));
+                    self.restart(slot);
+                }
             }
+        }
+        for (place, stored) in lost {
+            self.on_shard_lost(place, stored);
         }
     }
 

@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 use callboard_statestore::{ActorRecord, Claimed, InboxRow, StateBlob, Verdict};
-use callboard_types::{ActorId, Revision, SessionId, TypeDefinition};
+use callboard_types::{ActorId, Epoch, Revision, SessionId, TypeDefinition};
 use tokio::sync::{mpsc, oneshot};
 
 use super::table::Slot;
@@ -37,7 +37,7 @@ pub struct SessionCall {
     pub turn_id: u64,
     /// The call's number within the turn.
     pub call_index: u32,
-    /// Whom it is for.
+    /// Whom it is for. Without a system: an actor of the calling actor's system.
     pub target: ActorId,
     /// The action.
     pub action: String,
@@ -54,6 +54,8 @@ pub struct SessionCall {
 pub struct ClaimedShard {
     /// The shard's number.
     pub shard: u32,
+    /// The epoch that was claimed.
+    pub epoch: Epoch,
     /// What the fence row says.
     pub claimed: Claimed,
     /// Accepted calls that were never answered, in sequence.

@@ -3,20 +3,26 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use callboard_proto::host::v1::{CancelTurn, NodeFrame, node_frame::Frame};
-use callboard_types::SessionId;
+use callboard_types::{Lease, SessionId, Tick};
 
 use crate::{
     answers::Answers,
     call::{Outcome, ReplyTo},
+    forward::ForwardQueue,
+    metrics,
     session::SessionLink,
     store::{ReadJob, ReadQueue, WriteJob, WriteQueue},
 };
+
+use super::{RoutedCall, epochs::not_owner, unleased::lease_lost};
 
 /// Everything that leaves a worker.
 #[derive(Debug)]
 pub(super) struct Outbox {
     worker: usize,
     answers: Answers,
+    forwards: ForwardQueue,
+    unsent_forwards: Vec<RoutedCall>,
     writes: WriteQueue,
     /// Jobs that the writer has no room for; bounded because no turns are handed out meanwhile.
     unsent_writes: VecDeque<WriteJob>,
@@ -25,10 +31,17 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn new(worker: usize, writes: WriteQueue, reads: ReadQueue) -> Self {
+    pub(super) fn new(
+        worker: usize,
+        writes: WriteQueue,
+        reads: ReadQueue,
+        forwards: ForwardQueue,
+    ) -> Self {
         Self {
             worker,
             answers: Answers::default(),
+            forwards,
+            unsent_forwards: Vec::new(),
             writes,
             unsent_writes: VecDeque::new(),
             reads,
@@ -61,6 +74,11 @@ impl Outbox {
         self.answers.frame_by_id(session, NodeFrame { frame: Some(frame) });
     }
 
+    /// Gives a call of this node's own callers into custody, because another node has to serve it.
+    pub(super) fn forward(&mut self, routed: RoutedCall) {
+        self.unsent_forwards.push(routed);
+    }
+
     pub(super) fn write(&mut self, job: WriteJob) {
         self.unsent_writes.push_back(job);
     }
@@ -88,9 +106,17 @@ impl Outbox {
         self.writes.send(self.worker, &mut self.unsent_writes);
     }
 
-    /// Sends everything.
-    pub(super) fn flush(&mut self) {
+    /// Sends everything. Without a lease, answers that no commit covers are withheld: the shard may be another node's by
+    /// now, with newer state. A pause after this look at the clock is harmless: what is sent was true when it was taken.
+    pub(super) fn flush(&mut self, lease: &Lease) {
+        if self.answers.has_outcomes() && !lease.holds_at(Tick::now()) {
+            let withheld = self.answers.withhold(&lease_lost(), &not_owner());
+            metrics::answers_withheld(withheld);
+        }
         self.answers.flush();
+        if !self.unsent_forwards.is_empty() {
+            self.forwards.send(std::mem::take(&mut self.unsent_forwards));
+        }
         if !self.unsent_writes.is_empty() {
             self.retry_writes();
         }

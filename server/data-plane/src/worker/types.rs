@@ -2,10 +2,13 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use callboard_types::{Epoch, Millis, SessionId, Tick, TypeDefinition};
+use callboard_types::{Durability, Epoch, Millis, SessionId, Tick, TypeDefinition};
 
-use super::{RoutedCall, Slot};
+use super::Slot;
 use crate::{activation::machine::Env, catalog::TypeRuntime, session::SessionLink};
+
+/// A shard, as (type id, shard number).
+pub(super) type Place = (u32, u32);
 
 /// A type at a worker.
 #[derive(Debug)]
@@ -44,8 +47,12 @@ pub(super) struct ShardSlot {
     /// The epoch in which this node owns the shard; zero if it does not.
     pub(super) epoch: Epoch,
     pub(super) state: ShardState,
-    /// Calls that wait for the claim.
-    pub(super) waiting: Vec<RoutedCall>,
+    /// True if the node is to release it: no new turn begins.
+    pub(super) moving: bool,
+    /// Calls created before this time are refused; as the fence row has it, or higher.
+    pub(super) low_water: Millis,
+    /// The next place among the accepted calls of the shard. Only rises within an epoch, so that no place is used twice.
+    pub(super) next_sequence: u64,
 }
 
 /// How far this node is with a shard that it owns.
@@ -57,9 +64,20 @@ pub(super) enum ShardState {
     /// The fence row is being written.
     Claiming,
     /// It is served.
-    Held { low_water: Millis, next_sequence: u64 },
+    Held,
     /// Its fence row holds a later epoch than this node's.
     Lost,
+}
+
+/// What this node can do with a call to a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Serve it.
+    Serves,
+    /// Serve it once the shard is claimed.
+    Claims,
+    /// Nothing: another node owns the shard, or is about to.
+    Elsewhere,
 }
 
 impl TypeSlot {
@@ -71,17 +89,27 @@ impl TypeSlot {
     /// What the machine of an actor in a shard needs to know.
     pub(super) fn env(&self, now: Tick, wall: Millis, shard: u32) -> Env<'_> {
         let slot = &self.shards[shard as usize];
-        let low_water = match slot.state {
-            ShardState::Held { low_water, .. } => low_water,
-            _ => Millis::default(),
-        };
         Env {
             now,
             wall,
             definition: &self.runtime.definition,
             epoch: slot.epoch,
-            low_water,
+            low_water: slot.low_water,
             hosted: !self.offers.is_empty(),
+        }
+    }
+
+    /// What this node can do with a call to a shard now.
+    pub(super) fn standing(&self, shard: u32) -> Standing {
+        let slot = self.shards.get(shard as usize).filter(|slot| !slot.moving);
+        match slot {
+            Some(slot) if slot.epoch == Epoch::ZERO => Standing::Elsewhere,
+            Some(slot) if slot.state == ShardState::Held => Standing::Serves,
+            Some(_) if self.runtime.definition.durability == Durability::Volatile => {
+                Standing::Serves
+            }
+            Some(_) => Standing::Claims,
+            None => Standing::Elsewhere,
         }
     }
 

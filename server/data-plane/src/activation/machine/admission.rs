@@ -45,15 +45,18 @@ impl Activation {
             if !replayed && let Err(error) = check_age(env, call.created_at) {
                 return refuse(call.reply_to, error, fx);
             }
+            if replayed && self.join_row(&call, hash, sequence) {
+                return Admission::Taken;
+            }
             let Some(unanswered) = self.join(call, hash, print, fx) else {
-                // A second row of the same accepted call.
-                self.stale_rows.extend(replayed.then_some(sequence));
                 return Admission::Taken;
             };
-            call = unanswered;
-            match self.check_known(call, print, fx) {
+            match self.check_known(unanswered, print, fx) {
                 Some((unknown, ask)) => (call, checking) = (unknown, ask),
-                None => return Admission::Taken,
+                None => {
+                    self.stale_rows.extend(replayed.then_some(sequence));
+                    return Admission::Taken;
+                }
             }
         }
         if self.depth() >= env.definition.mailbox_limit as usize && !replayed {
@@ -101,12 +104,41 @@ impl Activation {
         } else if item.sequence.is_some() && item.acceptance.is_empty() {
             fx.push(Effect::Answer { to: call.reply_to, outcome: Ok(accepted(true)) });
         } else if item.sequence.is_some() {
-            item.acceptance.push(call.reply_to);
+            item.acceptance.push((call.reply_to, call.deadline));
         } else {
             item.joined.push((call.reply_to, call.deadline));
             self.arm(call.deadline, fx);
         }
         None
+    }
+
+    /// Finds the call of a row among those in flight. False if it is not there and must be run.
+    fn join_row(&mut self, call: &Call, hash: u64, sequence: u64) -> bool {
+        let Some(busy) = self.busy.as_mut() else { return false };
+        let same = |item: &Queued| {
+            item.id_hash == hash && item.call.request_id == call.request_id && item.fingerprint != 0
+        };
+        if busy.settled.iter().any(|turn| same(&turn.item) && turn.item.sequence != Some(sequence))
+        {
+            // Its outcome is on its way to the store; the row goes with the commit after it, at the earliest.
+            self.stale_rows.push(sequence);
+            return true;
+        }
+        let Some(item) = busy.items_mut().find(|item| same(item)) else { return false };
+        match item.sequence {
+            Some(known) if known == sequence => {}
+            // A second row of the same accepted call.
+            Some(_) => self.stale_rows.push(sequence),
+            None => {
+                // Callers wait for the call, and by its row it must be run even if they give up.
+                let waiter = std::mem::replace(&mut item.call.reply_to, ReplyTo::Nobody);
+                let deadline = std::mem::replace(&mut item.call.deadline, Tick::NEVER);
+                item.joined.push((waiter, deadline));
+                item.call.asynchronous = true;
+                item.sequence = Some(sequence);
+            }
+        }
+        true
     }
 
     /// Answers a call whose outcome is known; otherwise gives it back and says whether the store must be asked.
@@ -216,7 +248,7 @@ impl Activation {
             Err(id_reused(&item.call.request_id))
         };
         self.stale_rows.extend(item.sequence.filter(|_| !item.row_held_back));
-        for to in item.acceptance {
+        for (to, _) in item.acceptance {
             fx.push(Effect::Answer { to, outcome: Ok(accepted(true)) });
         }
         if item.call.asynchronous && !matches!(item.call.reply_to, ReplyTo::Nobody) {
@@ -267,10 +299,10 @@ fn check_age(env: Env<'_>, created_at: Millis) -> Result<(), CallError> {
 
 fn accept(item: &mut Queued, sequence: u64, durable: bool, hold_back: bool, fx: &mut Vec<Effect>) {
     let waiter = std::mem::replace(&mut item.call.reply_to, ReplyTo::Nobody);
-    item.call.deadline = Tick::NEVER;
+    let deadline = std::mem::replace(&mut item.call.deadline, Tick::NEVER);
     if durable {
         item.sequence = Some(sequence);
-        item.acceptance.push(waiter);
+        item.acceptance.push((waiter, deadline));
         item.row_held_back = true;
         if !hold_back {
             item.write_row(fx);

@@ -126,17 +126,25 @@ impl Activation {
         let Some(item) = busy.items_mut().find(|item| item.sequence == Some(sequence)) else {
             return;
         };
-        for to in item.acceptance.drain(..) {
+        for (to, _) in item.acceptance.drain(..) {
             fx.push(Effect::Answer { to, outcome: Ok(accepted(true)) });
         }
     }
 
     /// Nobody knows whether the inbox row of an accepted call is there: it is written again under a new sequence. If
     /// both rows are there, the second is found to be a repetition when they are replayed.
+    ///
+    /// A call whose turn is on its way to the store needs no row any more: the commit takes the old one along and
+    /// tells the caller, and nothing would ever take a new one along.
     pub fn on_acceptance_unknown(&mut self, sequence: u64, next: u64, fx: &mut Vec<Effect>) {
+        let submitted = self.submitted_count;
         let Some(busy) = self.busy.as_mut() else {
             return;
         };
+        let mut on_their_way = busy.settled.iter().take_while(|turn| turn.number <= submitted);
+        if on_their_way.any(|turn| turn.item.sequence == Some(sequence)) {
+            return;
+        }
         if let Some(item) = busy.items_mut().find(|item| item.sequence == Some(sequence)) {
             item.sequence = Some(next);
             item.row_held_back = true;

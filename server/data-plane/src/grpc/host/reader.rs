@@ -172,9 +172,7 @@ impl Reader {
 
     fn session_call(&self, call: TurnCall) -> Option<SessionCall> {
         let (turn_id, call_index) = (call.turn_id, call.call_index);
-        let mut systems = self.offered.iter().map(|(system, _)| system.as_str());
-        let system = systems.next().unwrap_or(convert::DEFAULT_SYSTEM).to_owned();
-        match convert::session_call(call, &system) {
+        match convert::session_call(call) {
             Ok(call) => Some(call),
             Err(error) => {
                 let error = turn_call_result::Outcome::Error(convert::error_to_proto(&error));

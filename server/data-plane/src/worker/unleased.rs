@@ -1,0 +1,50 @@
+//! What a worker does while the node's lease has lapsed: it keeps everything, begins nothing and answers nothing that no
+//! commit covers. Others may own its shards by now; if they do not, serving goes on when the lease is back.
+
+use callboard_types::{CallError, ErrorKind};
+
+use super::{RoutedCall, Worker, epochs::not_owner, types::TypeSlot};
+use crate::call::ReplyTo;
+
+impl Worker {
+    /// Looks at the lease once per round. Answers are checked again, right before they leave.
+    pub(super) fn look_at_lease(&mut self) {
+        let leased = self.lease.holds_at(self.now);
+        if leased && !self.leased {
+            self.types.iter_mut().flatten().for_each(TypeSlot::retry);
+            self.local_calls.append(&mut self.unleased);
+        }
+        self.leased = leased;
+    }
+
+    /// Takes a call that must not be run now. Callers outside may find a node that serves it; a turn on this node would
+    /// keep a refusal as its own outcome, so its call waits, and so does a call that was accepted.
+    pub(super) fn on_call_unleased(&mut self, routed: RoutedCall) {
+        match &routed.call.reply_to {
+            ReplyTo::Turn { .. } | ReplyTo::Nobody => self.unleased.push_back(routed),
+            to if to.is_peer() => self.refuse(routed.call.reply_to, not_owner()),
+            _ => self.refuse(routed.call.reply_to, lease_lost()),
+        }
+    }
+
+    /// Lets go of calls of turns whose deadline has passed, or whose shard is another node's by now.
+    pub(super) fn review_unleased(&mut self) {
+        for routed in std::mem::take(&mut self.unleased) {
+            if routed.call.deadline <= self.now {
+                self.refuse(routed.call.reply_to, lease_lost());
+            } else {
+                // Calls to shards that are still here come back to the queue.
+                self.local_calls.push_back(routed);
+            }
+        }
+    }
+}
+
+/// The node may have been replaced without knowing it.
+pub(super) fn lease_lost() -> CallError {
+    CallError::new(
+        ErrorKind::LeaseLost,
+        "the node has lost touch with the cluster and may have been replaced; the call may have been \
+         applied. Retry it with the same request id, at another node if possible",
+    )
+}
