@@ -1,6 +1,7 @@
 //! The control plane: what the cluster agrees on, by Raft, and the view of it that every node holds.
 //!
 //! * [`machine`]: the agreed state as a pure machine. Start reading here.
+//! * [`lease`]: who may answer for its shards, and who is taken to be gone, as pure machines.
 //! * `raft`: the shell around it: durable log, snapshots, network. The only place that knows openraft.
 //! * `view`: the machine's state as the [`callboard_types::ClusterView`] on a watch.
 //! * [`service`]: starts and stops all of it. [`handle`]: what the rest of the node sees.
@@ -13,6 +14,7 @@ pub mod grpc;
 pub mod handle;
 mod hosted;
 mod identity;
+pub mod lease;
 pub mod machine;
 pub mod metrics;
 pub mod options;

@@ -8,6 +8,7 @@ pub mod command;
 mod homes;
 pub mod member;
 pub mod placement;
+pub mod planner;
 pub mod stored;
 
 use std::{

@@ -177,13 +177,13 @@ impl Command {
 }
 
 #[cfg(test)]
-mod fixtures {
+pub(super) mod fixtures {
     use callboard_types::{Action, Epoch, NodeId, TypeDefinition, TypeView};
 
     use super::*;
 
     /// A bootstrapped machine.
-    pub(super) fn machine() -> Machine {
+    pub(in crate::machine) fn machine() -> Machine {
         let mut machine = Machine::default();
         let (node, address) = (NodeId(1), "a:1".into());
         let bootstrap = Bootstrap { cluster_id: "c".into(), node, address };
@@ -192,7 +192,7 @@ mod fixtures {
     }
 
     /// A type with one action.
-    pub(super) fn counter(shards: u32) -> TypeDefinition {
+    pub(in crate::machine) fn counter(shards: u32) -> TypeDefinition {
         let mut definition = TypeDefinition::new("Counter");
         definition.shards = shards;
         definition.actions.insert("Add".into(), Action::default());
@@ -200,7 +200,7 @@ mod fixtures {
     }
 
     /// What a host at `node` sends for `types` in the default system.
-    pub(super) fn register(node: u64, types: Vec<TypeDefinition>) -> Command {
+    pub(in crate::machine) fn register(node: u64, types: Vec<TypeDefinition>) -> Command {
         Command::RegisterTypes(RegisterTypes {
             system: crate::machine::DEFAULT_SYSTEM.into(),
             node: NodeId(node),
@@ -209,17 +209,17 @@ mod fixtures {
         })
     }
 
-    pub(super) fn hosted(node: u64, hosted: bool) -> Command {
+    pub(in crate::machine) fn hosted(node: u64, hosted: bool) -> Command {
         let types = vec![("default".into(), "Counter".into(), hosted)];
         Command::SetHosted(SetHosted { node: NodeId(node), types })
     }
 
-    pub(super) fn view<'a>(machine: &'a Machine, name: &str) -> &'a TypeView {
+    pub(in crate::machine) fn view<'a>(machine: &'a Machine, name: &str) -> &'a TypeView {
         machine.types().find(|view| &*view.name == name).expect("registered")
     }
 
     /// A cluster of nodes 1 to `nodes`, in which the life of each node is its number.
-    pub(super) fn cluster(nodes: u64) -> Machine {
+    pub(in crate::machine) fn cluster(nodes: u64) -> Machine {
         let mut machine = Machine::default();
         let bootstrap = BootstrapCluster {
             cluster_id: "c".into(),
@@ -238,7 +238,7 @@ mod fixtures {
         machine
     }
 
-    pub(super) fn allocate(folder_id: &str) -> Command {
+    pub(in crate::machine) fn allocate(folder_id: &str) -> Command {
         Command::AllocateNode(AllocateNode {
             folder_id: folder_id.into(),
             address: "a:1".into(),
@@ -248,11 +248,16 @@ mod fixtures {
         })
     }
 
-    pub(super) fn start(node: u64, previous_life: u64, life: u64) -> Command {
+    pub(in crate::machine) fn start(node: u64, previous_life: u64, life: u64) -> Command {
         started(node, previous_life, life, "a:1")
     }
 
-    pub(super) fn started(node: u64, previous_life: u64, life: u64, address: &str) -> Command {
+    pub(in crate::machine) fn started(
+        node: u64,
+        previous_life: u64,
+        life: u64,
+        address: &str,
+    ) -> Command {
         Command::NodeStarted(NodeStarted {
             node: NodeId(node),
             life,
@@ -264,24 +269,24 @@ mod fixtures {
         })
     }
 
-    pub(super) fn down(nodes: &[(u64, u64)]) -> Command {
+    pub(in crate::machine) fn down(nodes: &[(u64, u64)]) -> Command {
         let nodes = nodes.iter().map(|(node, life)| (NodeId(*node), *life)).collect();
         Command::NodesDown(NodesDown { nodes })
     }
 
     /// [`register`], for clusters.
-    pub(super) fn offer(node: u64, types: Vec<TypeDefinition>) -> Command {
+    pub(in crate::machine) fn offer(node: u64, types: Vec<TypeDefinition>) -> Command {
         let Command::RegisterTypes(registration) = register(node, types) else { unreachable!() };
         Command::TypesOffered(TypesOffered(registration))
     }
 
-    pub(super) fn hosted_changed(node: u64, hosted: bool) -> Command {
+    pub(in crate::machine) fn hosted_changed(node: u64, hosted: bool) -> Command {
         let types = vec![("default".into(), "Counter".into(), hosted)];
         Command::HostedChanged(HostedChanged { node: NodeId(node), types })
     }
 
     /// Plans moves of shards of Counter, as (shard, to).
-    pub(super) fn moves(machine: &Machine, moves: &[(u32, u64)]) -> Command {
+    pub(in crate::machine) fn moves(machine: &Machine, moves: &[(u32, u64)]) -> Command {
         let counter = view(machine, "Counter");
         let epoch =
             |shard: u32| counter.shards.get(shard as usize).map_or(Epoch::ZERO, |it| it.epoch);
@@ -295,7 +300,7 @@ mod fixtures {
     }
 
     /// Releases shards of Counter at their present epochs.
-    pub(super) fn release(machine: &Machine, node: u64, shards: &[u32]) -> Command {
+    pub(in crate::machine) fn release(machine: &Machine, node: u64, shards: &[u32]) -> Command {
         let counter = view(machine, "Counter");
         let release = |shard: &u32| Release {
             type_id: counter.id,
@@ -307,12 +312,12 @@ mod fixtures {
     }
 
     /// The owner of each shard of Counter.
-    pub(super) fn owners(machine: &Machine) -> Vec<u64> {
+    pub(in crate::machine) fn owners(machine: &Machine) -> Vec<u64> {
         view(machine, "Counter").shards.iter().map(|owner| owner.node.0).collect()
     }
 
     /// The epoch of each shard of Counter.
-    pub(super) fn epochs(machine: &Machine) -> Vec<u64> {
+    pub(in crate::machine) fn epochs(machine: &Machine) -> Vec<u64> {
         view(machine, "Counter").shards.iter().map(|owner| owner.epoch.0).collect()
     }
 }
