@@ -114,7 +114,8 @@ function aborted(signal: AbortSignal): Promise<never> {
 /** Runs the host until a signal ends it. */
 export async function runHost(): Promise<void> {
   try {
-    await serve({ actors: [conformance] });
+    const sidecar = process.env["CALLBOARD_CONFORMANCE_MODE"] === "sidecar";
+    await serve({ actors: [conformance], ...(sidecar ? { mode: "sidecar" } : {}) });
   } catch (error) {
     const reason = isCallboardError(error) ? error.reason : "UNKNOWN";
     console.error(`refused: ${reason}: ${String(error)}`);

@@ -21,6 +21,7 @@ export { jsonAction } from "./definition.js";
 export type { Duration } from "./duration.js";
 export type { ErrorFacts, RetryAdvice } from "./errors.js";
 export { ActorError, CallboardError, Code, isCallboardError } from "./errors.js";
+export type { HostMode } from "./host/fleet.js";
 export type { Host, ServeOptions } from "./host/serve.js";
 export { serve } from "./host/serve.js";
 export type { ActorAddress, CallOptions, Invoked, Invoker, RefTo } from "./invoker.js";

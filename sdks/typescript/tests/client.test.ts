@@ -4,9 +4,11 @@ import { after, test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 
 import type { Client } from "@callboard/sdk";
-import { connect, jsonAction } from "@callboard/sdk";
+import { ActorError, CallboardError, Code, connect, jsonAction } from "@callboard/sdk";
+import { Nodes } from "#sdk/client/nodes";
 import type { InvokeStreamRequest, InvokeStreamResponse } from "#sdk/gen/callboard/gateway/v1/gateway_pb";
 import { InvokeMode, InvokeStreamResponseSchema } from "#sdk/gen/callboard/gateway/v1/gateway_pb";
+import { serverAddresses } from "#sdk/wire/channel";
 import { FakeNode } from "./support/fake-node.js";
 
 const echo = { type: "Echo", actions: { say: jsonAction<string, string>("say") } };
@@ -100,4 +102,41 @@ test("a closed client refuses calls, those under way included", async () => {
   client.close();
   await waiting;
   await assert.rejects(client.ref(echo, "k").say("x"), { reason: "CLIENT_CLOSED" });
+});
+
+test("a client stays with a node until that one cannot answer, and then goes on to the next", () => {
+  const opened: string[] = [];
+  const pool = new Nodes({ server: "a:1,b:1,c:1" }, (address) => {
+    opened.push(address);
+    return address;
+  });
+  const failure = (reason: string): CallboardError => new CallboardError(Code.UNAVAILABLE, reason, "", { retry: "safe" });
+  const first = pool.address;
+  pool.failed(first, failure("NO_HOST"));
+  pool.failed(first, new ActorError(Code.UNAVAILABLE, "SHUTTING_DOWN", "the actor's own word"));
+  assert.equal(pool.connection(), first);
+  pool.failed(first, failure("SHUTTING_DOWN"));
+  pool.failed(first, failure("SHUTTING_DOWN"));
+  const second = pool.address;
+  assert.notEqual(second, first);
+  pool.failed(second, failure("LEASE_LOST"));
+  assert.equal(new Set([first, second, pool.address]).size, 3);
+  pool.failed(pool.address, failure("CONNECTION_LOST"));
+  assert.equal(pool.connection(), first);
+  assert.deepEqual(opened, [first], "a connection is kept for calls that are under way on it");
+});
+
+test("addresses come from a list, from a text with commas, and from the environment", () => {
+  assert.deepEqual(serverAddresses({ server: ["a:1", " http://b:2/ ", "a:1"] }), ["a:1", "b:2"]);
+  assert.deepEqual(serverAddresses({ server: "a:1,, b:2" }), ["a:1", "b:2"]);
+  const before = process.env["CALLBOARD_SERVER"];
+  process.env["CALLBOARD_SERVER"] = "c:3,d:4";
+  assert.deepEqual(serverAddresses({}), ["c:3", "d:4"]);
+  process.env["CALLBOARD_SERVER"] = "";
+  assert.deepEqual(serverAddresses({}), ["127.0.0.1:7070"]);
+  if (before === undefined) {
+    delete process.env["CALLBOARD_SERVER"];
+  } else {
+    process.env["CALLBOARD_SERVER"] = before;
+  }
 });

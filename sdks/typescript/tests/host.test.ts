@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 
+import { create } from "@bufbuild/protobuf";
+
 import type { Host, ServeOptions } from "@callboard/sdk";
 import { ActorError, Code, defineActor, jsonAction, serve, silentLogger } from "@callboard/sdk";
 import type { NodeFrame, TurnResult } from "#sdk/gen/callboard/host/v1/host_pb";
+import { RegisteredSchema } from "#sdk/gen/callboard/host/v1/host_pb";
 import type { Payload } from "#sdk/gen/callboard/type/v1/type_pb";
 import type { NodeSession } from "./support/fake-node.js";
-import { FakeNode } from "./support/fake-node.js";
+import { FakeNode, welcome } from "./support/fake-node.js";
 
 let finish: () => void = () => undefined;
 
@@ -198,4 +201,54 @@ test("a lost session is followed by another one", async () => {
   await next.accept();
   next.send(run("k", [[1n, "grow", 3]]));
   assert.equal(reply(await next.next("result")), 3);
+});
+
+test("every node of the cluster is served, with a share of the turns, and lost alone", async () => {
+  const [one, two] = [await FakeNode.start(), await FakeNode.start()];
+  nodes.push(one, two);
+  const serving = serve({
+    actors: [subject],
+    server: one.address,
+    maxConcurrentTurns: 90,
+    logger: silentLogger,
+    handleSignals: false,
+  });
+  const first = await one.session();
+  assert.equal(await first.accept(1n, one, two), 90);
+  const host = await serving;
+  hosts.push(host);
+  const second = await two.session();
+  assert.equal(await second.accept(2n, one, two), 45);
+  assert.equal((await first.next("credit")).turns, 45);
+  second.send(run("k", [[1n, "grow", 3]]));
+  assert.equal(reply(await second.next("result")), 3);
+  two.stop();
+  assert.equal((await first.next("credit")).turns, 90);
+  first.send(run("k", [[1n, "grow", 4]]));
+  assert.equal(reply(await first.next("result")), 4);
+  assert.equal(host.connected, true);
+});
+
+test("a sidecar host is given one node", async () => {
+  const options = { actors: [subject], handleSignals: false, mode: "sidecar" } as const;
+  await assert.rejects(serve({ ...options, server: "a:1,b:1" }), TypeError);
+});
+
+test("a node that refuses the types does not end a host that others serve", async () => {
+  const [one, two] = [await FakeNode.start(), await FakeNode.start()];
+  nodes.push(one, two);
+  const serving = serve({ actors: [subject], server: one.address, logger: silentLogger, handleSignals: false });
+  const first = await one.session();
+  await first.accept(1n, one, two);
+  hosts.push(await serving);
+  const second = await two.session();
+  await second.next("hello");
+  second.send({ case: "welcome", value: welcome(2n) });
+  for (let attempt = 0; attempt < 2; attempt += 1) {
+    const { registerId } = await second.next("register");
+    const error = { code: Code.FAILED_PRECONDITION, reason: "INCOMPATIBLE_TYPE", message: "older" };
+    second.send({ case: "registered", value: create(RegisteredSchema, { registerId, error }) });
+  }
+  first.send(run("k", [[1n, "grow", 4]]));
+  assert.equal(reply(await first.next("result")), 4);
 });

@@ -3,10 +3,9 @@
  * same on every attempt, which is what makes retries safe.
  */
 import { callerGaveUp, CallboardError, Code } from "../errors.js";
-import type { InvokeRequest, InvokeResponse } from "../gen/callboard/gateway/v1/gateway_pb.js";
 import { Backoff } from "../wire/backoff.js";
 import { CONNECTION_LOST } from "./status.js";
-import type { AttemptEnd, Transport } from "./transport.js";
+import type { AttemptEnd } from "./transport.js";
 
 /** Delays between attempts, in milliseconds. */
 const RETRY_BASE_MS = 50;
@@ -21,18 +20,27 @@ export interface CallLimits {
   readonly signal: AbortSignal | undefined;
 }
 
+/** What is called: sent again and again, until there is an outcome or the time is over. */
+export interface Attempts<R> {
+  /** When the call was first made, in Unix milliseconds. */
+  readonly createdAtMs: number;
+  /** Names the call in errors; empty if it needs no name. */
+  readonly requestId: string;
+  /** Sends the call once. `done` is called once, unless the returned function is called before. */
+  attempt(timeoutMs: number, done: (end: AttemptEnd<R>) => void): () => void;
+}
+
 /** Makes a call and waits for its end. */
-export function runCall(transport: Transport, request: InvokeRequest, limits: CallLimits): Promise<InvokeResponse> {
+export function runCall<R>(attempts: Attempts<R>, limits: CallLimits): Promise<R> {
   return new Promise((resolve, reject) => {
-    new LogicalCall(transport, request, limits, resolve, reject).start();
+    new LogicalCall(attempts, limits, resolve, reject).start();
   });
 }
 
-class LogicalCall {
-  readonly #transport: Transport;
-  readonly #request: InvokeRequest;
+class LogicalCall<R> {
+  readonly #attempts: Attempts<R>;
   readonly #limits: CallLimits;
-  readonly #resolve: (response: InvokeResponse) => void;
+  readonly #resolve: (response: R) => void;
   readonly #reject: (error: unknown) => void;
   readonly #deadline: number;
   readonly #giveUp: number;
@@ -43,20 +51,17 @@ class LogicalCall {
   #lastError: CallboardError | undefined;
 
   constructor(
-    transport: Transport,
-    request: InvokeRequest,
+    attempts: Attempts<R>,
     limits: CallLimits,
-    resolve: (response: InvokeResponse) => void,
+    resolve: (response: R) => void,
     reject: (error: unknown) => void,
   ) {
-    this.#transport = transport;
-    this.#request = request;
+    this.#attempts = attempts;
     this.#limits = limits;
     this.#resolve = resolve;
     this.#reject = reject;
-    const created = Number(request.createdAtMs);
-    this.#deadline = created + limits.timeoutMs;
-    this.#giveUp = Math.min(this.#deadline, created + RETRY_HORIZON_MS);
+    this.#deadline = attempts.createdAtMs + limits.timeoutMs;
+    this.#giveUp = Math.min(this.#deadline, attempts.createdAtMs + RETRY_HORIZON_MS);
   }
 
   start(): void {
@@ -77,11 +82,11 @@ class LogicalCall {
   };
 
   #attempt(): void {
-    this.#request.timeoutMs = Math.max(1, this.#deadline - Date.now());
-    this.#cancel = this.#transport.attempt(this.#request, (end) => this.#onEnd(end));
+    const leftMs = Math.max(1, this.#deadline - Date.now());
+    this.#cancel = this.#attempts.attempt(leftMs, (end) => this.#onEnd(end));
   }
 
-  #onEnd(end: AttemptEnd): void {
+  #onEnd(end: AttemptEnd<R>): void {
     this.#cancel = undefined;
     if (end.case === "response") {
       this.#finish();
@@ -111,13 +116,14 @@ class LogicalCall {
     this.#cancel?.();
     this.#finish();
     const last = this.#lastError;
+    const { requestId } = this.#attempts;
     this.#reject(
       new CallboardError(
         Code.DEADLINE_EXCEEDED,
         "DEADLINE_EXCEEDED",
         `No reply within ${this.#limits.timeoutMs} ms. The action may have run; send it again only with the same id.` +
           (last === undefined ? "" : ` The last attempt failed with ${last.reason}: ${last.message}`),
-        { cause: last, metadata: { request_id: this.#request.requestId } },
+        { cause: last, metadata: requestId === "" ? {} : { request_id: requestId } },
       ),
     );
   }

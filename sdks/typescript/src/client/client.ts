@@ -1,5 +1,6 @@
 /**
- * The client: calls actors from outside. One client holds one stream to the server, shared by all of its calls.
+ * The client: calls actors from outside. One client holds one stream to a node, shared by all of its calls, and moves to
+ * the next of the nodes that it knows when that one cannot answer.
  */
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
@@ -20,7 +21,7 @@ import { ActorRef, refTo } from "../invoker.js";
 import type { ServerOptions } from "../wire/channel.js";
 import { runCall } from "./call.js";
 import { StreamTransport } from "./stream.js";
-import type { Transport } from "./transport.js";
+import type { AttemptEnd, Transport } from "./transport.js";
 import { UnaryTransport } from "./unary.js";
 
 /** Settings of a client. */
@@ -169,7 +170,15 @@ export class Client implements Invoker {
       metadata: { ...this.#metadata, ...options.metadata },
       mode,
     };
-    const response = await runCall(this.#transport, request, {
+    const attempts = {
+      createdAtMs: now,
+      requestId: request.requestId,
+      attempt: (leftMs: number, done: (end: AttemptEnd) => void): (() => void) => {
+        request.timeoutMs = leftMs;
+        return this.#transport.attempt(request, done);
+      },
+    };
+    const response = await runCall(attempts, {
       timeoutMs: options.timeout === undefined ? this.#timeoutMs : toMillis(options.timeout),
       retry: options.retry ?? true,
       signal: options.signal,
@@ -181,10 +190,12 @@ export class Client implements Invoker {
 /**
  * Opens a client. The connection is made by the first call, and again whenever it is lost.
  *
- * @param server host:port, or all settings. Default: the environment variable CALLBOARD_SERVER, else 127.0.0.1:7070.
+ * @param server host:port of a node or of several, or all settings. Default: the environment variable CALLBOARD_SERVER,
+ * else 127.0.0.1:7070.
  */
-export function connect(server?: string | ClientOptions): Client {
-  return new Client(typeof server === "string" ? { server } : server);
+export function connect(server?: string | readonly string[] | ClientOptions): Client {
+  const named = typeof server === "string" || Array.isArray(server);
+  return new Client(named ? { server: server as string | readonly string[] } : (server as ClientOptions | undefined));
 }
 
 function decodeReply(action: AnyAction, { reply }: InvokeResponse): unknown {

@@ -1,7 +1,8 @@
 /**
  * The stream transport: all attempts share one `InvokeStream`. Calls that are made in one turn of the event loop leave in
  * one message, which is what makes many small calls cheap. A broken stream fails the attempts on it; the next attempt
- * opens a new one.
+ * opens a new one, at another node if there is one. A node that only refuses calls keeps its stream for those that it
+ * has taken.
  */
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Client as Channel, ClientDuplexStream, ServiceError } from "@grpc/grpc-js";
@@ -15,14 +16,18 @@ import {
 } from "../gen/callboard/gateway/v1/gateway_pb.js";
 import { BatchWriter } from "../wire/batch.js";
 import type { ServerOptions } from "../wire/channel.js";
-import { openChannel, serverAddress } from "../wire/channel.js";
+import { openChannel } from "../wire/channel.js";
+import { Nodes } from "./nodes.js";
 import { connectionLost, errorFromStatus, UNEXPLAINED } from "./status.js";
 import type { AttemptEnd, Transport } from "./transport.js";
 import { UnaryTransport } from "./unary.js";
 
 const STREAM_PATH = `/${GatewayService.typeName}/${GatewayService.method.invokeStream.name}`;
 
-/** Most calls under way on one client. */
+/** Longest wait for a connection; a node that does not answer at all is left for the next. */
+const CONNECT_TIMEOUT_MS = 5_000;
+
+/** Most calls under way on one stream. */
 const IN_FLIGHT_MAX = 65_536;
 
 /** Codes with which proxies and runtimes end streams; for the calls on it that is a lost connection like any other. */
@@ -40,12 +45,13 @@ type Done = (end: AttemptEnd) => void;
 /** Sends all attempts over one stream. */
 export class StreamTransport implements Transport {
   readonly #options: ServerOptions;
-  #connection: Connection | undefined;
+  readonly #nodes: Nodes<Connection>;
   #unary: UnaryTransport | undefined;
   #closed = false;
 
   constructor(options: ServerOptions) {
     this.#options = options;
+    this.#nodes = new Nodes(options, (address, failover) => new Connection(address, options, failover));
   }
 
   attempt(request: InvokeRequest, done: Done): () => void {
@@ -54,10 +60,22 @@ export class StreamTransport implements Transport {
       setImmediate(() => done({ case: "error", value: error }));
       return () => undefined;
     }
-    if (this.#connection === undefined || this.#connection.broken) {
-      this.#connection = new Connection(this.#options);
+    const { address } = this.#nodes;
+    const ended: Done = (end) => {
+      if (end.case === "error") {
+        this.#nodes.failed(address, end.value);
+      }
+      done(end);
+    };
+    let connection: Connection;
+    try {
+      connection = this.#nodes.connection(({ broken }) => !broken);
+    } catch (error) {
+      // The address is none that gRPC can read; another one may be.
+      setImmediate(() => ended({ case: "error", value: connectionLost(address, error as Error) }));
+      return () => undefined;
     }
-    return this.#connection.attempt(request, done);
+    return connection.attempt(request, ended);
   }
 
   spawn(request: SpawnRequest, timeoutMs: number): Promise<SpawnResponse> {
@@ -70,7 +88,9 @@ export class StreamTransport implements Transport {
 
   close(): void {
     this.#closed = true;
-    this.#connection?.close();
+    for (const connection of this.#nodes.opened) {
+      connection.close();
+    }
     this.#unary?.close();
   }
 
@@ -89,9 +109,15 @@ class Connection {
   readonly #waiting = new Map<bigint, Done>();
   #next = 0n;
 
-  constructor(options: ServerOptions) {
-    this.#server = serverAddress(options);
-    this.#channel = openChannel(options);
+  constructor(address: string, options: ServerOptions, failover: boolean) {
+    this.#server = address;
+    this.#channel = openChannel(address, options, failover);
+    this.#channel.waitForReady(Date.now() + CONNECT_TIMEOUT_MS, (error) => {
+      if (error !== undefined) {
+        this.#break(connectionLost(this.#server, error));
+        this.#stream.cancel();
+      }
+    });
     this.#stream = this.#channel.makeBidiStreamRequest(
       STREAM_PATH,
       (message: Buffer) => message,

@@ -5,8 +5,8 @@ import type { GetStateRequest, GetStateResponse, InvokeRequest, InvokeResponse, 
 import type { CallboardError } from "../errors.js";
 
 /** What came of one attempt. */
-export type AttemptEnd =
-  | { readonly case: "response"; readonly value: InvokeResponse }
+export type AttemptEnd<R = InvokeResponse> =
+  | { readonly case: "response"; readonly value: R }
   | { readonly case: "error"; readonly value: CallboardError };
 
 /** Sends attempts. It never retries by itself. */

@@ -10,20 +10,21 @@ import { CallboardError, Code } from "../errors.js";
 import type { GetStateRequest, GetStateResponse, InvokeRequest, SpawnRequest, SpawnResponse } from "../gen/callboard/gateway/v1/gateway_pb.js";
 import { GatewayService } from "../gen/callboard/gateway/v1/gateway_pb.js";
 import type { ServerOptions } from "../wire/channel.js";
-import { openChannel, serverAddress } from "../wire/channel.js";
+import { openChannel } from "../wire/channel.js";
+import { Nodes } from "./nodes.js";
 import { errorFromStatus } from "./status.js";
+import { runCall } from "./call.js";
 import type { AttemptEnd, Transport } from "./transport.js";
 
 type UnaryMethod = (typeof GatewayService.method)["invoke" | "spawn" | "getState"];
 
 /** Sends each attempt by itself. */
 export class UnaryTransport implements Transport {
-  readonly #channel: Channel;
-  readonly #server: string;
+  readonly #nodes: Nodes<Channel>;
+  #closed = false;
 
   constructor(options: ServerOptions) {
-    this.#server = serverAddress(options);
-    this.#channel = openChannel(options);
+    this.#nodes = new Nodes(options, (address, failover) => openChannel(address, options, failover));
   }
 
   attempt(request: InvokeRequest, done: (end: AttemptEnd) => void): () => void {
@@ -37,27 +38,39 @@ export class UnaryTransport implements Transport {
   }
 
   spawn(request: SpawnRequest, timeoutMs: number): Promise<SpawnResponse> {
-    return this.#call(GatewayService.method.spawn, request, timeoutMs);
+    return this.#query(GatewayService.method.spawn, request, timeoutMs);
   }
 
   getState(request: GetStateRequest, timeoutMs: number): Promise<GetStateResponse> {
-    return this.#call(GatewayService.method.getState, request, timeoutMs);
+    return this.#query(GatewayService.method.getState, request, timeoutMs);
   }
 
   close(): void {
-    this.#channel.close();
+    this.#closed = true;
+    for (const channel of this.#nodes.opened) {
+      channel.close();
+    }
   }
 
-  #call<M extends UnaryMethod>(
+  /** A call that changes nothing when it is made twice, retried like any other. */
+  #query<M extends UnaryMethod>(
     method: M,
     request: MessageShape<M["input"]>,
     timeoutMs: number,
   ): Promise<MessageShape<M["output"]>> {
-    return new Promise((resolve, reject) => {
-      this.#start(method, request, timeoutMs, (error, value) =>
-        error === undefined ? resolve(value as MessageShape<M["output"]>) : reject(error),
-      );
-    });
+    const query = {
+      createdAtMs: Date.now(),
+      requestId: "",
+      attempt: (leftMs: number, done: (end: AttemptEnd<MessageShape<M["output"]>>) => void): (() => void) =>
+        this.#start(method, request, leftMs, (error, value) =>
+          done(
+            error === undefined
+              ? { case: "response", value: value as MessageShape<M["output"]> }
+              : { case: "error", value: error },
+          ),
+        ),
+    };
+    return runCall(query, { timeoutMs, retry: true, signal: undefined });
   }
 
   #start(
@@ -66,15 +79,25 @@ export class UnaryTransport implements Transport {
     timeoutMs: number,
     done: (error: CallboardError | undefined, value: unknown) => void,
   ): () => void {
+    const { address } = this.#nodes;
     try {
-      const call = this.#channel.makeUnaryRequest(
+      if (this.#closed) {
+        throw new Error("closed");
+      }
+      const call = this.#nodes.connection().makeUnaryRequest(
         `/${GatewayService.typeName}/${method.name}`,
         (message: MessageShape<DescMessage>) => Buffer.from(toBinary(method.input as DescMessage, message)),
         (bytes: Buffer): unknown => fromBinary(method.output as DescMessage, bytes),
         request,
         new Metadata(),
         { deadline: Date.now() + timeoutMs },
-        (error, value) => done(error === null ? undefined : errorFromStatus(error, this.#server), value),
+        (error, value) => {
+          const explained = error === null ? undefined : errorFromStatus(error, address);
+          if (explained !== undefined) {
+            this.#nodes.failed(address, explained);
+          }
+          done(explained, value);
+        },
       );
       return () => call.cancel();
     } catch (error) {

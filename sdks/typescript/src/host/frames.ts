@@ -20,7 +20,6 @@ type Frame = HostFrame["frame"];
 export interface Introduction {
   readonly instanceId: string;
   readonly labels: Readonly<Record<string, string>>;
-  readonly credits: number;
 }
 
 /** Encodes one frame as a message that can be joined with others. */
@@ -32,7 +31,7 @@ export function encodeFrame(frame: Frame): Uint8Array {
 }
 
 /** The first frame of a session. */
-export function hello(who: Introduction): Uint8Array {
+export function hello(who: Introduction, credits: number): Uint8Array {
   const { frame } = create(HostFrameSchema, {
     frame: {
       case: "hello",
@@ -44,7 +43,7 @@ export function hello(who: Introduction): Uint8Array {
         runtime: `Node.js ${process.versions.node}`,
         instanceId: who.instanceId,
         labels: { ...who.labels },
-        credits: who.credits,
+        credits,
       },
     },
   });
@@ -62,6 +61,11 @@ export function register(
     frame: { case: "register", value: { registerId, system, types: [...types], descriptorSet } },
   });
   return encodeFrame(frame);
+}
+
+/** Sets how many turns the host takes at a time on this session. */
+export function credit(turns: number): Uint8Array {
+  return encodeFrame({ case: "credit", value: { $typeName: "callboard.host.v1.Credit", turns } });
 }
 
 /** Announces that the host leaves. */

@@ -1,5 +1,5 @@
 /**
- * Running actors: `serve` connects this process to a server as a host of actor types.
+ * Running actors: `serve` connects this process to the nodes of a cluster as a host of actor types.
  */
 import { randomUUID } from "node:crypto";
 
@@ -10,7 +10,8 @@ import { toMillis } from "../duration.js";
 import type { Logger } from "../logger.js";
 import { stderrLogger } from "../logger.js";
 import type { ServerOptions } from "../wire/channel.js";
-import { Link } from "./link.js";
+import type { HostMode } from "./fleet.js";
+import { Fleet } from "./fleet.js";
 
 /** Settings of a host. */
 export interface ServeOptions extends ServerOptions {
@@ -18,7 +19,12 @@ export interface ServeOptions extends ServerOptions {
   readonly actors: readonly AnyActor[];
   /** The system that the types belong to. Default "default". */
   readonly system?: string;
-  /** How many turns may run here at a time. Default 1,000. */
+  /**
+   * Which nodes to serve. "cluster" (default): every node, found through those in `server`. "sidecar": only the one that
+   * `server` names, for a host that runs beside its node.
+   */
+  readonly mode?: HostMode;
+  /** How many turns may run here at a time, shared out evenly among the nodes. Default 1,000. */
   readonly maxConcurrentTurns?: number;
   /** Facts about this host that placement may use. */
   readonly labels?: Readonly<Record<string, string>>;
@@ -35,7 +41,7 @@ export interface ServeOptions extends ServerOptions {
 
 /** A running host. */
 export interface Host {
-  /** True while the server may send turns. It reconnects by itself, for ever. */
+  /** True while a node may send turns. The host reconnects by itself, for ever. */
   readonly connected: boolean;
   /** Settles when the host has ended. */
   readonly closed: Promise<void>;
@@ -51,9 +57,10 @@ const DEFAULT_TURNS = 1_000;
 const DEFAULT_DRAIN: Duration = "25s";
 
 /**
- * Runs actors. Waits until the server is there and has taken the types, then gives the running host.
+ * Runs actors. Waits until a node is there and has taken the types, then gives the running host.
  *
- * @throws CallboardError if the server refuses the types, TypeError if two actors have the same type name.
+ * @throws CallboardError if the node refuses the types, TypeError if two actors have the same type name or a sidecar host
+ * is given several nodes.
  */
 export async function serve(options: ServeOptions): Promise<Host> {
   const bindings = new Map<string, Binding>();
@@ -65,35 +72,32 @@ export async function serve(options: ServeOptions): Promise<Host> {
     bindings.set(binding.def.type, binding);
   }
   const drainMs = toMillis(options.drainTimeout ?? DEFAULT_DRAIN);
-  const link = new Link(
-    {
-      who: {
-        instanceId: randomUUID(),
-        labels: options.labels ?? {},
-        credits: options.maxConcurrentTurns ?? DEFAULT_TURNS,
-      },
-      system: options.system ?? "default",
-      bindings,
-      logger: options.logger ?? stderrLogger(),
-    },
-    options,
-  );
-  const forget = options.handleSignals === false ? () => undefined : stopOnSignals(link, drainMs);
-  void link.closed.then(forget);
-  await link.ready;
+  const fleet = new Fleet({
+    who: { instanceId: randomUUID(), labels: options.labels ?? {} },
+    system: options.system ?? "default",
+    bindings,
+    logger: options.logger ?? stderrLogger(),
+    server: options,
+    mode: options.mode ?? "cluster",
+    credits: options.maxConcurrentTurns ?? DEFAULT_TURNS,
+    drainMs,
+  });
+  const forget = options.handleSignals === false ? () => undefined : stopOnSignals(fleet);
+  void fleet.closed.then(forget);
+  await fleet.ready;
   return {
     get connected() {
-      return link.connected;
+      return fleet.connected;
     },
-    closed: link.closed,
-    stop: ({ permanent = false } = {}) => link.stop(drainMs, permanent),
+    closed: fleet.closed,
+    stop: ({ permanent = false } = {}) => fleet.stop(permanent),
   };
 }
 
 /** Conventional exit code of a process that a signal ended: 128 + its number. */
 const SIGNALS = { SIGTERM: 143, SIGINT: 130 } as const;
 
-function stopOnSignals(link: Link, drainMs: number): () => void {
+function stopOnSignals(fleet: Fleet): () => void {
   let stopping = false;
   const listeners = Object.entries(SIGNALS).map(([signal, code]) => {
     const listener = (): void => {
@@ -101,7 +105,7 @@ function stopOnSignals(link: Link, drainMs: number): () => void {
         process.exit(code);
       }
       stopping = true;
-      void link.stop(drainMs, false).then(() => process.exit(0));
+      void fleet.stop(false).then(() => process.exit(0));
     };
     process.on(signal, listener);
     return [signal, listener] as const;

@@ -9,7 +9,7 @@ import { idToAddress } from "../address.js";
 import type { Binding } from "../binding.js";
 import { definitionOf, descriptorSetOf } from "../binding.js";
 import { CallboardError, Code, errorFromWire, errorToWire } from "../errors.js";
-import type { Limits, NodeFrame, TurnRun, Welcome } from "../gen/callboard/host/v1/host_pb.js";
+import type { Limits, NodeFrame, Topology, TurnRun, Welcome } from "../gen/callboard/host/v1/host_pb.js";
 import { ConnectResponseSchema } from "../gen/callboard/host/v1/host_pb.js";
 import type { Logger } from "../logger.js";
 import type { CallRequest } from "../turn/calls.js";
@@ -36,6 +36,10 @@ export interface SessionConfig {
 
 /** What a session tells its link. */
 export interface SessionEvents {
+  /** The node answered Hello. False ends the session before it offers anything. */
+  welcomed(welcome: Welcome): boolean;
+  /** The nodes of the cluster changed. */
+  topology(topology: Topology): void;
   /** The node has taken the types: turns may come. */
   registered(): void;
   /** The node refused the types. */
@@ -64,6 +68,7 @@ export class Session implements LaneEvents {
   #unwatched: Execution[] = [];
   #limits: Limits | undefined;
   #registerId = 0n;
+  #credits: number;
   #welcomed = false;
   #timeout: NodeJS.Timeout | undefined;
   #closing = false;
@@ -72,9 +77,10 @@ export class Session implements LaneEvents {
   #halfClosed = false;
   #over = false;
 
-  constructor(stream: SessionStream, config: SessionConfig, events: SessionEvents) {
+  constructor(stream: SessionStream, config: SessionConfig, credits: number, events: SessionEvents) {
     this.#stream = stream;
     this.#config = config;
+    this.#credits = credits;
     this.#events = events;
     this.#writer = new BatchWriter(stream, () => this.#watchTurns());
     this.#world = {
@@ -85,7 +91,7 @@ export class Session implements LaneEvents {
     stream.on("data", (message: Buffer) => this.#receive(message));
     stream.on("error", (error: ServiceError) => this.#close(error));
     stream.on("end", () => this.#close(undefined));
-    this.#writer.push(frames.hello(config.who));
+    this.#writer.push(frames.hello(config.who, credits));
     this.#timeout = setTimeout(
       () => this.abort(new Error("The server did not answer Hello within 10 s.")),
       WELCOME_TIMEOUT_MS,
@@ -99,6 +105,14 @@ export class Session implements LaneEvents {
     this.#writer.push(
       frames.register(this.#registerId, this.#config.system, defs.map(definitionOf), descriptorSetOf(defs)),
     );
+  }
+
+  /** Sets how many turns may come at a time. */
+  setCredits(credits: number): void {
+    if (credits !== this.#credits && !this.#over) {
+      this.#credits = credits;
+      this.#writer.push(frames.credit(credits));
+    }
   }
 
   /** Asks the node to send no more turns; the stream is closed when the last one is answered. */
@@ -170,8 +184,10 @@ export class Session implements LaneEvents {
         this.#nodeLeaves = true;
         this.#drained = true;
         return this.#closeIfDone();
+      case "topology":
+        return this.#events.topology(frame.value);
       default:
-        // Deactivated: nothing is kept between runs. Topology: one node is enough. Unknown: a later minor version.
+        // Deactivated: nothing is kept between runs. Unknown: a later minor version.
         return;
     }
   }
@@ -191,6 +207,10 @@ export class Session implements LaneEvents {
       node: welcome.nodeId,
       server: welcome.serverVersion,
     });
+    if (!this.#events.welcomed(welcome)) {
+      this.abort(undefined);
+      return;
+    }
     this.register();
   }
 

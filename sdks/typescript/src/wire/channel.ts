@@ -10,8 +10,11 @@ export const DEFAULT_SERVER = "127.0.0.1:7070";
 
 /** How to reach a server. */
 export interface ServerOptions {
-  /** host:port. Default: the environment variable CALLBOARD_SERVER, else 127.0.0.1:7070. */
-  readonly server?: string;
+  /**
+   * host:port of a node, or of several: a list, or one text with commas. Default: the environment variable
+   * CALLBOARD_SERVER, else 127.0.0.1:7070.
+   */
+  readonly server?: string | readonly string[];
   /** Default: plaintext. */
   readonly credentials?: ChannelCredentials;
 }
@@ -31,18 +34,31 @@ const CHANNEL_OPTIONS = {
   "grpc-node.flow_control_window": WINDOW_BYTES,
 };
 
+/** A silent node is given up early enough for its calls to be answered elsewhere inside the default timeout. */
+const FAILOVER_OPTIONS = { "grpc.keepalive_time_ms": 10_000, "grpc.keepalive_timeout_ms": 5_000 };
+
 const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:|$)/;
 
-/** The address that the options, or else the environment, name. */
-export function serverAddress(options: ServerOptions): string {
-  const server = options.server ?? process.env["CALLBOARD_SERVER"] ?? DEFAULT_SERVER;
-  return server.replace(/^https?:\/\//, "");
+/** The addresses that the options, or else the environment, name. At least one, each once, in their order. */
+export function serverAddresses(options: ServerOptions): readonly string[] {
+  const given = options.server ?? process.env["CALLBOARD_SERVER"] ?? "";
+  const named = (typeof given === "string" ? [given] : given)
+    .flatMap((text) => text.split(","))
+    .map((text) => text.trim().replace(/^https?:\/\//, "").replace(/\/$/, ""))
+    .filter((text) => text !== "");
+  return named.length === 0 ? [DEFAULT_SERVER] : [...new Set(named)];
 }
 
-/** Opens a channel; the connection is made by its first call. */
-export function openChannel(options: ServerOptions): Client {
-  const address = serverAddress(options);
+/**
+ * Opens a channel; the connection is made by its first call.
+ *
+ * @param failover True if others can answer in place of this node, so that a silent one is left sooner.
+ * @throws Error if the address is not one.
+ */
+export function openChannel(address: string, options: ServerOptions, failover = false): Client {
   // grpc-js takes the proxy of the environment even to this very machine, where no proxy can reach.
   const proxy = LOOPBACK.test(address) ? { "grpc.enable_http_proxy": 0 } : {};
-  return new Client(address, options.credentials ?? credentials.createInsecure(), { ...CHANNEL_OPTIONS, ...proxy });
+  const more = failover ? FAILOVER_OPTIONS : {};
+  const all = { ...CHANNEL_OPTIONS, ...more, ...proxy };
+  return new Client(address, options.credentials ?? credentials.createInsecure(), all);
 }

@@ -6,7 +6,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 
-import type { ConnectRequest, HostFrame, NodeFrame } from "#sdk/gen/callboard/host/v1/host_pb";
+import type { ConnectRequest, HostFrame, NodeFrame, Welcome } from "#sdk/gen/callboard/host/v1/host_pb";
 import { ConnectRequestSchema, ConnectResponseSchema, HostService, WelcomeSchema } from "#sdk/gen/callboard/host/v1/host_pb";
 import type { InvokeStreamRequest, InvokeStreamResponse } from "#sdk/gen/callboard/gateway/v1/gateway_pb";
 import {
@@ -66,15 +66,21 @@ export class NodeSession {
     }
   }
 
-  /** Answers Hello and Register. */
-  async accept(): Promise<void> {
-    await this.next("hello");
-    this.send({ case: "welcome", value: WELCOME });
+  /** Answers Hello and Register, as this node of a cluster with these nodes. Gives the credits of Hello. */
+  async accept(nodeId = 1n, ...nodes: FakeNode[]): Promise<number> {
+    const { credits } = await this.next("hello");
+    const named = nodes.map(({ address }, index) => ({
+      $typeName: "callboard.type.v1.NodeAddress" as const,
+      nodeId: BigInt(index + 1),
+      address,
+    }));
+    this.send({ case: "welcome", value: welcome(nodeId, named) });
     const { registerId } = await this.next("register");
     this.send({
       case: "registered",
       value: { $typeName: "callboard.host.v1.Registered", registerId, viewVersion: 1n },
     });
+    return credits;
   }
 
   /** Ends the stream from the node's side. */
@@ -83,18 +89,22 @@ export class NodeSession {
   }
 }
 
-const WELCOME = create(WelcomeSchema, {
-  sessionId: 1n,
-  nodeId: 1n,
-  protocolMajor: 1,
-  serverVersion: "fake",
-  limits: {
-    messageBytesMax: 4 << 20,
-    payloadBytesMax: 1 << 20,
-    stateBytesMax: 1 << 20,
-    runTurnsMax: 64,
-  },
-});
+/** The Welcome of a node. */
+export function welcome(nodeId: bigint, nodes: Welcome["nodes"] = []): Welcome {
+  return create(WelcomeSchema, {
+    sessionId: 1n,
+    nodeId,
+    protocolMajor: 1,
+    serverVersion: "fake",
+    nodes,
+    limits: {
+      messageBytesMax: 4 << 20,
+      payloadBytesMax: 1 << 20,
+      stateBytesMax: 1 << 20,
+      runTurnsMax: 64,
+    },
+  });
+}
 
 /** What the fake gateway answers to a batch of calls, or undefined for nothing. */
 export type GatewayScript = (batch: InvokeStreamRequest) => InvokeStreamResponse | undefined;
