@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -134,4 +135,5 @@ class Conformance(JsonActor[Total]):
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    run(serve(Conformance))
+    sidecar = os.environ.get("CALLBOARD_CONFORMANCE_MODE") == "sidecar"
+    run(serve(Conformance, mode="sidecar") if sidecar else serve(Conformance))

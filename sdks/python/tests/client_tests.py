@@ -8,9 +8,11 @@ from uuid import UUID
 
 import pytest
 
-from callboard import BlockingClient, CallError, Client
+from callboard import ActorError, BlockingClient, CallError, Client
+from callboard.channel import server_addresses
 from callboard.protocol.callboard.gateway.v1.gateway_pb2 import InvokeRequest, InvokeResponse
 from callboard.protocol.callboard.type.v1 import type_pb2
+from callboard.transport import Nodes
 from fake_node import FakeNode, json_payload
 
 
@@ -141,6 +143,64 @@ async def a_timeout_must_be_positive() -> None:
     async with Client("127.0.0.1:1") as client:
         with pytest.raises(ValueError, match="positive"):
             await client.call("T", "k", "a", timeout=0)
+
+
+async def a_client_of_several_nodes_moves_its_calls_from_one_that_stops_to_the_next() -> None:
+    async with FakeNode() as one, FakeNode() as two:
+        held, arrived = asyncio.Event(), asyncio.Event()
+        ids: list[str] = []
+
+        async def refuses(request: InvokeRequest) -> InvokeResponse | type_pb2.CallError:
+            ids.append(request.request_id)
+            arrived.set()
+            if request.action == "held":
+                await held.wait()
+                return await _echo(request)
+            return type_pb2.CallError(code=14, reason="SHUTTING_DOWN", retry=2)
+
+        async def takes(request: InvokeRequest) -> InvokeResponse:
+            ids.append(request.request_id)
+            return await _echo(request)
+
+        async with Client([one.address, two.address]) as client:
+            # Clients begin anywhere: whoever gets the first call is the node that stops.
+            one.answer = two.answer = refuses
+            slow = asyncio.create_task(client.call("T", "k", "held", 7))
+            await arrived.wait()
+            stopping, other = (one, two) if one.stream_messages else (two, one)
+            other.answer = takes
+            assert await client.call("T", "k", "moves", 8, idempotency_key="mine") == 8
+            assert ids[1:] == ["mine", "mine"]
+            assert (len(stopping.stream_messages), len(other.stream_messages)) == (2, 1)
+            held.set()
+            assert await slow == 7
+            assert len(ids) == 3
+
+
+def the_nodes_come_from_a_list_a_text_with_commas_or_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert server_addresses(["a:1", "b:2", "a:1"]) == ["a:1", "b:2"]
+    assert server_addresses("a:1,, b:2") == ["a:1", "b:2"]
+    monkeypatch.setenv("CALLBOARD_SERVER", "c:3,d:4")
+    assert server_addresses(None) == ["c:3", "d:4"]
+    monkeypatch.setenv("CALLBOARD_SERVER", "")
+    assert server_addresses(None) == ["127.0.0.1:7070"]
+
+
+def a_client_stays_with_a_node_until_that_one_cannot_answer() -> None:
+    nodes = Nodes(["a:1", "b:1", "c:1"])
+    first = nodes.address
+    nodes.failed(first, CallError(14, "NO_HOST"))
+    nodes.failed(first, ActorError(14, "SHUTTING_DOWN"))
+    assert nodes.address == first
+    nodes.failed(first, CallError(14, "SHUTTING_DOWN"))
+    nodes.failed(first, CallError(14, "SHUTTING_DOWN"))
+    second = nodes.address
+    nodes.failed(second, CallError(14, "LEASE_LOST"))
+    assert len({first, second, nodes.address}) == 3
+    nodes.failed(nodes.address, CallError(14, "CONNECTION_LOST"))
+    assert nodes.address == first
 
 
 async def a_blocking_client_calls_without_an_event_loop() -> None:

@@ -44,8 +44,10 @@ class FakeSession:
         self._batch: list[NodeFrame] = []
 
     async def next(self, kind: str) -> HostFrame:
-        """The next frame, which must be of this kind."""
+        """The next frame, which must be of this kind. Credit may come between any others."""
         frame = await self.frames.get()
+        while frame is not None and frame.HasField("credit") and kind != "credit":
+            frame = await self.frames.get()
         assert frame is not None, f"the host closed the stream instead of sending {kind}"
         assert frame.WhichOneof("frame") == kind, frame
         return frame

@@ -19,9 +19,10 @@ from callboard.protocol.callboard.host.v1.host_pb2 import (
     NodeFrame,
     Ping,
     Registered,
+    Topology,
     Welcome,
 )
-from callboard.protocol.callboard.type.v1.type_pb2 import CallError
+from callboard.protocol.callboard.type.v1.type_pb2 import CallError, NodeAddress
 from cart import Cart, Stock
 from fake_node import FakeNode, json_payload
 
@@ -190,6 +191,60 @@ async def a_host_that_a_signal_ends_drains_and_exits_with_zero() -> None:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+
+
+def _addresses(*nodes: FakeNode) -> list[NodeAddress]:
+    return [NodeAddress(node_id=n, address=one.address) for n, one in enumerate(nodes, 1)]
+
+
+async def every_node_of_the_cluster_is_served_with_a_share_of_the_turns() -> None:
+    async with FakeNode() as one, FakeNode() as two, Host(Cart, server=one.address, credits=90):
+        nodes = _addresses(one, two)
+        first = await one.sessions.get()
+        assert (await first.welcome(node_id=1, nodes=nodes)).types
+        second = await two.sessions.get()
+        hello = (await second.next("hello")).hello
+        assert hello.credits == 45
+        second.send(NodeFrame(welcome=Welcome(protocol_major=1, node_id=2)))
+        await second.next("register")
+        second.send(NodeFrame(registered=Registered(register_id=1)))
+        assert (await first.next("credit")).credit.turns == 45
+        second.run("Cart", "c", ("put", b'{"name":"pen"}'))
+        assert (await second.result()).HasField("reply")
+        first.send(NodeFrame(topology=Topology(nodes=nodes[:1], view_version=4)))
+        await second.next("drain")
+        assert (await first.next("credit")).credit.turns == 90
+        second.send(NodeFrame(drained=Drained()))
+        assert await second.frames.get() is None
+        second.end()
+        first.run("Cart", "c", ("put", b'{"name":"pen"}'))
+        assert (await first.result()).HasField("reply")
+        first.end()
+
+
+async def a_node_that_refuses_the_types_does_not_end_a_host_that_others_serve() -> None:
+    async with FakeNode() as one, FakeNode() as two, Host(Cart, server=one.address) as host:
+        first = await one.sessions.get()
+        await first.welcome(node_id=1, nodes=_addresses(one, two))
+        await host.ready()
+        for _ in range(2):
+            second = await two.sessions.get()
+            await second.next("hello")
+            second.send(NodeFrame(welcome=Welcome(protocol_major=1, node_id=2)))
+            await second.next("register")
+            error = CallError(code=9, reason="INCOMPATIBLE_TYPE", message="older", retry=1)
+            second.send(NodeFrame(registered=Registered(register_id=1, error=error)))
+            second.end()
+        first.run("Cart", "c", ("put", b'{"name":"pen"}'))
+        assert (await first.result()).HasField("reply")
+        first.end()
+
+
+def a_sidecar_host_is_given_one_node() -> None:
+    with pytest.raises(ValueError, match="sidecar"):
+        Host(Cart, server="a:1,b:1", mode="sidecar")
+    with pytest.raises(ValueError, match="mode"):
+        Host(Cart, mode="alone")  # type: ignore[arg-type]
 
 
 def a_host_without_actors_or_with_a_name_twice_is_refused() -> None:

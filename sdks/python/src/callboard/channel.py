@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 import grpc.aio
@@ -18,9 +18,6 @@ B = TypeVar("B", bound=Message)
 DEFAULT_SERVER = "127.0.0.1:7070"
 
 _OPTIONS = [
-    # A silent half-open connection would otherwise hang for ever.
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     # The node announces and enforces its own limits.
@@ -28,24 +25,38 @@ _OPTIONS = [
     ("grpc.max_send_message_length", -1),
     # A new channel must not inherit the backoff of the one before: reconnecting has its own.
     ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.min_reconnect_backoff_ms", 50),
+    # In spite of its name: how long an attempt to connect may take.
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 5_000),
 ]
 
+# A silent half-open connection would otherwise hang for ever.
+_PATIENT_OPTIONS = [("grpc.keepalive_time_ms", 20_000), ("grpc.keepalive_timeout_ms", 10_000)]
+# Early enough for the calls on it to be answered elsewhere inside the default timeout.
+_FAILOVER_OPTIONS = [("grpc.keepalive_time_ms", 10_000), ("grpc.keepalive_timeout_ms", 5_000)]
 
-def server_address(server: str | None) -> str:
-    """The node to connect to: the argument, or CALLBOARD_SERVER, or 127.0.0.1:7070."""
-    return server or os.environ.get("CALLBOARD_SERVER") or DEFAULT_SERVER
+
+def server_addresses(server: str | Iterable[str] | None) -> list[str]:
+    """The nodes to connect to, each once and in their order: a list, or one text with commas; by
+    default what CALLBOARD_SERVER says, else 127.0.0.1:7070.
+    """
+    given = server or os.environ.get("CALLBOARD_SERVER") or DEFAULT_SERVER
+    texts = [given] if isinstance(given, str) else list(given)
+    named = [part.strip() for text in texts for part in text.split(",")]
+    return list(dict.fromkeys(part for part in named if part)) or [DEFAULT_SERVER]
 
 
 def open_channel(
-    server: str, credentials: grpc.ChannelCredentials | None = None
+    server: str, credentials: grpc.ChannelCredentials | None = None, *, failover: bool = False
 ) -> grpc.aio.Channel:
-    """A channel to a node; plain text without credentials."""
+    """A channel to a node; plain text without credentials. With `failover` others can answer in
+    place of the node, so that a silent one is left sooner.
+    """
+    options = [*_OPTIONS, *(_FAILOVER_OPTIONS if failover else _PATIENT_OPTIONS)]
     if credentials is None:
-        return grpc.aio.insecure_channel(server, options=_OPTIONS)
-    return grpc.aio.secure_channel(server, credentials, options=_OPTIONS)
+        return grpc.aio.insecure_channel(server, options=options)
+    return grpc.aio.secure_channel(server, credentials, options=options)
 
 
 class Outbox(Generic[B]):

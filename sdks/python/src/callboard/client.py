@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import grpc
-import grpc.aio
 from google.protobuf import json_format
 
 from .backoff import Backoff
-from .channel import open_channel, server_address
+from .channel import server_addresses
 from .definition import ActionDef, ActorDef
 from .errors import CallError, Retry
 from .ids import ActorId, uuid7
@@ -30,9 +29,8 @@ from .protocol.callboard.gateway.v1.gateway_pb2 import (
 )
 from .protocol.callboard.gateway.v1.gateway_rpc import GatewayService
 from .ref import Accepted, CallOptions, JsonRef, json_action
-from .rpcstatus import call_error
 from .running import timeout_millis
-from .transport import StreamTransport, Transport, UnaryTransport, deadline_exceeded
+from .transport import Nodes, StreamTransport, Transport, UnaryTransport, deadline_exceeded
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -66,25 +64,26 @@ class Client:
 
     All calls share one stream unless `transport` is "unary". Failed attempts are repeated with the
     same request id where the node says that this is safe, or the connection broke, until the call's
-    timeout.
+    timeout. `server` names one node or several; with several, what one cannot answer goes on to the
+    next.
     """
 
     def __init__(
         self,
-        server: str | None = None,
+        server: str | Iterable[str] | None = None,
         *,
         system: str = "default",
         transport: Literal["stream", "unary"] = "stream",
         timeout: float = DEFAULT_TIMEOUT,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        self._server = server_address(server)
+        self._nodes = Nodes(server_addresses(server))
         self._system = system
         self._timeout = timeout
         self._credentials = credentials
         self._kind = transport
         self._transport: Transport | None = None
-        self._channel: grpc.aio.Channel | None = None
+        self._queries: UnaryTransport | None = None
         self._closed = False
 
     async def __aenter__(self) -> Client:
@@ -103,8 +102,8 @@ class Client:
         self._closed = True
         if self._transport is not None:
             await self._transport.close()
-        if self._channel is not None:
-            await self._channel.close()
+        if self._queries is not None:
+            await self._queries.close()
 
     def actor_id(self, actor_type: str, key: str) -> ActorId:
         """An actor in this client's system."""
@@ -235,15 +234,12 @@ class Client:
 
     async def _unary(self, rpc: Any, request: Any, timeout: float | None) -> Any:
         """A call that may be repeated freely."""
-        if self._channel is None:
-            self._channel = open_channel(self._server, self._credentials)
-        method = rpc.unary(self._channel)
+        if self._queries is None:
+            self._queries = UnaryTransport(self._nodes, self._credentials)
+        queries = self._queries
 
-        async def attempt(deadline: float, remaining: float) -> Any:
-            try:
-                return await method(request, timeout=remaining)
-            except grpc.aio.AioRpcError as error:
-                raise call_error(error) from None
+        def attempt(deadline: float, remaining: float) -> Awaitable[Any]:
+            return queries.call(rpc, request, remaining)
 
         return await _retried(attempt, timeout or self._timeout, "")
 
@@ -252,7 +248,7 @@ class Client:
             raise RuntimeError("the client is closed")
         if self._transport is None:
             kind = StreamTransport if self._kind == "stream" else UnaryTransport
-            self._transport = kind(self._server, self._credentials)
+            self._transport = kind(self._nodes, self._credentials)
         return self._transport
 
 
@@ -310,7 +306,7 @@ class BlockingClient:
     `blocking.wait(Counter(blocking.client, "k").add(...))`.
     """
 
-    def __init__(self, server: str | None = None, **options: Any) -> None:
+    def __init__(self, server: str | Iterable[str] | None = None, **options: Any) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="callboard-client", daemon=True

@@ -7,7 +7,7 @@ import logging
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 import grpc.aio
@@ -22,6 +22,7 @@ from .protocol.callboard.host.v1.host_pb2 import (
     HostFrame,
     NodeFrame,
     Register,
+    Topology,
     Welcome,
 )
 from .protocol.callboard.host.v1.host_rpc import HostService
@@ -39,16 +40,18 @@ HANDSHAKE_SECONDS = 10.0
 class Offer:
     """What a host brings to each of its sessions."""
 
-    server: str
     system: str
     definitions: tuple[ActorDef[Any], ...]
     instance_id: str
+    #: How many turns the host takes at a time, over all sessions.
     credits: int
+    #: In seconds.
+    drain_timeout: float
     labels: Mapping[str, str] = field(default_factory=dict)
     credentials: grpc.ChannelCredentials | None = None
 
-    def hello(self) -> Hello:
-        """The first frame."""
+    def hello(self, credits: int) -> Hello:
+        """The first frame of a session that takes this many turns at a time."""
         return Hello(
             protocol_major=PROTOCOL_MAJOR,
             protocol_minor=PROTOCOL_MINOR,
@@ -57,7 +60,7 @@ class Offer:
             runtime=f"{platform.python_implementation()} {platform.python_version()}",
             instance_id=self.instance_id,
             labels=dict(self.labels),
-            credits=self.credits,
+            credits=credits,
         )
 
     def register(self) -> Register:
@@ -74,11 +77,26 @@ class SessionEnded(Exception):
     """The session is over; the message says why."""
 
 
+class Owner(Protocol):
+    """Who opens the sessions with one node."""
+
+    #: host:port of the node.
+    address: str
+
+    def welcomed(self, session: Session, welcome: Welcome) -> bool:
+        """The node answered Hello. False ends the session before it offers anything."""
+
+    def topology(self, topology: Topology) -> None:
+        """The nodes of the cluster changed."""
+
+
 class Session:
     """One stream. `run` ends when the stream does; the host then opens the next session."""
 
-    def __init__(self, offer: Offer, executor: Executor) -> None:
+    def __init__(self, offer: Offer, executor: Executor, owner: Owner, credits: int) -> None:
         self._offer = offer
+        self._owner = owner
+        self._credits = credits
         self._executor = executor
         self._turns = executor.attach(self)
         self._outbox: Outbox[ConnectRequest] = Outbox(ConnectRequest)
@@ -88,6 +106,8 @@ class Session:
         self.state_bytes_max = 0
         #: True once the node greeted the host; from then on it is told when the host leaves.
         self.welcomed = False
+        #: True if the node is served over another session.
+        self.superfluous = False
         #: Set once the node took the actor types.
         self.registered = asyncio.Event()
         #: Set once the node said that it leaves, so that the host opens another session.
@@ -99,11 +119,18 @@ class Session:
             return None
         return self._outbox.batch(size).frames.add()
 
+    def set_credits(self, credits: int) -> None:
+        """Sets how many turns may come at a time."""
+        frame = self.frame(8) if credits != self._credits else None
+        if frame is not None:
+            self._credits = credits
+            frame.credit.turns = credits
+
     async def run(self) -> None:
         """Serves until the stream ends. Raises `HostError` if the node refused the host, else
         `SessionEnded`.
         """
-        channel = open_channel(self._offer.server, self._offer.credentials)
+        channel = open_channel(self._owner.address, self._offer.credentials)
         pump: asyncio.Task[None] | None = None
         try:
             call = HostService.CONNECT.stream(channel)()
@@ -153,7 +180,7 @@ class Session:
     async def _handshake(
         self, call: grpc.aio.StreamStreamCall[ConnectRequest, ConnectResponse]
     ) -> None:
-        self._outbox.batch(256).frames.add().hello.CopyFrom(self._offer.hello())
+        self._outbox.batch(256).frames.add().hello.CopyFrom(self._offer.hello(self._credits))
         first = await asyncio.wait_for(call.read(), HANDSHAKE_SECONDS)
         if first is grpc.aio.EOF or first is None:
             raise SessionEnded("the node closed the session before Welcome")
@@ -161,6 +188,9 @@ class Session:
         if not frames or frames[0].WhichOneof("frame") != "welcome":
             raise SessionEnded("the node did not begin with Welcome")
         self._welcome(frames[0].welcome)
+        if not self._owner.welcomed(self, frames[0].welcome):
+            self.superfluous = True
+            raise SessionEnded("the node is served over another session")
         self.welcomed = True
         register = self._offer.register()
         self._outbox.batch(register.ByteSize()).frames.add().register.CopyFrom(register)
@@ -203,6 +233,8 @@ class Session:
             self._drained.set()
         elif kind == "draining":
             self.leaving.set()
+        elif kind == "topology":
+            self._owner.topology(frame.topology)
         # Frames of later minor versions, and those that only concern hosts with a state cache, are
         # ignored.
 

@@ -1,8 +1,14 @@
-"""How a client's calls reach the node: all over one stream, or each as a unary call."""
+"""How a client's calls reach a node: all over one stream, or each as a unary call.
+
+Any node takes any call. A client stays with one until that one cannot answer, and then goes on to
+the next that it knows.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import random
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import grpc
@@ -54,39 +60,99 @@ def _closed() -> CallError:
     return CallError(Code.CANCELLED, "CANCELLED", "the client was closed")
 
 
+#: Reasons that are the node's own: another one may well answer.
+_LEAVES = frozenset(
+    {
+        "CONNECTION_LOST",
+        "LEASE_LOST",
+        "NOT_OWNER",
+        "SHUTTING_DOWN",
+        "STORE_UNAVAILABLE",
+        "UNAVAILABLE",  # gRPC's own word, for a unary call without a connection
+    }
+)
+
+
+class Nodes:
+    """The nodes that a client knows, and the one that it uses. Clients begin at different ones,
+    which spreads them.
+    """
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        self._addresses = addresses
+        self._current = random.randrange(len(addresses))
+
+    @property
+    def address(self) -> str:
+        """The node in use."""
+        return self._addresses[self._current]
+
+    @property
+    def many(self) -> bool:
+        """True if there is another one to go to."""
+        return len(self._addresses) > 1
+
+    def failed(self, address: str, error: CallError) -> None:
+        """Goes on to the next node if `error`, which came from `address`, is the node's own."""
+        own = error.reason in _LEAVES and not error.from_actor
+        # Many calls fail together when a node goes; only the first of them moves the client.
+        if own and address == self.address:
+            self._current = (self._current + 1) % len(self._addresses)
+
+
 class UnaryTransport:
     """Each call is an rpc of its own."""
 
-    def __init__(self, server: str, credentials: grpc.ChannelCredentials | None) -> None:
-        self._channel = open_channel(server, credentials)
-        self._invoke = GatewayService.INVOKE.unary(self._channel)
+    def __init__(self, nodes: Nodes, credentials: grpc.ChannelCredentials | None) -> None:
+        self._nodes = nodes
+        self._credentials = credentials
+        self._channels: dict[str, grpc.aio.Channel] = {}
 
     async def invoke(self, request: InvokeRequest, deadline: float) -> InvokeResponse:
         remaining = deadline - asyncio.get_running_loop().time()
         try:
-            response: InvokeResponse = await self._invoke(request, timeout=max(0.0, remaining))
-        except grpc.aio.AioRpcError as error:
-            facts = call_error(error, request.request_id)
+            response: InvokeResponse = await self.call(
+                GatewayService.INVOKE, request, max(0.0, remaining)
+            )
+        except CallError as facts:
             # gRPC on either side may notice first that the time is over; it gives no details.
             late = asyncio.get_running_loop().time() >= deadline - CLOCKS_DIFFER_SECONDS
             if facts.reason == "DEADLINE_EXCEEDED" or (late and facts.reason == "CANCELLED"):
-                facts = deadline_exceeded()
-            raise facts from None
+                raise deadline_exceeded() from None
+            raise
         return response
 
+    async def call(self, rpc: Any, request: Any, timeout: float) -> Any:
+        """One attempt of any unary rpc, at the node in use. Raises `CallError`."""
+        address = self._nodes.address
+        channel = self._channels.get(address)
+        if channel is None:
+            channel = open_channel(address, self._credentials, failover=self._nodes.many)
+            self._channels[address] = channel
+        try:
+            return await rpc.unary(channel)(request, timeout=timeout)
+        except grpc.aio.AioRpcError as error:
+            facts = call_error(error, getattr(request, "request_id", ""))
+            self._nodes.failed(address, facts)
+            raise facts from None
+
     async def close(self) -> None:
-        await self._channel.close()
+        for channel in self._channels.values():
+            await channel.close()
 
 
 class _Stream:
     """One InvokeStream and the calls in flight on it."""
 
-    def __init__(self, server: str, credentials: grpc.ChannelCredentials | None) -> None:
+    def __init__(
+        self, address: str, credentials: grpc.ChannelCredentials | None, failover: bool
+    ) -> None:
+        self.address = address
         self.outbox: Outbox[InvokeStreamRequest] = Outbox(InvokeStreamRequest)
         self.pending: dict[int, asyncio.Future[InvokeResponse]] = {}
         self.broken: CallError | None = None
         self._next_id = 1
-        self._channel = open_channel(server, credentials)
+        self._channel = open_channel(address, credentials, failover=failover)
         self._task = asyncio.create_task(self._run())
 
     def start(self, request: InvokeRequest) -> tuple[int, asyncio.Future[InvokeResponse]]:
@@ -154,25 +220,29 @@ class _Stream:
 
 
 class StreamTransport:
-    """All calls share one stream; those that are made in one cycle of the event loop share a
-    message.
+    """All calls share one stream to the node in use; those that are made in one cycle of the event
+    loop share a message.
     """
 
-    def __init__(self, server: str, credentials: grpc.ChannelCredentials | None) -> None:
-        self._server = server
+    def __init__(self, nodes: Nodes, credentials: grpc.ChannelCredentials | None) -> None:
+        self._nodes = nodes
         self._credentials = credentials
-        self._stream: _Stream | None = None
+        #: By address. A node that only refuses calls keeps its stream for those that it has taken.
+        self._streams: dict[str, _Stream] = {}
 
     async def invoke(self, request: InvokeRequest, deadline: float) -> InvokeResponse:
-        stream = self._stream
+        address = self._nodes.address
+        stream = self._streams.get(address)
         if stream is None or stream.broken is not None:
-            stream = self._stream = _Stream(self._server, self._credentials)
+            stream = _Stream(address, self._credentials, self._nodes.many)
+            self._streams[address] = stream
         stream_id, future = stream.start(request)
         timer = asyncio.get_running_loop().call_at(deadline, _expire, future)
         try:
             return await future
         except CallError as error:
             error.request_id = request.request_id
+            self._nodes.failed(address, error)
             raise
         finally:
             timer.cancel()
@@ -181,8 +251,7 @@ class StreamTransport:
                 stream.cancel(stream_id)
 
     async def close(self) -> None:
-        if self._stream is not None:
-            await self._stream.close()
+        await asyncio.gather(*(stream.close() for stream in self._streams.values()))
 
 
 def _expire(future: asyncio.Future[InvokeResponse]) -> None:

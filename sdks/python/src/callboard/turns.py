@@ -1,7 +1,7 @@
 """Runs turns: the same code behind a session to a node and behind the test kit.
 
-The turns of one actor run strictly one after the other in a lane; different actors run at the same
-time. A lane is one task for as long as runs of its actor wait, so turns that finish without
+The turns of one activation run strictly one after the other in a lane; different ones run at the
+same time. A lane is one task for as long as runs of it wait, so turns that finish without
 suspending cost no task and no loop cycle each.
 """
 
@@ -30,8 +30,13 @@ LOG = logging.getLogger("callboard.host")
 NEVER = math.inf
 
 
+#: An activation belongs to one node. A node that was cut off may still wait for a turn of an actor
+#: that another node serves already, so one link never waits for another.
+_LaneKey = tuple[LinkTurns, int, str, str, str]
+
+
 class _Lane:
-    """The runs of one actor that wait, and the task that works them off."""
+    """The runs of one activation that wait, and the task that works them off."""
 
     __slots__ = ("runs", "task")
 
@@ -82,7 +87,7 @@ class Executor:
         self.thread = threading.get_ident()
         self._threads = threads
         self._pool: ThreadPoolExecutor | None = None
-        self._lanes: dict[tuple[str, str, str], _Lane] = {}
+        self._lanes: dict[_LaneKey, _Lane] = {}
         self._links: set[LinkTurns] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = NEVER
@@ -105,7 +110,7 @@ class Executor:
         if not admitted:
             return
         actor = run.actor
-        key = (actor.system, actor.type, actor.key)
+        key = (link, run.activation_id, actor.system, actor.type, actor.key)
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = _Lane()
@@ -123,11 +128,11 @@ class Executor:
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _drive(self, key: tuple[str, str, str], lane: _Lane) -> None:
+    async def _drive(self, key: _LaneKey, lane: _Lane) -> None:
         try:
             while lane.runs:
                 run, admitted, link, received = lane.runs.popleft()
-                shared = _Run(self._actors.get(key[1]), run, link, received, lane.task)
+                shared = _Run(self._actors.get(key[3]), run, link, received, lane.task)
                 for turn in admitted:
                     await self._turn(shared, turn)
         finally:
