@@ -107,6 +107,7 @@ impl Node {
             workers: config.worker_count(),
             host_ping: Duration::from_millis(config.node.host_ping_ms),
             version: VERSION,
+            peers: None,
         };
         let directory = Arc::new(ControlDirectory(control_handle.clone()));
         let plane = DataPlane::new(

@@ -178,4 +178,6 @@ pub struct StreamExtras {
     pub json_for: Option<Arc<TypeRuntime>>,
     /// The request id, if the gateway made it up.
     pub made_id: String,
+    /// Of another node's call: its type and shard, for the answer that the shard is not here.
+    pub forwarded: Option<(Arc<TypeRuntime>, u32)>,
 }

@@ -150,6 +150,12 @@ impl CatalogReader {
         self.current.load()
     }
 
+    /// The newest catalog, to be kept for longer.
+    #[must_use]
+    pub fn load_full(&self) -> Arc<Catalog> {
+        self.current.load_full()
+    }
+
     /// Waits until the catalog contains a version of the view.
     pub async fn wait_for(&mut self, version: u64) {
         // The sender lives as long as the node; after that nothing is waited for.

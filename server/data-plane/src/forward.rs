@@ -6,6 +6,10 @@
 //! it is answered `NotOwner`, and the node that has it in custody looks again. So no call travels in circles.
 
 mod custody;
+mod look;
+mod peer;
+mod peers;
+pub(crate) mod wire;
 
 use std::{
     collections::HashSet,
@@ -16,15 +20,22 @@ use std::{
 };
 
 use callboard_types::{CallError, ErrorKind, NodeId, Tick, limits};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 pub use custody::Custody;
+pub use look::Looker;
+pub(crate) use peers::Peers;
 
 use crate::{
     answers::Answers,
+    call::ReplyTo,
     catalog::CatalogReader,
     worker::{RoutedCall, Workers},
 };
+
+/// How long a call that came back waits before it goes to the same owner again, in milliseconds: first, second, later.
+/// A change of the view ends the wait.
+const PAUSE_MS: [u64; 3] = [50, 250, 1_000];
 
 /// Calls of callers that have gone, as (sink, stream id).
 pub(crate) type Cancelled = Arc<HashSet<(u64, u64)>>;
@@ -34,7 +45,15 @@ pub(crate) type Cancelled = Arc<HashSet<(u64, u64)>>;
 pub struct ForwardQueue {
     inbox: mpsc::Sender<News>,
     /// Calls in custody.
-    held: Arc<AtomicUsize>,
+    held: Arc<Held>,
+}
+
+/// Counts the calls in custody.
+#[derive(Debug, Default)]
+struct Held {
+    count: AtomicUsize,
+    /// Told when the last one has left.
+    idle: Notify,
 }
 
 /// What reaches the custody.
@@ -44,6 +63,8 @@ pub(crate) enum News {
     Calls(Vec<Parcel>),
     /// Callers have gone: of these calls, and of others whose sinks are closed.
     CallersGone(Cancelled),
+    /// Calls that a peer's task has no use for.
+    Returned(Vec<Parcel>),
 }
 
 /// A call in custody.
@@ -57,26 +78,70 @@ pub(crate) struct Parcel {
     pub(crate) not_before: Tick,
     /// True if another node may have run it.
     pub(crate) sent: bool,
-    _ticket: Ticket,
+    /// True if an owner refused it for its descriptors once.
+    pub(crate) refreshed: bool,
+    /// Its place; `None` if there was none left.
+    ticket: Option<Ticket>,
+}
+
+impl Parcel {
+    /// The call was refused by whom it went to. It goes nowhere else, or there again after a pause.
+    pub(crate) fn come_back(&mut self, now: Tick) {
+        let pause = PAUSE_MS[(self.returns as usize).min(PAUSE_MS.len() - 1)];
+        self.returns += 1;
+        self.not_before = now.plus_millis(pause);
+    }
+
+    /// Tells the caller that the call is over. Whoever holds the call drops it then.
+    pub(crate) fn refuse(&mut self, answers: &mut Answers, why: fn(&Self) -> CallError) {
+        let error = why(self);
+        let to = std::mem::replace(&mut self.routed.call.reply_to, ReplyTo::Nobody);
+        answers.refuse(to, error);
+    }
 }
 
 /// The place of a call in custody; free again when it is dropped.
 #[derive(Debug)]
-struct Ticket(Arc<AtomicUsize>);
+struct Ticket(Arc<Held>);
+
+impl Ticket {
+    fn draw(held: &Arc<Held>) -> Option<Self> {
+        let ticket = Self(Arc::clone(held));
+        (held.count.fetch_add(1, Ordering::AcqRel) < limits::FORWARDS_HELD_MAX).then_some(ticket)
+    }
+}
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.idle.notify_waiters();
+        }
     }
 }
 
 impl ForwardQueue {
     /// A queue and what looks after its calls. Somebody has to run the latter.
     #[must_use]
-    pub fn new(node: NodeId, catalog: CatalogReader, workers: Workers) -> (Self, Custody) {
+    pub(crate) fn new(
+        node: NodeId,
+        catalog: CatalogReader,
+        workers: Workers,
+        peers: Peers,
+    ) -> (Self, Custody) {
         let (inbox, news) = mpsc::channel(limits::WORKER_INBOX_BATCHES);
-        let custody = Custody::new(node, news, catalog, workers);
+        let custody = Custody::new(node, (inbox.clone(), news), catalog, workers, peers);
         (Self { inbox, held: Arc::default() }, custody)
+    }
+
+    /// Waits until no call is in custody.
+    pub async fn idle(&self) {
+        loop {
+            let idle = self.held.idle.notified();
+            if self.held.count.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            idle.await;
+        }
     }
 
     /// Takes calls whose shard is not here, or about to leave. Each is answered in time: by its owner, or with a
@@ -89,22 +154,27 @@ impl ForwardQueue {
                 answers.refuse(routed.call.reply_to, not_owner());
                 continue;
             }
-            if self.held.fetch_add(1, Ordering::AcqRel) >= limits::FORWARDS_HELD_MAX {
-                self.held.fetch_sub(1, Ordering::AcqRel);
-                answers.refuse(routed.call.reply_to, full());
-                continue;
+            let ticket = Ticket::draw(&self.held);
+            let mut parcel = Parcel {
+                routed,
+                returns: 0,
+                not_before: Tick(0),
+                sent: false,
+                refreshed: false,
+                ticket,
+            };
+            if parcel.ticket.is_none() {
+                parcel.refuse(&mut answers, full);
+            } else {
+                parcels.push(parcel);
             }
-            let ticket = Ticket(Arc::clone(&self.held));
-            let parcel =
-                Parcel { routed, returns: 0, not_before: Tick(0), sent: false, _ticket: ticket };
-            parcels.push(parcel);
         }
         if !parcels.is_empty()
             && let Err(unsent) = self.inbox.try_send(News::Calls(parcels))
             && let News::Calls(parcels) = unsent.into_inner()
         {
-            for parcel in parcels {
-                answers.refuse(parcel.routed.call.reply_to, full());
+            for mut parcel in parcels {
+                parcel.refuse(&mut answers, full);
             }
         }
         answers.flush();
@@ -112,11 +182,26 @@ impl ForwardQueue {
 
     /// Callers have gone: of the calls that are named, and of those whose sinks are closed.
     pub fn callers_gone(&self, cancelled: &HashSet<(u64, u64)>) {
-        if self.held.load(Ordering::Acquire) > 0 {
+        if self.held.count.load(Ordering::Acquire) > 0 {
             // A full inbox means that calls wait; they are looked at again before they are sent.
             let _ = self.inbox.try_send(News::CallersGone(Arc::new(cancelled.clone())));
         }
     }
+}
+
+/// The deadline of a call in custody has passed.
+fn too_late(parcel: &Parcel) -> CallError {
+    if parcel.sent {
+        return CallError::new(
+            ErrorKind::DeadlineExceeded,
+            "the deadline passed before the actor's node answered; the turn may still commit. Retry it \
+             with the same request id",
+        );
+    }
+    CallError::new(
+        ErrorKind::NotOwner,
+        "no node served the actor's shard before the deadline; the call was not run. Retry it",
+    )
 }
 
 fn not_owner() -> CallError {
@@ -126,14 +211,14 @@ fn not_owner() -> CallError {
     )
 }
 
-fn cancelled() -> CallError {
+fn cancelled(_: &Parcel) -> CallError {
     CallError::new(
         ErrorKind::Cancelled,
         "the caller gave up; if the call was running already it may still be applied",
     )
 }
 
-fn full() -> CallError {
+fn full(_: &Parcel) -> CallError {
     CallError::new(
         ErrorKind::MailboxFull,
         "as many calls wait for other nodes as one node may hold; this one was not run. Retry it later",

@@ -2,5 +2,6 @@
 
 pub mod control;
 pub mod convert;
+pub mod forward;
 pub mod gateway;
 pub mod host;

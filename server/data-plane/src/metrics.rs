@@ -31,6 +31,12 @@ pub const CALLS_HANDED_BACK_TOTAL: &str = "callboard_calls_handed_back_total";
 pub const SHARDS_RELEASED_TOTAL: &str = "callboard_shards_released_total";
 /// Answers that were withheld because the node's lease had lapsed.
 pub const ANSWERS_WITHHELD_TOTAL: &str = "callboard_answers_withheld_total";
+/// Calls that were sent to the nodes that own their actors.
+pub const FORWARDED_TOTAL: &str = "callboard_forwarded_calls_total";
+/// Calls that came back because their actors were elsewhere by then.
+pub const REDIRECTED_TOTAL: &str = "callboard_redirected_calls_total";
+/// Calls that were sent again because their connection broke.
+pub const RESENT_TOTAL: &str = "callboard_resent_calls_total";
 /// Host sessions.
 pub const HOST_SESSIONS: &str = "callboard_host_sessions";
 
@@ -149,4 +155,23 @@ pub fn answers_withheld(count: usize) {
 /// A host session began or ended.
 pub fn host_sessions(change: f64) {
     gauge!(HOST_SESSIONS).increment(change);
+}
+
+/// Calls went to another node.
+pub fn forwarded(calls: usize) {
+    if calls > 0 {
+        counter!(FORWARDED_TOTAL).increment(calls as u64);
+    }
+}
+
+/// A call came back.
+pub fn redirected() {
+    counter!(REDIRECTED_TOTAL).increment(1);
+}
+
+/// Calls were lost with their connection and are sent again.
+pub fn resent(calls: usize) {
+    if calls > 0 {
+        counter!(RESENT_TOTAL).increment(calls as u64);
+    }
 }

@@ -3,20 +3,23 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use callboard_proto::peer::v1::forward_service_server::ForwardServiceServer;
 use callboard_statestore::StateStore;
+use callboard_transport::peer::PeerDialer;
 use callboard_types::{ClusterView, NodeId, limits};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     catalog,
-    forward::ForwardQueue,
+    forward::{ForwardQueue, Looker, Peers},
     grpc::{
         control::Actors,
+        forward::Forwarding,
         gateway::Gateway,
         host::{Hosts, Sessions},
     },
@@ -35,6 +38,8 @@ pub struct Options {
     pub host_ping: Duration,
     /// What the node calls itself to hosts.
     pub version: &'static str,
+    /// Connects to other nodes; `None` on a node that is alone.
+    pub peers: Option<PeerDialer>,
 }
 
 /// The parts of a data plane that somebody has to run.
@@ -65,6 +70,8 @@ pub struct Handle {
     pub hosts: Hosts,
     /// `ActorsService` and `HostsService` of `callboard.control.v1`.
     pub actors: Actors,
+    forwarding: Forwarding,
+    forwards: ForwardQueue,
     sessions: Sessions,
     router: Router,
     writes: WriteQueue,
@@ -93,7 +100,9 @@ impl DataPlane {
         let workers = Workers::new(senders);
         let views: watch::Receiver<Arc<ClusterView>> = directory.view();
         let (catalog, follow) = catalog::follow(views, workers.clone());
-        let (forwards, custody) = ForwardQueue::new(node, catalog.clone(), workers.clone());
+        let peers = Peers::new(options.peers.clone());
+        let (forwards, custody) =
+            ForwardQueue::new(node, catalog.clone(), workers.clone(), peers.clone());
         let parts = inboxes.into_iter().enumerate().map(|(number, inbox)| WorkerParts {
             number,
             node,
@@ -106,7 +115,9 @@ impl DataPlane {
             directory: Arc::clone(&directory),
         });
         let built = parts.map(Worker::new).collect();
-        let router = Router::new(catalog, workers.clone());
+        let router = Router::new(node, catalog, workers.clone(), forwards.clone());
+        let looker = Looker::new(router.clone(), Arc::clone(&store), peers);
+        let sinks = Arc::new(AtomicU64::new(1));
         let sessions = Sessions::default();
         let reader = |jobs| Reader::new(Arc::clone(&store), workers.clone(), jobs, fatal.clone());
         let hosts = Hosts::new(
@@ -126,9 +137,16 @@ impl DataPlane {
             ],
             catalog: Box::pin(follow),
             handle: Handle {
-                gateway: Gateway::new(router.clone(), Arc::clone(&store)),
+                gateway: Gateway::new(
+                    router.clone(),
+                    Arc::clone(&store),
+                    looker.clone(),
+                    Arc::clone(&sinks),
+                ),
                 hosts,
-                actors: Actors::new(router.clone(), store, sessions.clone()),
+                actors: Actors::new(router.clone(), store, looker.clone(), sessions.clone()),
+                forwarding: Forwarding::new(router.clone(), looker, sinks),
+                forwards,
                 sessions,
                 router,
                 writes,
@@ -140,6 +158,15 @@ impl DataPlane {
 }
 
 impl Handle {
+    /// Takes the calls of other nodes. For the listener for nodes, behind
+    /// [`PeerGuard`](callboard_transport::peer::PeerGuard); serve it on the workers' threads, so that a forwarded call
+    /// crosses no more threads than a local one.
+    #[must_use]
+    pub fn forward_service(&self) -> ForwardServiceServer<Forwarding> {
+        ForwardServiceServer::new(self.forwarding.clone())
+            .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+    }
+
     /// Waits until the state store has failed for good, and says why.
     pub async fn fatal(&mut self) -> String {
         match self.fatal.wait_for(Option::is_some).await {
@@ -193,6 +220,8 @@ impl Handle {
             for drained in done {
                 let _ = drained.await;
             }
+            // Calls of this node's callers that other nodes run.
+            self.forwards.idle().await;
         };
         let in_time = tokio::time::timeout(patience, all).await.is_ok();
         self.sessions.close_all();

@@ -1,29 +1,40 @@
-//! From the name of an actor to the worker that serves it.
+//! From the name of an actor to the worker that serves it, or into the custody of calls for other nodes.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
-use callboard_types::{ActorId, CallError, actor_id::check_key, shard::key_hash};
+use callboard_proto::types::v1 as pb;
+use callboard_types::{
+    ActorId, CallError, ErrorKind, Kind, NodeId, ShardOwner, actor_id::check_key, shard::key_hash,
+};
 
 use crate::{
     call::Call,
     catalog::{Catalog, CatalogReader, TypeRuntime},
-    worker::{RoutedCall, Workers},
+    forward::ForwardQueue,
+    grpc::convert,
+    worker::{Message, RoutedCall, Workers},
 };
 
 /// Routes calls. Cheap to clone; reads the catalog without locks.
 #[derive(Clone, Debug)]
 pub struct Router {
+    node: NodeId,
     catalog: CatalogReader,
     workers: Workers,
+    forwards: ForwardQueue,
 }
 
-/// Where a call goes.
+/// Where the calls of an actor go.
 #[derive(Debug)]
 pub struct Route {
-    /// The worker that serves the shard.
+    /// The worker that serves the shard, if this node owns it.
     pub worker: usize,
+    /// True if this node owns the shard and keeps it. Otherwise its calls go into custody.
+    pub here: bool,
     /// The actor's type.
     pub actor_type: Arc<TypeRuntime>,
+    /// The actor's key.
+    pub key: String,
     /// The hash of the key.
     pub key_hash: u64,
     /// The number of the shard.
@@ -31,16 +42,33 @@ pub struct Route {
 }
 
 impl Router {
-    /// A router over the workers.
+    /// A router over the workers of a node, and the custody of calls for others.
     #[must_use]
-    pub fn new(catalog: CatalogReader, workers: Workers) -> Self {
-        Self { catalog, workers }
+    pub fn new(
+        node: NodeId,
+        catalog: CatalogReader,
+        workers: Workers,
+        forwards: ForwardQueue,
+    ) -> Self {
+        Self { node, catalog, workers, forwards }
+    }
+
+    /// This node.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.node
     }
 
     /// The newest catalog.
     #[must_use]
     pub fn catalog(&self) -> arc_swap::Guard<Arc<Catalog>> {
         self.catalog.load()
+    }
+
+    /// A reader of the catalog, to wait with.
+    #[must_use]
+    pub fn catalog_reader(&self) -> CatalogReader {
+        self.catalog.clone()
     }
 
     /// The workers.
@@ -54,46 +82,89 @@ impl Router {
         self.catalog.wait_for(version).await;
     }
 
-    /// Finds out where the calls of an actor go.
+    /// Finds out where the calls of an actor go. An empty system is the default one; an empty key stands for the actor
+    /// of a NAMED type.
     ///
     /// # Errors
     /// The part of the name that is unknown or breaks a rule.
-    pub fn route(
-        &self,
-        catalog: &Catalog,
-        system: &str,
-        actor_type: &str,
-        key: &str,
-    ) -> Result<Route, CallError> {
-        let actor_type = catalog.require(system, actor_type)?;
-        check_key(key)?;
-        let named = actor_type.definition.kind == callboard_types::Kind::Named;
+    pub fn route(&self, catalog: &Catalog, actor: pb::ActorId) -> Result<Route, CallError> {
+        let system = convert::system_or_default(&actor.system);
+        let actor_type = catalog.require(system, &actor.r#type)?;
+        let named = actor_type.definition.kind == Kind::Named;
+        let key = match actor.key {
+            key if !key.is_empty() => key,
+            _ if named => actor_type.view.name.to_string(),
+            _ => {
+                return Err(CallError::new(
+                    ErrorKind::InvalidActorKey,
+                    format!("type {} has an actor per key; the call names none", actor.r#type),
+                ));
+            }
+        };
+        check_key(&key)?;
         if named && *key != *actor_type.view.name {
             return Err(CallError::new(
-                callboard_types::ErrorKind::InvalidActorKey,
+                ErrorKind::InvalidActorKey,
                 format!(
                     "type {} has exactly one actor, whose key is the type's name; leave the key out",
                     actor_type.view.name
                 ),
             ));
         }
-        let shard = actor_type.view.shard_of(key);
+        let hash = key_hash(&key);
+        let shard = actor_type.view.shard_of_hash(hash);
+        let owner = actor_type.view.shards[shard as usize];
         Ok(Route {
             worker: self.workers.of(actor_type.view.id, shard),
-            key_hash: key_hash(key),
-            shard,
+            here: owner.node == self.node && !owner.is_moving(),
             actor_type: Arc::clone(actor_type),
+            key,
+            key_hash: hash,
+            shard,
         })
+    }
+
+    /// How many queues calls go to: one per worker, and one into custody.
+    #[must_use]
+    pub fn queues(&self) -> usize {
+        self.workers.count() + 1
+    }
+
+    /// The queue that a route leads to.
+    #[must_use]
+    pub fn queue_of(&self, route: &Route) -> usize {
+        if route.here { route.worker } else { self.workers.count() }
+    }
+
+    /// Hands calls to a queue: to a worker when it has room, or into custody.
+    pub async fn send(&self, queue: usize, calls: Vec<RoutedCall>) {
+        if queue < self.workers.count() {
+            self.workers.send(queue, Message::Calls(calls)).await;
+        } else {
+            self.forwards.send(calls);
+        }
+    }
+
+    /// Tells a worker and the custody that callers have gone. A worker whose inbox is full finds out when it next looks.
+    pub fn callers_gone(&self, worker: usize) {
+        let _ = self.workers.try_send(worker, Message::CallersGone);
+        self.forwards.callers_gone(&HashSet::new());
+    }
+
+    /// Tells everybody that calls of a stream were cancelled, as (sink, stream id).
+    pub async fn cancel(&self, calls: HashSet<(u64, u64)>) {
+        self.forwards.callers_gone(&calls);
+        self.workers.send_all(|| Message::Cancelled(calls.clone())).await;
     }
 }
 
 impl Route {
     /// Puts a call on its way.
     #[must_use]
-    pub fn carry(self, key: String, call: Call) -> RoutedCall {
+    pub fn carry(self, call: Call) -> RoutedCall {
         RoutedCall {
             actor_type: self.actor_type,
-            key,
+            key: self.key,
             key_hash: self.key_hash,
             shard: self.shard,
             call,
@@ -102,7 +173,13 @@ impl Route {
 
     /// The actor's full name.
     #[must_use]
-    pub fn actor_id(&self, key: &str) -> ActorId {
-        self.actor_type.view.actor_id(key)
+    pub fn actor_id(&self) -> ActorId {
+        self.actor_type.view.actor_id(&self.key)
+    }
+
+    /// Who owns the shard.
+    #[must_use]
+    pub fn owner(&self) -> ShardOwner {
+        self.actor_type.view.shards[self.shard as usize]
     }
 }

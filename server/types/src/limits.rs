@@ -40,6 +40,10 @@ pub const STREAM_IN_FLIGHT_MAX: usize = 16 * 1024;
 pub const WORKER_IN_FLIGHT_MAX: usize = 262_144;
 /// Calls that one node holds for other nodes, in flight and waiting. Further calls are refused with MAILBOX_FULL.
 pub const FORWARDS_HELD_MAX: usize = 131_072;
+/// Calls that one node holds for one other node. One that hangs cannot take the room of all.
+pub const FORWARDS_PER_PEER_MAX: usize = 65_536;
+/// Calls in flight from one node to another; others wait with the sender.
+pub const FORWARDS_IN_FLIGHT_MAX: usize = 16 * 1024;
 /// Batches that wait in a worker's inbox before senders wait in turn.
 pub const WORKER_INBOX_BATCHES: usize = 4_096;
 /// Stream messages that wait for a slow caller before its calls are refused.
@@ -101,3 +105,5 @@ const _: () = assert!(RUN_TURNS_MAX < SPECULATION_DEPTH_MAX);
 const _: () = assert!(INLINE_OUTCOMES_MAX < KNOWN_IDS_MAX);
 const _: () = assert!(CREATED_AHEAD_MS < OUTCOME_WINDOW_MS);
 const _: () = assert!(MAILBOX_DEFAULT <= MAILBOX_MAX);
+const _: () = assert!(FORWARDS_IN_FLIGHT_MAX < FORWARDS_PER_PEER_MAX);
+const _: () = assert!(FORWARDS_PER_PEER_MAX < FORWARDS_HELD_MAX);

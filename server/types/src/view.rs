@@ -163,6 +163,16 @@ impl TypeView {
         shard_of(key, u32::try_from(self.shards.len()).expect("at most SHARDS_MAX shards"))
     }
 
+    /// The shard of a key whose [`key_hash`](crate::shard::key_hash) is known.
+    ///
+    /// # Panics
+    /// As [`shard_of`](Self::shard_of).
+    #[must_use]
+    pub fn shard_of_hash(&self, hash: u64) -> u32 {
+        let shard = hash % self.shards.len() as u64;
+        u32::try_from(shard).expect("at most SHARDS_MAX shards")
+    }
+
     /// Names an actor of this type.
     #[must_use]
     pub fn actor_id(&self, key: &str) -> ActorId {

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use callboard_types::{CallError, ErrorKind, NodeId, Tick};
+use callboard_types::{CallError, NodeId, Tick};
 use hashbrown::HashMap;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinSet};
 
-use super::{Cancelled, News, Parcel, cancelled};
+use super::{
+    Cancelled, News, Parcel, Peers, cancelled, full,
+    peer::{Peer, ToPeer},
+    too_late,
+};
 use crate::{
     answers::Answers,
     catalog::{Catalog, CatalogReader, TypeRuntime},
@@ -18,13 +22,15 @@ use crate::{
 const ROUND_NEWS_MAX: usize = 256;
 /// Kept calls are looked through at most this often, in milliseconds, whatever their deadlines.
 const REVIEW_GRAIN_MS: u64 = 5;
-/// How long a call that came back waits before it goes to the same owner again, in milliseconds: first, later.
-const PAUSE_MS: [u64; 2] = [100, 1_000];
+/// Batches that wait for a peer's task.
+const PEER_INBOX_BATCHES: usize = 1_024;
 
 /// Where a call goes now.
 enum Place {
     /// To this worker of this node.
     Here(usize),
+    /// To this other node.
+    Peer(NodeId),
     /// Nowhere yet.
     Nowhere,
 }
@@ -41,16 +47,31 @@ pub struct Custody {
     /// When kept calls must be looked at again.
     review_at: Tick,
     to_workers: Vec<Vec<RoutedCall>>,
+    peers: Peers,
+    /// The peers that calls go to, with the addresses at which they were called.
+    links: HashMap<NodeId, PeerLink>,
+    tasks: JoinSet<()>,
+    /// For calls that peers' tasks give back.
+    returns: mpsc::Sender<News>,
     answers: Answers,
     now: Tick,
+}
+
+/// The way to a peer's task.
+#[derive(Debug)]
+struct PeerLink {
+    address: String,
+    inbox: mpsc::Sender<ToPeer>,
+    calls: Vec<Parcel>,
 }
 
 impl Custody {
     pub(super) fn new(
         node: NodeId,
-        inbox: mpsc::Receiver<News>,
+        (returns, inbox): (mpsc::Sender<News>, mpsc::Receiver<News>),
         catalog: CatalogReader,
         workers: Workers,
+        peers: Peers,
     ) -> Self {
         let mut to_workers = Vec::new();
         to_workers.resize_with(workers.count(), Vec::new);
@@ -62,12 +83,16 @@ impl Custody {
             kept: HashMap::new(),
             review_at: Tick::NEVER,
             to_workers,
+            peers,
+            links: HashMap::new(),
+            tasks: JoinSet::new(),
+            returns,
             answers: Answers::default(),
             now: Tick::now(),
         }
     }
 
-    /// Runs until every [`ForwardQueue`](super::ForwardQueue) is gone.
+    /// Runs until it is dropped. The tasks of its peers run on the same runtime, and end with it.
     pub async fn run(mut self) {
         let mut round = Vec::with_capacity(ROUND_NEWS_MAX);
         loop {
@@ -75,16 +100,15 @@ impl Custody {
             let mut changed = false;
             tokio::select! {
                 biased;
-                taken = self.inbox.recv_many(&mut round, ROUND_NEWS_MAX) => {
-                    if taken == 0 {
-                        return;
-                    }
-                }
+                _ = self.inbox.recv_many(&mut round, ROUND_NEWS_MAX) => {}
                 () = self.catalog.changed() => changed = true,
                 () = review, if self.review_at != Tick::NEVER => {}
             }
             self.now = Tick::now();
             let catalog = Arc::clone(&self.catalog.load());
+            if changed {
+                self.look_at_peers(&catalog);
+            }
             if changed || self.review_at <= self.now {
                 self.review(&catalog);
             }
@@ -95,9 +119,15 @@ impl Custody {
                             self.take(&catalog, parcel);
                         }
                     }
+                    News::Returned(parcels) => {
+                        for parcel in parcels {
+                            self.pass(&catalog, parcel);
+                        }
+                    }
                     News::CallersGone(cancelled) => self.drop_unwanted(&cancelled),
                 }
             }
+            self.send_to_peers();
             for (worker, calls) in self.to_workers.iter_mut().enumerate() {
                 if !calls.is_empty() {
                     let calls = std::mem::take(calls);
@@ -114,38 +144,36 @@ impl Custody {
         let owner = routed.actor_type.view.shards.get(routed.shard as usize);
         if owner.is_some_and(|owner| owner.node == self.node && !owner.is_moving()) {
             // Only a worker sends such a call: it cannot serve the shard although the call's view says that it should.
-            self.came_back(&mut parcel);
+            parcel.come_back(self.now);
         }
         self.pass(catalog, parcel);
-    }
-
-    fn came_back(&self, parcel: &mut Parcel) {
-        let pause = PAUSE_MS[(parcel.returns as usize).min(PAUSE_MS.len() - 1)];
-        parcel.returns += 1;
-        parcel.not_before = self.now.plus_millis(pause);
     }
 
     /// Sends a call where it belongs now, or keeps it.
     fn pass(&mut self, catalog: &Catalog, mut parcel: Parcel) {
         let call = &parcel.routed.call;
         if call.deadline <= self.now {
-            let error = too_late(&parcel);
-            return self.answers.refuse(parcel.routed.call.reply_to, error);
+            return parcel.refuse(&mut self.answers, too_late);
         }
         let known = &parcel.routed.actor_type.view;
         let Some(newest) = catalog.type_of(&known.system, &known.name) else {
             return self.keep(parcel);
         };
-        match self.place(newest, &parcel) {
+        let place = self.place(catalog, newest, &parcel);
+        if matches!(place, Place::Nowhere) {
+            return self.keep(parcel);
+        }
+        if let Err(error) = update(&mut parcel.routed, newest) {
+            return self.answers.refuse(parcel.routed.call.reply_to, error);
+        }
+        match place {
+            Place::Here(worker) => self.to_workers[worker].push(parcel.routed),
+            Place::Peer(node) => self.pass_to_peer(catalog, node, parcel),
             Place::Nowhere => self.keep(parcel),
-            Place::Here(worker) => match update(&mut parcel.routed, newest) {
-                Ok(()) => self.to_workers[worker].push(parcel.routed),
-                Err(error) => self.answers.refuse(parcel.routed.call.reply_to, error),
-            },
         }
     }
 
-    fn place(&self, newest: &TypeRuntime, parcel: &Parcel) -> Place {
+    fn place(&self, catalog: &Catalog, newest: &TypeRuntime, parcel: &Parcel) -> Place {
         let shard = parcel.routed.shard;
         let Some(owner) = newest.view.shards.get(shard as usize) else {
             return Place::Nowhere;
@@ -162,8 +190,58 @@ impl Custody {
         if owner.node == self.node {
             return Place::Here(self.workers.of(newest.view.id, shard));
         }
-        Place::Nowhere
+        match self.peers.address(&catalog.view, owner.node) {
+            Some(_) => Place::Peer(owner.node),
+            None => Place::Nowhere,
+        }
     }
+
+    // === peers ===
+
+    fn pass_to_peer(&mut self, catalog: &Catalog, node: NodeId, parcel: Parcel) {
+        if self.links.get(&node).is_none_or(|link| link.inbox.is_closed())
+            && let Some((address, client)) = self.peers.client(&catalog.view, node)
+        {
+            let (inbox, news) = mpsc::channel(PEER_INBOX_BATCHES);
+            let peer = Peer::new(node, client, self.catalog.clone(), news, self.returns.clone());
+            while self.tasks.try_join_next().is_some() {}
+            self.tasks.spawn(peer.run());
+            self.links.insert(node, PeerLink { address, inbox, calls: Vec::new() });
+        }
+        match self.links.get_mut(&node) {
+            Some(link) => link.calls.push(parcel),
+            None => self.keep(parcel),
+        }
+    }
+
+    fn send_to_peers(&mut self) {
+        for link in self.links.values_mut().filter(|link| !link.calls.is_empty()) {
+            let calls = ToPeer::Calls(std::mem::take(&mut link.calls));
+            if let Err(unsent) = link.inbox.try_send(calls)
+                && let ToPeer::Calls(parcels) = unsent.into_inner()
+            {
+                for mut parcel in parcels {
+                    parcel.refuse(&mut self.answers, full);
+                }
+            }
+        }
+    }
+
+    /// The view changed: peers that are down, gone or elsewhere give their calls back; the others look for calls that
+    /// are no longer theirs.
+    fn look_at_peers(&mut self, catalog: &Catalog) {
+        let peers = &self.peers;
+        self.links.retain(|node, link| {
+            let there = peers.address(&catalog.view, *node) == Some(link.address.as_str());
+            if there {
+                // A full inbox means that calls wait there; their owner redirects them if they are no longer its own.
+                let _ = link.inbox.try_send(ToPeer::ViewChanged);
+            }
+            there
+        });
+    }
+
+    // === calls that nobody serves now ===
 
     fn keep(&mut self, parcel: Parcel) {
         let routed = &parcel.routed;
@@ -189,11 +267,15 @@ impl Custody {
     }
 
     fn drop_unwanted(&mut self, unwanted: &Cancelled) {
+        for link in self.links.values() {
+            // As above; nothing is lost but work.
+            let _ = link.inbox.try_send(ToPeer::CallersGone(Arc::clone(unwanted)));
+        }
         let answers = &mut self.answers;
         self.kept.retain(|_, parcels| {
             let gone = |parcel: &mut Parcel| parcel.routed.call.reply_to.is_gone(unwanted);
-            for parcel in parcels.extract_if(.., gone) {
-                answers.refuse(parcel.routed.call.reply_to, cancelled());
+            for mut parcel in parcels.extract_if(.., gone) {
+                parcel.refuse(answers, cancelled);
             }
             !parcels.is_empty()
         });
@@ -212,18 +294,4 @@ fn update(routed: &mut RoutedCall, newest: &Arc<TypeRuntime>) -> Result<(), Call
     }
     routed.actor_type = Arc::clone(newest);
     Ok(())
-}
-
-fn too_late(parcel: &Parcel) -> CallError {
-    if parcel.sent {
-        return CallError::new(
-            ErrorKind::DeadlineExceeded,
-            "the deadline passed before the actor's node answered; the turn may still commit. Retry it \
-             with the same request id",
-        );
-    }
-    CallError::new(
-        ErrorKind::NotOwner,
-        "no node served the actor's shard before the deadline; the call was not run. Retry it",
-    )
 }

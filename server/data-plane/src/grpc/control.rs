@@ -1,4 +1,7 @@
 //! `callboard.control.v1`, the services about single actors and host sessions.
+//!
+//! `GetActor` asks the actor's owner. `ListActors` reads the store, which all nodes share, and knows `active` and
+//! `mailbox_depth` of the actors of its own node only. `ListHosts` lists the sessions of the node that is asked.
 
 use std::sync::Arc;
 
@@ -10,14 +13,15 @@ use callboard_proto::{
     },
     types::v1 as pb,
 };
-use callboard_statestore::{ActorRecord, StateStore};
+use callboard_statestore::StateStore;
 use callboard_transport::status::to_status;
-use callboard_types::{CallError, ErrorKind, Kind};
+use callboard_types::{CallError, ErrorKind};
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 
 use super::{convert, host::SessionEntry, host::Sessions};
 use crate::{
+    forward::Looker,
     router::{Route, Router},
     worker::{ActorStats, Message},
 };
@@ -32,6 +36,7 @@ const PAGE_MAX: usize = 1_000;
 pub struct Actors {
     router: Router,
     store: Arc<dyn StateStore>,
+    looker: Looker,
     sessions: Sessions,
 }
 
@@ -42,36 +47,47 @@ impl std::fmt::Debug for Actors {
 }
 
 impl Actors {
-    /// The services over router, store and sessions of this node.
+    /// The services over router and store, what `looker` sees of actors, and the sessions of this node.
     #[must_use]
-    pub fn new(router: Router, store: Arc<dyn StateStore>, sessions: Sessions) -> Self {
-        Self { router, store, sessions }
+    pub fn new(
+        router: Router,
+        store: Arc<dyn StateStore>,
+        looker: Looker,
+        sessions: Sessions,
+    ) -> Self {
+        Self { router, store, looker, sessions }
     }
 
-    async fn stats(&self, route: &Route, key: &str) -> ActorStats {
+    /// What this node's worker knows of an actor; nothing if the actor lives on another node.
+    async fn stats(&self, route: &Route) -> ActorStats {
+        if !route.here {
+            return ActorStats::default();
+        }
         let (to, stats) = oneshot::channel();
         let type_id = route.actor_type.view.id;
-        let question = Message::Inspect { type_id, key: key.to_owned(), to };
+        let question = Message::Inspect { type_id, key: route.key.clone(), to };
         self.router.workers().send(route.worker, question).await;
         stats.await.unwrap_or_default()
     }
 
     async fn describe(&self, id: pb::ActorId) -> Result<Actor, CallError> {
         let catalog = Arc::clone(&self.router.catalog());
-        let system = convert::system_or_default(&id.system);
-        let named = catalog.require(system, &id.r#type)?.definition.kind == Kind::Named;
-        let key = if named && id.key.is_empty() { id.r#type.clone() } else { id.key };
-        let route = self.router.route(&catalog, system, &id.r#type, &key)?;
-        let rows = self.store.load(&[route.actor_id(&key)]).await.map_err(|e| unavailable(&e))?;
-        let record = rows.into_iter().next().flatten();
-        let stats = self.stats(&route, &key).await;
-        if record.is_none() && !stats.active {
+        let route = self.router.route(&catalog, id)?;
+        let seen = self.looker.look(&route).await?;
+        if seen.unknown {
             return Err(CallError::new(
                 ErrorKind::UnknownActor,
-                format!("actor {} has no stored state and is not active", route.actor_id(&key)),
+                format!("actor {} has no stored state and is not active", route.actor_id()),
             ));
         }
-        Ok(actor(&route, &key, record.unwrap_or_default(), &stats))
+        Ok(Actor {
+            active: seen.active,
+            revision: seen.revision,
+            state_bytes: seen.state.map_or(0, |state| state.data.len() as u64),
+            mailbox_depth: seen.mailbox_depth,
+            updated_at_ms: seen.updated_at_ms,
+            ..actor(&route)
+        })
     }
 
     async fn list(&self, request: ListActorsRequest) -> Result<ListActorsResponse, CallError> {
@@ -91,28 +107,28 @@ impl Actors {
         let next = rows.last().filter(|_| full).map(|last| last.id.key.to_string());
         let mut actors = Vec::with_capacity(rows.len());
         for row in rows {
-            let route = self.router.route(&catalog, system, &request.r#type, &row.id.key)?;
-            let stats = self.stats(&route, &row.id.key).await;
-            let mut shown = actor(&route, &row.id.key, ActorRecord::default(), &stats);
-            shown.revision = row.revision.0;
-            shown.state_bytes = row.state_bytes;
-            shown.updated_at_ms = row.updated_at.0;
-            actors.push(shown);
+            let route = self.router.route(&catalog, convert::actor_id_to_proto(&row.id))?;
+            let stats = self.stats(&route).await;
+            actors.push(Actor {
+                active: stats.active,
+                revision: row.revision.0,
+                state_bytes: row.state_bytes,
+                mailbox_depth: u32::try_from(stats.depth).unwrap_or(u32::MAX),
+                updated_at_ms: row.updated_at.0,
+                ..actor(&route)
+            });
         }
         Ok(ListActorsResponse { actors, next_page_token: next.unwrap_or_default() })
     }
 }
 
-fn actor(route: &Route, key: &str, record: ActorRecord, stats: &ActorStats) -> Actor {
-    let owner = route.actor_type.view.shards[route.shard as usize];
+/// An actor's name and place.
+fn actor(route: &Route) -> Actor {
+    let owner = route.owner();
     Actor {
-        actor: Some(convert::actor_id_to_proto(&route.actor_id(key))),
-        active: stats.active,
-        revision: record.revision.0,
-        state_bytes: record.state.map_or(0, |state| state.data.len() as u64),
-        mailbox_depth: u32::try_from(stats.depth).unwrap_or(u32::MAX),
+        actor: Some(convert::actor_id_to_proto(&route.actor_id())),
         shard: Some(ShardOwner { shard: route.shard, node_id: owner.node.0, epoch: owner.epoch.0 }),
-        updated_at_ms: record.updated_at.0,
+        ..Actor::default()
     }
 }
 

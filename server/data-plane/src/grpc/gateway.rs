@@ -6,6 +6,7 @@
 mod stream;
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -21,7 +22,7 @@ use callboard_proto::{
     },
     types::v1 as pb,
 };
-use callboard_statestore::{ActorRecord, StateStore};
+use callboard_statestore::StateStore;
 use callboard_transport::status::to_status;
 use callboard_types::{CallError, Durability, ErrorKind, Millis, Tick, limits};
 use tokio::sync::oneshot;
@@ -31,9 +32,10 @@ use super::convert;
 use crate::{
     call::{Call, Outcome, Payload, Reply, ReplyTo},
     catalog::{Catalog, TypeRuntime},
+    forward::Looker,
     router::{Route, Router},
     transcode,
-    worker::{Message, RoutedCall},
+    worker::RoutedCall,
 };
 
 pub use stream::Replies;
@@ -46,6 +48,8 @@ const ANSWER_AHEAD: Duration = Duration::from_millis(15);
 pub struct Gateway {
     router: Router,
     store: Arc<dyn StateStore>,
+    looker: Looker,
+    /// Numbers the streams of this process.
     sinks: Arc<AtomicU64>,
 }
 
@@ -56,10 +60,16 @@ impl std::fmt::Debug for Gateway {
 }
 
 impl Gateway {
-    /// A gateway over the router. The store is for reads of actors that are not in memory.
+    /// A gateway over the router. What is in the store is read there, whoever owns it; `looker` reads the rest. `sinks`
+    /// numbers streams, uniquely in the process.
     #[must_use]
-    pub fn new(router: Router, store: Arc<dyn StateStore>) -> Self {
-        Self { router, store, sinks: Arc::new(AtomicU64::new(1)) }
+    pub fn new(
+        router: Router,
+        store: Arc<dyn StateStore>,
+        looker: Looker,
+        sinks: Arc<AtomicU64>,
+    ) -> Self {
+        Self { router, store, looker, sinks }
     }
 
     fn check(
@@ -67,18 +77,11 @@ impl Gateway {
         catalog: &Catalog,
         request: InvokeRequest,
         (tick, wall): (Tick, Millis),
-    ) -> Result<(usize, RoutedCall, Option<Arc<TypeRuntime>>), CallError> {
+    ) -> Result<Checked, CallError> {
         let Some(actor) = request.actor else {
             return Err(CallError::new(ErrorKind::InvalidArgument, "the call names no actor"));
         };
-        let system = convert::system_or_default(&actor.system);
-        let key = if actor.key.is_empty() {
-            catalog.require(system, &actor.r#type)?;
-            key_of_named(catalog, system, &actor.r#type)?
-        } else {
-            actor.key
-        };
-        let route = self.router.route(catalog, system, &actor.r#type, &key)?;
+        let route = self.router.route(catalog, actor)?;
         let mut json_for = None;
         let argument = match request.argument {
             None => Payload::default(),
@@ -109,24 +112,36 @@ impl Gateway {
             from_json: json_for.is_some(),
             reply_to: ReplyTo::Nobody,
         };
-        Ok((route.worker, route.carry(key, call), json_for))
+        let queue = self.router.queue_of(&route);
+        Ok(Checked { queue, worker: route.worker, routed: route.carry(call), json_for })
     }
 
     async fn invoke_once(&self, request: InvokeRequest) -> Result<InvokeResponse, CallError> {
         let (to, outcome) = oneshot::channel();
         let now = (Tick::now(), Millis::now());
         let catalog = self.router.catalog();
-        let (worker, mut routed, json_for) = self.check(&catalog, request, now)?;
+        let Checked { queue, worker, mut routed, json_for } = self.check(&catalog, request, now)?;
         drop(catalog);
         routed.call.reply_to = ReplyTo::Unary(to);
         let request_id = routed.call.request_id.clone();
         let guard = CallGuard { router: &self.router, worker, waiting: true };
-        self.router.workers().send(worker, Message::Calls(vec![routed])).await;
+        self.router.send(queue, vec![routed]).await;
         let outcome = outcome.await;
         guard.answered();
         let reply = outcome.map_err(|_| stopped())??;
         respond(reply, request_id, json_for.as_deref())
     }
+}
+
+/// A call that may be run, and where it goes.
+struct Checked {
+    /// See [`Router::send`].
+    queue: usize,
+    /// The worker that has the call while this node owns the shard.
+    worker: usize,
+    routed: RoutedCall,
+    /// Set if the reply is to be JSON.
+    json_for: Option<Arc<TypeRuntime>>,
 }
 
 /// Tells the worker when a unary caller goes away before it is answered.
@@ -145,8 +160,7 @@ impl CallGuard<'_> {
 impl Drop for CallGuard<'_> {
     fn drop(&mut self) {
         if self.waiting {
-            // If the inbox is full the worker looks for callers that have gone a little later.
-            let _ = self.router.workers().try_send(self.worker, Message::CallersGone);
+            self.router.callers_gone(self.worker);
         }
     }
 }
@@ -222,74 +236,59 @@ impl Gateway {
     async fn activate(&self, actor: pb::ActorId) -> Result<oneshot::Receiver<Outcome>, CallError> {
         let (to, outcome) = oneshot::channel();
         let catalog = self.router.catalog();
-        let system = convert::system_or_default(&actor.system);
-        let key = if actor.key.is_empty() {
-            key_of_named(&catalog, system, &actor.r#type)?
-        } else {
-            actor.key
-        };
-        let route = self.router.route(&catalog, system, &actor.r#type, &key)?;
+        let route = self.router.route(&catalog, actor)?;
         drop(catalog);
-        let worker = route.worker;
-        let routed = route.carry(key, Call::activation(ReplyTo::Unary(to), Tick::now()));
-        self.router.workers().send(worker, Message::Calls(vec![routed])).await;
+        let queue = self.router.queue_of(&route);
+        let routed = route.carry(Call::activation(ReplyTo::Unary(to), Tick::now()));
+        self.router.send(queue, vec![routed]).await;
         Ok(outcome)
     }
 
     async fn read_state(&self, request: GetStateRequest) -> Result<GetStateResponse, CallError> {
         let actor = request.actor.unwrap_or_default();
         let catalog = self.router.catalog();
-        let system = convert::system_or_default(&actor.system);
-        let key = if actor.key.is_empty() {
-            key_of_named(&catalog, system, &actor.r#type)?
-        } else {
-            actor.key
-        };
-        let route = self.router.route(&catalog, system, &actor.r#type, &key)?;
+        let route = self.router.route(&catalog, actor)?;
         drop(catalog);
         if route.actor_type.definition.durability == Durability::Volatile {
-            return self.read_volatile(route, key, request.as_json).await;
+            return self.read_volatile(route, request.as_json).await;
         }
-        let rows = self.store.load(&[route.actor_id(&key)]).await.map_err(|error| {
+        let rows = self.store.load(&[route.actor_id()]).await.map_err(|error| {
             CallError::new(ErrorKind::StoreUnavailable, format!("{error}. Retry the read"))
         })?;
         let Some(record) = rows.into_iter().next().flatten() else {
             return Ok(GetStateResponse::default());
         };
-        Ok(show_state(&route, record, request.as_json))
+        let state = record.state.map(|state| Payload {
+            content_type: state.content_type,
+            type_url: state.type_url,
+            data: state.data,
+        });
+        let tags = convert::tags_to_proto(&record.tags);
+        Ok(show_state(&route, state, record.revision.0, tags, request.as_json))
     }
 
-    /// The state of an actor that is only in memory.
+    /// The state of an actor that is only in memory: its owner's.
     async fn read_volatile(
         &self,
         route: Route,
-        key: String,
         as_json: bool,
     ) -> Result<GetStateResponse, CallError> {
-        let (to, stats) = oneshot::channel();
-        let type_id = route.actor_type.view.id;
-        let question = Message::Inspect { type_id, key, to };
-        self.router.workers().send(route.worker, question).await;
-        let stats = stats.await.map_err(|_| stopped())?;
-        if !stats.active {
+        let seen = self.looker.look(&route).await?;
+        if !seen.active {
             return Ok(GetStateResponse::default());
         }
-        let record = ActorRecord {
-            revision: stats.revision,
-            state: stats.state,
-            tags: stats.tags,
-            ..ActorRecord::default()
-        };
-        Ok(show_state(&route, record, as_json))
+        let state = seen.state.map(|state| convert::payload_from_proto(Some(state)));
+        Ok(show_state(&route, state, seen.revision, seen.tags, as_json))
     }
 }
 
-fn show_state(route: &Route, record: ActorRecord, as_json: bool) -> GetStateResponse {
-    let state = record.state.map(|state| Payload {
-        content_type: state.content_type,
-        type_url: state.type_url,
-        data: state.data,
-    });
+fn show_state(
+    route: &Route,
+    state: Option<Payload>,
+    revision: u64,
+    tags: HashMap<String, String>,
+    as_json: bool,
+) -> GetStateResponse {
     // A state that contradicts its own content type is still handed out as it is.
     let shown = state.as_ref().filter(|_| as_json);
     let json = shown.and_then(|state| transcode::value(&route.actor_type, state).ok().flatten());
@@ -297,21 +296,9 @@ fn show_state(route: &Route, record: ActorRecord, as_json: bool) -> GetStateResp
         exists: true,
         state: state.and_then(convert::payload_to_proto),
         json,
-        revision: record.revision.0,
-        tags: convert::tags_to_proto(&record.tags),
+        revision,
+        tags,
     }
-}
-
-/// The key that an empty one stands for: the type's name, for NAMED types.
-fn key_of_named(catalog: &Catalog, system: &str, actor_type: &str) -> Result<String, CallError> {
-    let found = catalog.require(system, actor_type)?;
-    if found.definition.kind == callboard_types::Kind::Named {
-        return Ok(found.view.name.to_string());
-    }
-    Err(CallError::new(
-        ErrorKind::InvalidActorKey,
-        format!("type {actor_type} has an actor per key; the call names none"),
-    ))
 }
 
 /// The request id and creation time of a call. An id that the gateway makes up is new by itself; for one that the

@@ -21,11 +21,12 @@ use futures::Stream;
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
-use super::{Gateway, respond};
+use super::{Checked, Gateway, respond};
 use crate::{
     call::{ReplyTo, StreamAnswer, StreamExtras, StreamSink},
     grpc::convert,
-    worker::{Message, RoutedCall, Workers},
+    router::Router,
+    worker::RoutedCall,
 };
 
 /// Replies of one message, in bytes, before the next one is begun.
@@ -47,7 +48,7 @@ pub struct Replies {
     taken: Vec<Vec<StreamAnswer>>,
     /// Replies that did not fit into the last message.
     rest: Vec<StreamAnswer>,
-    workers: Workers,
+    router: Router,
     /// Ends the reading task when the caller is gone.
     _reader: tokio_util::task::AbortOnDropHandle<()>,
 }
@@ -56,9 +57,8 @@ impl Drop for Replies {
     /// The caller has gone: its calls that wait are forgotten, its running ones cancelled.
     fn drop(&mut self) {
         self.batches.close();
-        for worker in 0..self.workers.count() {
-            // A worker whose inbox is full finds out when it next looks.
-            let _ = self.workers.try_send(worker, Message::CallersGone);
+        for worker in 0..self.router.workers().count() {
+            self.router.callers_gone(worker);
         }
     }
 }
@@ -68,10 +68,10 @@ pub(super) fn open(gateway: Gateway, id: u64, calls: Streaming<InvokeStreamReque
     let (sender, batches) = mpsc::channel(limits::STREAM_IN_FLIGHT_MAX);
     let shared = Arc::new(Shared::default());
     let sink = Arc::new(StreamSink { id, peer: false, batches: sender });
-    let workers = gateway.router.workers().clone();
+    let router = gateway.router.clone();
     let reader = Reader { gateway, sink, shared: Arc::clone(&shared) };
     let task = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(reader.run(calls)));
-    Replies { batches, shared, taken: Vec::new(), rest: Vec::new(), workers, _reader: task }
+    Replies { batches, shared, taken: Vec::new(), rest: Vec::new(), router, _reader: task }
 }
 
 struct Reader {
@@ -82,27 +82,25 @@ struct Reader {
 
 impl Reader {
     async fn run(self, mut calls: Streaming<InvokeStreamRequest>) {
-        let workers = self.gateway.router.workers().clone();
-        let mut per_worker: Vec<Vec<RoutedCall>> = Vec::new();
-        per_worker.resize_with(workers.count(), Vec::new);
+        let router = &self.gateway.router;
+        let mut queues: Vec<Vec<RoutedCall>> = Vec::new();
+        queues.resize_with(router.queues(), Vec::new);
         while let Ok(Some(request)) = calls.message().await {
             if !request.cancels.is_empty() {
-                let cancels = || request.cancels.iter().map(|id| (self.sink.id, *id)).collect();
-                workers.send_all(|| Message::Cancelled(cancels())).await;
+                router.cancel(request.cancels.iter().map(|id| (self.sink.id, *id)).collect()).await;
             }
-            if !self.take(request, &mut per_worker) {
+            if !self.take(request, &mut queues) {
                 return;
             }
-            for (worker, calls) in per_worker.iter_mut().enumerate() {
+            for (queue, calls) in queues.iter_mut().enumerate() {
                 if !calls.is_empty() {
-                    let calls = std::mem::take(calls);
-                    workers.send(worker, Message::Calls(calls)).await;
+                    router.send(queue, std::mem::take(calls)).await;
                 }
             }
         }
     }
 
-    fn take(&self, request: InvokeStreamRequest, per_worker: &mut [Vec<RoutedCall>]) -> bool {
+    fn take(&self, request: InvokeStreamRequest, queues: &mut [Vec<RoutedCall>]) -> bool {
         let now = (Tick::now(), Millis::now());
         let catalog = self.gateway.router.catalog();
         let count = request.calls.len();
@@ -118,15 +116,15 @@ impl Reader {
             let request = call.call.unwrap_or_default();
             let nameless = request.request_id.is_empty();
             match self.gateway.check(&catalog, request, now) {
-                Ok((worker, mut routed, json_for)) => {
+                Ok(Checked { queue, mut routed, json_for, .. }) => {
                     let extras = (nameless || json_for.is_some()).then(|| {
                         let made_id =
                             if nameless { routed.call.request_id.clone() } else { String::new() };
-                        Box::new(StreamExtras { json_for, made_id })
+                        Box::new(StreamExtras { json_for, made_id, forwarded: None })
                     });
                     let sink = Arc::clone(&self.sink);
                     routed.call.reply_to = ReplyTo::Stream { sink, stream_id, extras };
-                    per_worker[worker].push(routed);
+                    queues[queue].push(routed);
                 }
                 Err(error) => refused.push(refusal(stream_id, error)),
             }
