@@ -142,9 +142,13 @@ impl Custody {
     fn take(&mut self, catalog: &Catalog, mut parcel: Parcel) {
         let routed = &parcel.routed;
         let owner = routed.actor_type.view.shards.get(routed.shard as usize);
-        if owner.is_some_and(|owner| owner.node == self.node && !owner.is_moving()) {
-            // Only a worker sends such a call: it cannot serve the shard although the call's view says that it should.
-            parcel.come_back(self.now);
+        if let Some(owner) = owner.copied().filter(|owner| owner.node == self.node) {
+            // A worker may have begun it, and let go of it with its shard.
+            parcel.sent = true;
+            if !owner.is_moving() {
+                // A worker sends it, which cannot serve the shard although the call's view says that it should.
+                parcel.come_back(self.now);
+            }
         }
         self.pass(catalog, parcel);
     }
