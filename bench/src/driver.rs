@@ -1,5 +1,10 @@
 //! The driver: measures rows one after the other, each with processes of its own, and prints them as a table.
 
+mod cluster;
+#[path = "../../tests/src/postgres.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the file serves several crates, each a part of it")]
+mod postgres;
+mod probe;
 mod process;
 mod rows;
 mod sdk_hosts;
@@ -197,11 +202,24 @@ impl Bench {
 
     /// Runs a generator against a server, and watches a node's CPU time while it measures.
     async fn load(&self, server: &str, node: Option<&Node>, line: &str) -> Result<Measured, Error> {
+        match node {
+            Some(node) => self.load_with(server, Some(&|| node.cpu()), line).await,
+            None => self.load_with(server, None, line).await,
+        }
+    }
+
+    /// The same, with the CPU time of whatever is looked at.
+    async fn load_with(
+        &self,
+        server: &str,
+        watched: Option<&dyn Fn() -> Result<Duration, Error>>,
+        line: &str,
+    ) -> Result<Measured, Error> {
         let mut arguments = vec!["load", "--server", server];
         arguments.extend(line.split_whitespace());
         let mut generator = Peer::start(&self.exe, &arguments)?;
         let patience = Duration::from_secs(self.scale.durable + 600);
-        let cpu = || node.map(Node::cpu).transpose();
+        let cpu = || watched.map(|cpu| cpu()).transpose();
         let before = generator
             .wait_for(patience, |event| matches!(event, Event::Measuring).then_some(()))
             .await

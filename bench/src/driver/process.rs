@@ -5,7 +5,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::Stdio,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rand::Rng;
@@ -89,41 +89,81 @@ impl Peer {
     }
 }
 
-/// A node: `callboard dev` on a data folder.
+/// A node on a data folder.
 pub(crate) struct Node {
     child: Child,
     address: String,
+    begun: Instant,
     ready_after: Duration,
 }
 
 impl Node {
-    /// Starts a node and waits until it serves. Its output goes to `node.log` beside the data folder.
+    /// Starts a node that is alone and waits until it serves. Its output goes to `node.log` beside the data folder.
     pub(crate) async fn start(node_bin: &Path, data: &Path) -> Result<Self, Error> {
         let (port, admin_port) = (free_port()?, free_port()?);
-        let log = data.with_extension("log");
-        let output = File::options().create(true).append(true).open(&log)?;
-        let begun = measure::now();
-        let mut child = Command::new(node_bin)
+        let mut command = Command::new(node_bin);
+        command
             .arg("dev")
             .args(["--port", &port.to_string()])
             .args(["--admin-port", &admin_port.to_string()])
             .arg("--data")
-            .arg(data)
+            .arg(data);
+        let node = Self::spawn(command, port, data)?;
+        node.until_ready(data).await
+    }
+
+    /// Starts a node as a service with settings, as SECTION.KEY=VALUE, and does not wait.
+    pub(crate) fn serve(
+        node_bin: &Path,
+        data: &Path,
+        port: u16,
+        settings: &[String],
+    ) -> Result<Self, Error> {
+        let mut command = Command::new(node_bin);
+        command.arg("serve").arg("--data").arg(data);
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
+        Self::spawn(command, port, data)
+    }
+
+    fn spawn(mut command: Command, port: u16, data: &Path) -> Result<Self, Error> {
+        let output = File::options().create(true).append(true).open(data.with_extension("log"))?;
+        let begun = measure::now();
+        let child = command
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
             .kill_on_drop(true)
             .spawn()?;
         let address = format!("127.0.0.1:{port}");
+        Ok(Self { child, address, begun, ready_after: Duration::ZERO })
+    }
+
+    /// Waits until the node serves.
+    pub(crate) async fn until_ready(mut self, data: &Path) -> Result<Self, Error> {
+        let log = data.with_extension("log");
         tokio::select! {
-            ready = timeout(NODE_PATIENCE, wait_until_ready(&address)) => {
+            ready = timeout(NODE_PATIENCE, wait_until_ready(&self.address)) => {
                 if ready.is_err() {
                     return Err(node_failed("the node was not ready in time", &log));
                 }
             }
-            _ = child.wait() => return Err(node_failed("the node ended at its start", &log)),
+            _ = self.child.wait() => return Err(node_failed("the node ended at its start", &log)),
         }
-        Ok(Self { child, address, ready_after: begun.elapsed() })
+        self.ready_after = self.begun.elapsed();
+        Ok(self)
+    }
+
+    /// Asks the node to end in order, and waits until it has.
+    pub(crate) async fn end_in_order(mut self) -> Result<(), Error> {
+        let pid = self.child.id().ok_or_else(|| Error::failed("the node has ended"))?;
+        let asked = Command::new("kill").args(["-TERM", &pid.to_string()]).status().await?;
+        let ended = timeout(NODE_PATIENCE, self.child.wait()).await;
+        match ended {
+            Ok(Ok(status)) if asked.success() && status.success() => Ok(()),
+            _ => Err(Error::failed("the node did not end in order")),
+        }
     }
 
     /// host:port of the gateway.
@@ -161,7 +201,7 @@ impl Node {
 }
 
 /// A loopback port that is free now.
-fn free_port() -> Result<u16, Error> {
+pub(crate) fn free_port() -> Result<u16, Error> {
     (0..100)
         .map(|_| rand::rng().random_range(PORTS))
         .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())

@@ -1,5 +1,6 @@
 //! The rows of the table, in groups that share processes. What is asked stands beside the measurement, once.
 
+mod cluster;
 mod durable;
 mod resting;
 mod sdk;
@@ -28,6 +29,9 @@ enum Kind {
     Resting,
     Start,
     Sdk,
+    Forwarding,
+    ClusterDurable,
+    Losses,
 }
 
 /// Every group, in the order of the table.
@@ -45,6 +49,9 @@ pub(crate) const GROUPS: &[Group] = &[
         kind: Kind::Resting,
     },
     Group { rows: &["durable-stream-256"], kind: Kind::DurableThroughput },
+    Group { rows: &["cluster-forwarding"], kind: Kind::Forwarding },
+    Group { rows: &["cluster-durable"], kind: Kind::ClusterDurable },
+    Group { rows: &["cluster-losses"], kind: Kind::Losses },
     Group { rows: &["sdk-hosts"], kind: Kind::Sdk },
 ];
 
@@ -64,6 +71,9 @@ impl Group {
             Kind::HotKey => durable::measure_hot_key(bench).await,
             Kind::Resting => resting::measure(bench).await,
             Kind::Sdk => sdk::measure(bench).await,
+            Kind::Forwarding => cluster::measure_forwarding(bench).await,
+            Kind::ClusterDurable => cluster::measure_durable(bench).await,
+            Kind::Losses => cluster::measure_losses(bench).await,
         }
     }
 }
