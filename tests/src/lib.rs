@@ -5,4 +5,5 @@ pub mod check;
 pub mod conformance;
 pub mod crash;
 pub mod local;
+pub mod mesh;
 pub mod postgres;
