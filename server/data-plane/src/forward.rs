@@ -144,6 +144,13 @@ impl ForwardQueue {
         }
     }
 
+    /// A queue whose calls a test looks at.
+    #[cfg(test)]
+    pub(crate) fn observed() -> (Self, mpsc::Receiver<News>) {
+        let (inbox, news) = mpsc::channel(limits::WORKER_INBOX_BATCHES);
+        (Self { inbox, held: Arc::default() }, news)
+    }
+
     /// Takes calls whose shard is not here, or about to leave. Each is answered in time: by its owner, or with a
     /// refusal. Refused at once are calls of other nodes, and all when too many are in custody already.
     pub fn send(&self, calls: Vec<RoutedCall>) {

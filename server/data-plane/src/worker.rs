@@ -484,3 +484,6 @@ impl Worker {
         slot.map_or(Standing::Elsewhere, |slot| slot.standing(shard))
     }
 }
+
+#[cfg(test)]
+mod tests;

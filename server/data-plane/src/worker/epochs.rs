@@ -95,11 +95,12 @@ impl Worker {
             // Nobody else has it: the row was never written, or the store lost it. It is claimed anew.
             shard.state = ShardState::Unused;
         } else {
+            // If it is the same one, another node holds it: only a higher one tells the two apart.
             shard.state = ShardState::Lost;
         }
         let Some(id) = self.shard_id(place) else { return };
         tracing::error!(shard = %id, %epoch, %stored, "the store holds another epoch");
-        if stored > epoch {
+        if stored >= epoch {
             self.moves.lost(place, stored);
             self.directory.epoch_too_low(vec![(id, stored)]);
         }

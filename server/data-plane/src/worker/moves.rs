@@ -83,6 +83,9 @@ impl Moves {
 impl Worker {
     /// The shard is to move: its calls leave, and it is looked at until nothing is left of it.
     pub(super) fn begin_move(&mut self, place: Place, slots: Vec<Slot>) {
+        if self.moves.released.contains_key(&place) {
+            return;
+        }
         let Some(shard) = self.shard_mut(place) else { return };
         shard.moving = true;
         if shard.state == ShardState::Claiming {
@@ -95,9 +98,14 @@ impl Worker {
     }
 
     /// The shard stays after all. Accepted calls that were let go are in its inbox, so it is claimed once more.
+    ///
+    /// If it was released already, the word given counts: its epoch is not served any more. The control plane raises it
+    /// when it hears of the release, whoever gets the shard.
     pub(super) fn cancel_move(&mut self, place: Place, slots: &[Slot]) {
+        if self.moves.released.contains_key(&place) {
+            return;
+        }
         self.moves.leaving.remove(&place);
-        self.moves.released.remove(&place);
         let Some(shard) = self.shard_mut(place) else { return };
         shard.moving = false;
         if shard.state == ShardState::Held {

@@ -1,5 +1,6 @@
 //! State and input in, effects out.
 
+mod leave;
 mod simulation;
 
 use callboard_statestore::ActorRecord;

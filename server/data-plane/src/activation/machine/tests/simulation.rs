@@ -1,5 +1,6 @@
-//! Random lives of one actor: hosts that die, commits that are discarded, callers that repeat themselves. Whatever
-//! happens, an acknowledged add is in the store, and no add is there twice.
+//! Random lives of one actor: hosts that die, commits that are discarded, callers that repeat themselves, owners that
+//! change by plan or by force. Whatever happens, an acknowledged add is in the store, no add is there twice, and no caller
+//! is forgotten.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -38,6 +39,8 @@ struct World {
     run: VecDeque<(u64, String)>,
     host_state: String,
     sequence: u64,
+    /// Calls that left the activation unanswered.
+    handed_back: Vec<Call>,
 }
 
 enum Write {
@@ -58,6 +61,7 @@ impl World {
             run: VecDeque::new(),
             host_state: String::new(),
             sequence: 0,
+            handed_back: Vec::new(),
         }
     }
 
@@ -79,10 +83,14 @@ impl World {
             from_json: false,
             reply_to: ReplyTo::Unary(to),
         };
+        self.admit(call);
+        self.waiters.entry(number).or_default().push(Waiter(waiter));
+    }
+
+    fn admit(&mut self, call: Call) {
         self.sequence += 1;
         let sequence = self.sequence;
         self.stage.with(|a, env, fx| a.on_call(env, call, sequence, false, fx));
-        self.waiters.entry(number).or_default().push(Waiter(waiter));
     }
 
     fn step(&mut self) {
@@ -99,7 +107,12 @@ impl World {
             11..=14 => self.host_answers(),
             15 if self.dice.roll(4) == 0 => self.host_dies(),
             16..=18 => self.store_takes_one(),
-            19 if self.dice.roll(5) == 0 => self.node_dies(),
+            19 => match self.dice.roll(15) {
+                0..=2 => self.node_dies(),
+                3 => self.is_taken_away(),
+                4 => self.moves(),
+                _ => {}
+            },
             _ => {}
         }
         self.end_round();
@@ -145,6 +158,7 @@ impl World {
                 Effect::Accept { sequence, call } => {
                     self.writes.push_back(Write::Accept(sequence, call));
                 }
+                Effect::HandBack(call) => self.handed_back.push(*call),
                 Effect::LookUp { request_id, .. } => {
                     let packs = self.store.packs.iter();
                     let found = packs
@@ -181,8 +195,8 @@ impl World {
                 let stored = self.store.row.as_ref().map_or(Revision::ZERO, |row| row.revision);
                 assert_eq!(unit.commit.previous, stored, "commits follow each other");
                 if self.dice.roll(8) == 0 {
-                    // The transaction was discarded, with everything behind it.
-                    self.writes.clear();
+                    // The transaction was discarded, with the turns behind it.
+                    self.writes.retain(|write| matches!(write, Write::Accept(..)));
                     self.run.clear();
                     self.stage.with(|a, env, fx| a.restart(env, fx));
                     self.stage.load(self.store.row.clone());
@@ -210,15 +224,71 @@ impl World {
         {
             self.write(&unit);
         }
+        self.waiters.clear();
+        self.take_over();
+    }
+
+    /// The epoch is over from one moment to the next. Writes under way happened before the fence was raised, or not.
+    fn is_taken_away(&mut self) {
+        self.stage.with(|a, env, fx| a.hand_back_all(env.now, fx));
+        self.end_round();
+        let under_way = u64::try_from(self.writes.len()).expect("few");
+        for _ in 0..self.dice.roll(under_way + 1) {
+            match self.writes.pop_front() {
+                Some(Write::Turns(unit)) => self.write(&unit),
+                Some(Write::Accept(sequence, call)) => {
+                    self.store.inbox.insert(sequence, call);
+                }
+                None => {}
+            }
+        }
+        self.take_over();
+    }
+
+    /// A planned move: the activation goes when nothing of it would be missed.
+    fn moves(&mut self) {
+        for look in 0..=100_000 {
+            assert!(look < 100_000, "the actor never lets go");
+            let patient = look < 20;
+            self.stage.with(|a, env, fx| match patient {
+                true => a.hand_back_waiting(env.now, fx),
+                false => a.abandon_turns(env.now, fx),
+            });
+            if self.stage.activation.may_leave() {
+                break;
+            }
+            match self.dice.roll(3) {
+                0 if patient => self.host_answers(),
+                0 => self.run.clear(),
+                _ => self.store_takes_one(),
+            }
+            self.end_round();
+        }
+        let left_behind = |write: &Write| match write {
+            // Rows of repetitions; whoever reads them finds out.
+            Write::Turns(unit) => unit.commit.previous != unit.commit.record.revision,
+            Write::Accept(..) => true,
+        };
+        assert!(!self.writes.iter().any(left_behind), "released before its writes had ended");
+        self.end_round();
+        self.take_over();
+    }
+
+    /// The next owner starts from the store, then gets the calls that were handed back, in any order.
+    fn take_over(&mut self) {
         self.writes.clear();
         self.run.clear();
-        self.waiters.clear();
         let now = self.stage.now;
         self.stage.activation = Activation::new(env(&self.stage.definition, now));
         self.stage.fx.clear();
         for (sequence, bytes) in self.store.inbox.clone() {
             let call = crate::activation::inbox_record::decode(&bytes).expect("decodes");
             self.stage.with(|a, env, fx| a.on_call(env, call, sequence, true, fx));
+        }
+        let mut calls = std::mem::take(&mut self.handed_back);
+        while !calls.is_empty() {
+            let at = self.dice.roll(u64::try_from(calls.len()).expect("few"));
+            self.admit(calls.swap_remove(usize::try_from(at).expect("few")));
         }
         self.stage.load(self.store.row.clone());
         self.sequence = self.sequence.max(self.store.inbox.keys().max().copied().unwrap_or(0));
