@@ -7,6 +7,7 @@ import io.callboard.sdk.ActorId;
 import io.callboard.sdk.Context;
 import io.callboard.sdk.ErrorCode;
 import io.callboard.sdk.Host;
+import io.callboard.sdk.HostMode;
 import io.callboard.sdk.JsonActor;
 import io.callboard.sdk.ReadContext;
 import io.callboard.sdk.Reply;
@@ -64,7 +65,11 @@ final class HostProgram {
                 (context, none) -> context.reply(new HashMap<>(context.tags())))
             .action(Action.json("none", None.class, Void.class), (context, none) -> context.reply(null))
             .build();
-    Host.builder().actor(actor).start().awaitShutdown();
+    Host.Builder host = Host.builder().actor(actor);
+    if ("sidecar".equals(System.getenv("CALLBOARD_CONFORMANCE_MODE"))) {
+      host.mode(HostMode.SIDECAR);
+    }
+    host.start().awaitShutdown();
   }
 
   private static Reply<Total> add(Context<State> context, Add add) {

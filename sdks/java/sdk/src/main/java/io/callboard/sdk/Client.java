@@ -18,6 +18,7 @@ import io.callboard.sdk.internal.Wire;
 import io.callboard.type.v1.Payload;
 import java.time.Duration;
 import java.util.Collection;
+import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
@@ -35,7 +36,7 @@ public final class Client implements Caller, AutoCloseable {
   private final Duration timeout;
 
   private Client(Builder from) {
-    this.core = new ClientCore(Link.server(from.server), from.transport == Transport.STREAM);
+    this.core = new ClientCore(Link.servers(from.servers), from.transport == Transport.STREAM);
     this.system = from.system;
     this.timeout = from.timeout;
   }
@@ -206,7 +207,7 @@ public final class Client implements Caller, AutoCloseable {
 
   /** Puts a client together. */
   public static final class Builder {
-    private String server;
+    private List<String> servers = List.of();
     private String system = Wire.DEFAULT_SYSTEM;
     private Transport transport = Transport.STREAM;
     private Duration timeout = Duration.ofSeconds(30);
@@ -214,13 +215,15 @@ public final class Client implements Caller, AutoCloseable {
     private Builder() {}
 
     /**
-     * Sets where the server listens.
+     * Sets which nodes the client knows. With several, it sends to one of them, and what that one cannot answer goes on
+     * to the next.
      *
-     * @param server host:port; by default the environment variable CALLBOARD_SERVER, else 127.0.0.1:7070
+     * @param servers host:port of each, or texts with several between commas; by default the environment variable
+     *     CALLBOARD_SERVER, else 127.0.0.1:7070
      * @return this
      */
-    public Builder server(String server) {
-      this.server = Objects.requireNonNull(server, "server");
+    public Builder server(String... servers) {
+      this.servers = List.of(servers);
       return this;
     }
 

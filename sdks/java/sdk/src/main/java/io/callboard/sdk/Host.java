@@ -9,6 +9,7 @@ import io.callboard.sdk.internal.TurnExecutors;
 import io.callboard.sdk.internal.Wire;
 import java.time.Duration;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.UUID;
@@ -20,8 +21,8 @@ import java.util.concurrent.TimeoutException;
 import java.util.function.Supplier;
 
 /**
- * Runs actors for a Callboard node. It connects, offers its actor types, runs the turns that the node sends, and
- * reconnects for ever when the connection is lost.
+ * Runs actors for the nodes of a Callboard cluster. It connects to each of them, offers its actor types, runs the turns
+ * that they send, and reconnects for ever when a connection is lost.
  *
  * <pre>{@code
  * Host.builder().actor(Counter::new).server("127.0.0.1:7070").start().awaitShutdown();
@@ -44,7 +45,7 @@ public final class Host implements AutoCloseable {
   }
 
   /**
-   * Waits until the node has taken the actor types.
+   * Waits until a node has taken the actor types.
    *
    * @param timeout how long at most
    * @return this
@@ -90,7 +91,8 @@ public final class Host implements AutoCloseable {
   /** Puts a host together. */
   public static final class Builder {
     private final Map<String, TurnEngine<?, ?>> engines = new LinkedHashMap<>();
-    private String server;
+    private List<String> servers = List.of();
+    private HostMode mode = HostMode.CLUSTER;
     private String system = Wire.DEFAULT_SYSTEM;
     private Map<String, String> labels = Map.of();
     private int credits = 1_024;
@@ -129,13 +131,25 @@ public final class Host implements AutoCloseable {
     }
 
     /**
-     * Sets where the node listens.
+     * Sets through which nodes the host finds the cluster, or as a sidecar which one it serves.
      *
-     * @param server host:port; by default the environment variable CALLBOARD_SERVER, else 127.0.0.1:7070
+     * @param servers host:port of each, or texts with several between commas; by default the environment variable
+     *     CALLBOARD_SERVER, else 127.0.0.1:7070
      * @return this
      */
-    public Builder server(String server) {
-      this.server = Objects.requireNonNull(server, "server");
+    public Builder server(String... servers) {
+      this.servers = List.of(servers);
+      return this;
+    }
+
+    /**
+     * Sets which nodes the host serves.
+     *
+     * @param mode {@link HostMode#CLUSTER} by default
+     * @return this
+     */
+    public Builder mode(HostMode mode) {
+      this.mode = Objects.requireNonNull(mode, "mode");
       return this;
     }
 
@@ -162,7 +176,7 @@ public final class Host implements AutoCloseable {
     }
 
     /**
-     * Sets how many turns the host takes at a time.
+     * Sets how many turns the host takes at a time. They are shared out evenly among the nodes.
      *
      * @param credits 1,024 by default
      * @return this
@@ -213,11 +227,15 @@ public final class Host implements AutoCloseable {
      * Starts the host. It connects in the background and keeps trying.
      *
      * @return the host
-     * @throws IllegalStateException if it offers no actor type
+     * @throws IllegalStateException if it offers no actor type, or is a sidecar of several nodes
      */
     public Host start() {
       if (engines.isEmpty()) {
         throw new IllegalStateException("a host needs at least one actor type: call actor(...)");
+      }
+      List<String> addresses = Link.servers(servers);
+      if (mode == HostMode.SIDECAR && addresses.size() > 1) {
+        throw new IllegalStateException("a sidecar host serves one node, not " + String.join(", ", addresses));
       }
       HostSettings settings =
           new HostSettings(
@@ -228,7 +246,11 @@ public final class Host implements AutoCloseable {
               credits,
               drainTimeout);
       HostRunner runner =
-          new HostRunner(Link.server(server), settings, TurnExecutors.create(turnThreads, credits));
+          new HostRunner(
+              addresses,
+              mode == HostMode.CLUSTER,
+              settings,
+              TurnExecutors.create(turnThreads, credits));
       if (drainOnSignal) {
         Signals.drainOnSignal(runner);
       }

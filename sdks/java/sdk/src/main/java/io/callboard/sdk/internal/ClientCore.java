@@ -17,10 +17,18 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BiConsumer;
 
-/** What a client does below its typed surface: starts logical calls in order, over a stream or one by one. */
+/**
+ * What a client does below its typed surface: starts logical calls in order, over a stream or one by one, at one of the
+ * nodes that it knows.
+ */
 public final class ClientCore {
-  private final Link link;
-  private final StreamTransport stream;
+  /** What the client keeps for a node. */
+  private record Connection(Link link, StreamTransport stream) {}
+
+  private final Loop loop = new Loop("callboard-client");
+  private final boolean streaming;
+  /** On the event loop only. */
+  private final Nodes<Connection> nodes;
   private final ArrayDeque<RetryingCall<?>> starting = new ArrayDeque<>();
   /** On the event loop only. */
   private final Set<RetryingCall<?>> active = new LinkedHashSet<>();
@@ -30,12 +38,19 @@ public final class ClientCore {
   /**
    * Prepares a client. Connects when the first call needs it.
    *
-   * @param server host:port
+   * @param addresses host:port of the nodes
    * @param streaming true to send all calls over one stream
    */
-  public ClientCore(String server, boolean streaming) {
-    link = new Link(server, "callboard-client");
-    stream = streaming ? new StreamTransport(link) : null;
+  public ClientCore(List<String> addresses, boolean streaming) {
+    this.streaming = streaming;
+    boolean failover = addresses.size() > 1;
+    nodes =
+        new Nodes<>(
+            addresses,
+            address -> {
+              Link link = new Link(loop, address, failover);
+              return new Connection(link, new StreamTransport(link));
+            });
   }
 
   /**
@@ -54,11 +69,11 @@ public final class ClientCore {
         (remainingMs, done) -> {
           InvokeRequest attempt =
               request.toBuilder().setTimeoutMs((int) Math.min(remainingMs, 0xFFFF_FFFFL)).build();
-          return stream != null
-              ? stream.send(attempt, done)
+          return streaming
+              ? overStream(attempt, done)
               : unary(GatewayServiceMethods.INVOKE, attempt, remainingMs, done);
         };
-    return start(new RetryingCall<>(link, name, timeoutMs, ageMs, retry, sender));
+    return start(new RetryingCall<>(loop, name, timeoutMs, ageMs, retry, sender));
   }
 
   /**
@@ -73,7 +88,7 @@ public final class ClientCore {
    */
   public <Q, P> CompletableFuture<P> query(MethodDescriptor<Q, P> method, Q request, long timeoutMs) {
     RetryingCall.Sender<P> sender = (remainingMs, done) -> unary(method, request, remainingMs, done);
-    return start(new RetryingCall<>(link, method.getBareMethodName(), timeoutMs, 0, true, sender));
+    return start(new RetryingCall<>(loop, method.getBareMethodName(), timeoutMs, 0, true, sender));
   }
 
   /** Closes the connection. Calls in flight fail. */
@@ -81,11 +96,12 @@ public final class ClientCore {
     synchronized (this) {
       closed = true;
     }
-    link.nextTick(
+    loop.nextTick(
         () -> {
           startAll();
           List.copyOf(active).forEach(RetryingCall::close);
-          link.close();
+          nodes.each(connection -> connection.link().close());
+          loop.close();
         });
   }
 
@@ -100,7 +116,7 @@ public final class ClientCore {
       }
       scheduled = true;
     }
-    link.nextTick(this::startAll);
+    loop.nextTick(this::startAll);
     return call.future();
   }
 
@@ -119,8 +135,26 @@ public final class ClientCore {
     }
   }
 
+  /** Reports to {@code done}, and moves the client on if the node in use cannot answer. */
+  private <P> BiConsumer<P, CallException> watched(BiConsumer<P, CallException> done) {
+    String address = nodes.address();
+    return (reply, error) -> {
+      if (error != null) {
+        nodes.failed(address, error);
+      }
+      done.accept(reply, error);
+    };
+  }
+
+  private Runnable overStream(InvokeRequest request, BiConsumer<InvokeResponse, CallException> done) {
+    BiConsumer<InvokeResponse, CallException> watched = watched(done);
+    return nodes.connection().stream().send(request, watched);
+  }
+
   private <Q, P> Runnable unary(
-      MethodDescriptor<Q, P> method, Q request, long remainingMs, BiConsumer<P, CallException> done) {
+      MethodDescriptor<Q, P> method, Q request, long remainingMs, BiConsumer<P, CallException> whenDone) {
+    BiConsumer<P, CallException> done = watched(whenDone);
+    Link link = nodes.connection().link();
     link.reconnectNow();
     // A little longer than the caller waits, so that the caller's own deadline is what it sees.
     CallOptions options =
@@ -137,7 +171,7 @@ public final class ClientCore {
 
           @Override
           public void onClose(Status status, Metadata trailers) {
-            link.onLoop(
+            loop.onLoop(
                 () -> {
                   if (status.isOk() && response != null) {
                     done.accept(response, null);

@@ -10,7 +10,7 @@ import java.util.ArrayDeque;
  * tick and sends it as one message. While the transport is congested frames gather here; the credits bound them.
  */
 final class FrameOutbox {
-  private final Link link;
+  private final Loop loop;
   private final ClientCall<ConnectRequest, ?> call;
   private final ArrayDeque<HostFrame> frames = new ArrayDeque<>();
   private int messageBytesMax = 1024 * 1024;
@@ -18,8 +18,8 @@ final class FrameOutbox {
   private boolean closed;
   private Runnable whenEmpty;
 
-  FrameOutbox(Link link, ClientCall<ConnectRequest, ?> call) {
-    this.link = link;
+  FrameOutbox(Loop loop, ClientCall<ConnectRequest, ?> call) {
+    this.loop = loop;
     this.call = call;
   }
 
@@ -41,7 +41,7 @@ final class FrameOutbox {
       }
       scheduled = true;
     }
-    link.nextTick(this::flush);
+    loop.nextTick(this::flush);
   }
 
   /** Sends what there is, then runs the action once everything is handed to the transport. */
@@ -49,7 +49,7 @@ final class FrameOutbox {
     synchronized (this) {
       whenEmpty = action;
     }
-    link.onLoop(this::flush);
+    loop.onLoop(this::flush);
   }
 
   /** Drops what is left; nothing is taken any more. */

@@ -3,6 +3,7 @@ package io.callboard.sdk.internal;
 import io.callboard.host.v1.Cancelled;
 import io.callboard.host.v1.ConnectRequest;
 import io.callboard.host.v1.ConnectResponse;
+import io.callboard.host.v1.Credit;
 import io.callboard.host.v1.Drain;
 import io.callboard.host.v1.HostFrame;
 import io.callboard.host.v1.HostServiceMethods;
@@ -12,6 +13,7 @@ import io.callboard.host.v1.Pong;
 import io.callboard.host.v1.Registered;
 import io.callboard.host.v1.StateMissing;
 import io.callboard.host.v1.Tags;
+import io.callboard.host.v1.Topology;
 import io.callboard.host.v1.Turn;
 import io.callboard.host.v1.TurnCall;
 import io.callboard.host.v1.TurnCallResult;
@@ -36,12 +38,13 @@ import java.util.concurrent.Executor;
 
 /**
  * One session with a node: one stream, from Hello to its end. Frames are handled on the event loop; turns run on the
- * executor. Made and dropped by {@link HostRunner}.
+ * executor. Made and dropped by {@link NodeLink}.
  */
 final class HostSession {
   private static final System.Logger LOG = System.getLogger("io.callboard.host");
   private static final long REGISTER_ID = 1;
   private static final int MESSAGES_AHEAD = 4;
+  private static final long WELCOME_MS_MAX = 10_000;
   // A node that does not close its side in this time is not waited for.
   private static final long HALF_CLOSED_MS_MAX = 2_000;
   // Far more than the turns in flight, which the credits bound; a duplicate comes soon or never.
@@ -49,6 +52,12 @@ final class HostSession {
 
   /** What the owner of a session is told, on the event loop. */
   interface Owner {
+    /** The node answered Hello. False ends the session before it offers anything. */
+    boolean welcomed(HostSession session, Welcome welcome);
+
+    /** The nodes of the cluster changed. */
+    void topology(Topology topology);
+
     /** The node took the types: turns come from now on. */
     void sessionReady(HostSession session);
 
@@ -56,7 +65,7 @@ final class HostSession {
     void sessionEnded(HostSession session, CallException cause, boolean hopeless);
   }
 
-  private final Link link;
+  private final Loop loop;
   private final HostSettings settings;
   private final Executor executor;
   private final Executor callbackRunner;
@@ -70,20 +79,28 @@ final class HostSession {
   private volatile boolean closed;
   /** True once no more turns come, so that the session ends when the last one is answered. */
   private volatile boolean lastTurnsCame;
+  private int credits;
   private boolean welcomed;
   private boolean registered;
   private boolean drainAsked;
   private boolean leaving;
   private boolean halfClosed;
 
-  HostSession(Link link, HostSettings settings, Executor executor, Executor callbackRunner, Owner owner) {
-    this.link = link;
+  HostSession(
+      Link link,
+      HostSettings settings,
+      Executor executor,
+      Executor callbackRunner,
+      Owner owner,
+      int credits) {
+    this.loop = link.loop();
     this.settings = settings;
     this.executor = executor;
     this.callbackRunner = callbackRunner;
     this.owner = owner;
+    this.credits = credits;
     this.call = link.channel().newCall(HostServiceMethods.CONNECT, CallOptions.DEFAULT);
-    this.outbox = new FrameOutbox(link, call);
+    this.outbox = new FrameOutbox(loop, call);
     this.lanes = new Lanes(executor);
   }
 
@@ -92,7 +109,22 @@ final class HostSession {
   void open() {
     call.start(new Listener(), new Metadata());
     call.request(MESSAGES_AHEAD);
-    outbox.add(HostFrame.newBuilder().setHello(settings.hello()).build());
+    outbox.add(HostFrame.newBuilder().setHello(settings.hello(credits)).build());
+    loop.later(this::abandonIfSilent, WELCOME_MS_MAX);
+  }
+
+  private void abandonIfSilent() {
+    if (!welcomed) {
+      call.cancel("the node did not answer Hello within " + WELCOME_MS_MAX + " ms", null);
+    }
+  }
+
+  /** Sets how many turns may come at a time. */
+  void credits(int turns) {
+    if (turns != credits && !closed) {
+      credits = turns;
+      outbox.add(HostFrame.newBuilder().setCredit(Credit.newBuilder().setTurns(turns)).build());
+    }
   }
 
   /** Asks the node to send no more turns, and ends the session when those that came are answered. */
@@ -138,7 +170,7 @@ final class HostSession {
       outbox.thenWhenEmpty(
           () -> {
             call.halfClose();
-            link.later(this::abandon, HALF_CLOSED_MS_MAX);
+            loop.later(this::abandon, HALF_CLOSED_MS_MAX);
             if (leaving && !drainAsked) {
               // The node goes; the host need not wait for that to look for the next session.
               end(Statuses.exception(Status.OK.withDescription("the node is leaving"), null), false);
@@ -175,9 +207,10 @@ final class HostSession {
         lastTurnsCame = true;
         endWhenAnswered();
       }
+      case TOPOLOGY -> owner.topology(frame.getTopology());
       default -> {
-        // Deactivated and Topology: no state is cached here and one node is enough. Anything else is a frame of a
-        // later minor version, which a host ignores.
+        // Deactivated: no state is cached here. Anything else is a frame of a later minor version, which a host
+        // ignores.
       }
     }
   }
@@ -190,6 +223,11 @@ final class HostSession {
     if (welcome.getProtocolMajor() != Version.PROTOCOL_MAJOR) {
       refuse("PROTOCOL_VERSION", "the node speaks protocol " + welcome.getProtocolMajor() + ", this SDK "
           + Version.PROTOCOL_MAJOR + "; use versions that fit together");
+      return;
+    }
+    if (!owner.welcomed(this, welcome)) {
+      end(Statuses.exception(Status.OK.withDescription("the node is served over another session"), null), false);
+      abandon();
       return;
     }
     limits = welcome.getLimits();
@@ -276,7 +314,7 @@ final class HostSession {
     if (!closed && turns.remove(turn.turn().getTurnId()) != null) {
       outbox.add(HostFrame.newBuilder().setResult(result(turn, fitting)).build());
       if (lastTurnsCame) {
-        link.onLoop(this::endWhenAnswered);
+        loop.onLoop(this::endWhenAnswered);
       }
     }
     return fitting;
@@ -347,7 +385,7 @@ final class HostSession {
   private final class Listener extends ClientCall.Listener<ConnectResponse> {
     @Override
     public void onMessage(ConnectResponse message) {
-      link.onLoop(
+      loop.onLoop(
           () -> {
             if (closed) {
               return;
@@ -361,12 +399,12 @@ final class HostSession {
 
     @Override
     public void onReady() {
-      link.onLoop(outbox::flush);
+      loop.onLoop(outbox::flush);
     }
 
     @Override
     public void onClose(Status status, Metadata trailers) {
-      link.onLoop(
+      loop.onLoop(
           () -> {
             CallException cause = Statuses.exception(status, trailers);
             LOG.log(System.Logger.Level.DEBUG, "session closed: {0}", cause);

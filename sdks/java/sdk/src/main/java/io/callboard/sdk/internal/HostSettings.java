@@ -14,7 +14,7 @@ import java.util.Map;
  * @param engines the engines by type name
  * @param labels facts about the host that placement may use
  * @param instanceId names the process
- * @param credits how many turns the host takes at a time
+ * @param credits how many turns the host takes at a time, over all sessions
  * @param drainTimeout how long a drain may take
  */
 public record HostSettings(
@@ -25,7 +25,7 @@ public record HostSettings(
     int credits,
     Duration drainTimeout) {
 
-  Hello hello() {
+  Hello hello(int turns) {
     return Hello.newBuilder()
         .setProtocolMajor(Version.PROTOCOL_MAJOR)
         .setProtocolMinor(Version.PROTOCOL_MINOR)
@@ -34,7 +34,7 @@ public record HostSettings(
         .setRuntime("Java " + Runtime.version() + " (" + System.getProperty("java.vm.name") + ")")
         .setInstanceId(instanceId)
         .putAllLabels(labels)
-        .setCredits(credits)
+        .setCredits(turns)
         .build();
   }
 

@@ -40,7 +40,7 @@ final class RetryingCall<R> {
     public boolean cancel(boolean mayInterrupt) {
       boolean cancelled = super.cancel(mayInterrupt);
       if (cancelled) {
-        link.onLoop(RetryingCall.this::release);
+        loop.onLoop(RetryingCall.this::release);
       }
       return cancelled;
     }
@@ -51,7 +51,7 @@ final class RetryingCall<R> {
     }
   }
 
-  private final Link link;
+  private final Loop loop;
   private final Sender<R> sender;
   private final String name;
   private final boolean retry;
@@ -66,8 +66,8 @@ final class RetryingCall<R> {
   private Runnable cancelTimer;
   private Runnable cancelRetry;
 
-  RetryingCall(Link link, String name, long timeoutMs, long ageMs, boolean retry, Sender<R> sender) {
-    this.link = link;
+  RetryingCall(Loop loop, String name, long timeoutMs, long ageMs, boolean retry, Sender<R> sender) {
+    this.loop = loop;
     this.name = name;
     this.sender = sender;
     this.retry = retry;
@@ -87,7 +87,7 @@ final class RetryingCall<R> {
       return;
     }
     whenOver = over;
-    cancelTimer = link.later(this::expire, Math.max(1, remainingMs()));
+    cancelTimer = loop.later(this::expire, Math.max(1, remainingMs()));
     attempt();
   }
 
@@ -116,14 +116,14 @@ final class RetryingCall<R> {
     failures++;
     lastFailure = error;
     long advisedMs = error.retryAfter().toMillis();
-    long delayMs = Math.max(Link.backoffMs(failures), advisedMs);
+    long delayMs = Math.max(Loop.backoffMs(failures), advisedMs);
     boolean tooLate =
         advisedMs >= remainingMs() || System.nanoTime() + delayMs * 1_000_000 > horizonNanos;
     if (!retry || error.retry() == RetryAdvice.NEVER || tooLate) {
       finish();
       future.completeExceptionally(error);
     } else if (delayMs < remainingMs()) {
-      cancelRetry = link.later(this::attempt, delayMs);
+      cancelRetry = loop.later(this::attempt, delayMs);
     }
     // Else the deadline comes first, and ends the call.
   }

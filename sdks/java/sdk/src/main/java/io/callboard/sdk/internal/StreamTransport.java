@@ -19,7 +19,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.BiConsumer;
 
-/** All calls of a client over one stream, those of one tick in one message. Lives on the event loop. */
+/** The calls of a client to one node over one stream, those of one tick in one message. Lives on the event loop. */
 final class StreamTransport {
   private static final int MESSAGE_BYTES_MAX = 1024 * 1024;
   private static final int MESSAGES_AHEAD = 4;
@@ -27,6 +27,7 @@ final class StreamTransport {
   private record Pending(BiConsumer<InvokeResponse, CallException> done) {}
 
   private final Link link;
+  private final Loop loop;
   private final Map<Long, Pending> pending = new HashMap<>();
   private final ArrayDeque<StreamCall> calls = new ArrayDeque<>();
   private final ArrayDeque<Long> cancels = new ArrayDeque<>();
@@ -36,6 +37,7 @@ final class StreamTransport {
 
   StreamTransport(Link link) {
     this.link = link;
+    this.loop = link.loop();
   }
 
   /** Sends a call in this tick's message. Answers what gives it up. */
@@ -55,7 +57,7 @@ final class StreamTransport {
   private void schedule() {
     if (!flushScheduled) {
       flushScheduled = true;
-      link.nextTick(this::flush);
+      loop.nextTick(this::flush);
     }
   }
 
@@ -98,8 +100,11 @@ final class StreamTransport {
     ClientCall<InvokeStreamRequest, InvokeStreamResponse> opened =
         link.channel().newCall(GatewayServiceMethods.INVOKE_STREAM, CallOptions.DEFAULT);
     stream = opened;
-    opened.start(new Listener(opened), new Metadata());
+    Listener listener = new Listener(opened);
+    opened.start(listener, new Metadata());
     opened.request(MESSAGES_AHEAD);
+    // A node that is there and says nothing would otherwise be waited for.
+    loop.later(listener::giveUpIfSilent, Link.CONNECT_TIMEOUT_MS);
   }
 
   private void closed(ClientCall<?, ?> which, CallException cause) {
@@ -116,14 +121,21 @@ final class StreamTransport {
 
   private final class Listener extends ClientCall.Listener<InvokeStreamResponse> {
     private final ClientCall<?, ?> mine;
+    private volatile boolean connected;
 
     Listener(ClientCall<?, ?> mine) {
       this.mine = mine;
     }
 
+    void giveUpIfSilent() {
+      if (!connected) {
+        mine.cancel("no connection within " + Link.CONNECT_TIMEOUT_MS + " ms", null);
+      }
+    }
+
     @Override
     public void onMessage(InvokeStreamResponse message) {
-      link.onLoop(
+      loop.onLoop(
           () -> {
             for (StreamReply reply : message.getRepliesList()) {
               Pending call = pending.remove(reply.getStreamId());
@@ -139,12 +151,13 @@ final class StreamTransport {
 
     @Override
     public void onReady() {
-      link.onLoop(StreamTransport.this::flush);
+      connected = true;
+      loop.onLoop(StreamTransport.this::flush);
     }
 
     @Override
     public void onClose(Status status, Metadata trailers) {
-      link.onLoop(() -> closed(mine, Statuses.streamLost(status, trailers)));
+      loop.onLoop(() -> closed(mine, Statuses.streamLost(status, trailers)));
     }
   }
 }
