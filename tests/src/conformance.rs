@@ -14,7 +14,9 @@ pub mod stage;
 
 mod batches;
 mod client_calls;
+mod client_failover;
 mod client_retries;
+mod cluster;
 mod control;
 mod handshake;
 mod lifecycle;
@@ -58,8 +60,10 @@ pub fn all() -> Vec<Scenario> {
         control::SCENARIOS,
         nested::SCENARIOS,
         lifecycle::SCENARIOS,
+        cluster::SCENARIOS,
         client_calls::SCENARIOS,
         client_retries::SCENARIOS,
+        client_failover::SCENARIOS,
     ]
     .concat()
 }

@@ -39,10 +39,7 @@ impl Client {
     pub fn command(&mut self, transport: Transport) -> Value {
         let id = self.next_id;
         self.next_id += 1;
-        json!({
-            "op": "invoke", "id": id, "type": "Counter", "key": "k", "action": "add",
-            "argument": {"amount": 1}, "transport": transport.name(),
-        })
+        add_command(id, transport)
     }
 
     /// Gives the program a command with the fields of `more` added, and answers its id.
@@ -130,6 +127,14 @@ impl Client {
             _ => Ok(()),
         }
     }
+}
+
+/// An `add` command without options.
+pub fn add_command(id: u64, transport: Transport) -> Value {
+    json!({
+        "op": "invoke", "id": id, "type": "Counter", "key": "k", "action": "add",
+        "argument": {"amount": 1}, "transport": transport.name(),
+    })
 }
 
 /// An error as the server makes it.

@@ -43,6 +43,9 @@ async fn again(stage: Stage) -> Check {
         ("OUTCOME_UNKNOWN", 14, Retry::SameId),
         ("NO_HOST", 14, Retry::Safe),
         ("TURN_ABANDONED", 10, Retry::SameId),
+        ("LEASE_LOST", 14, Retry::SameId),
+        ("NOT_OWNER", 14, Retry::Safe),
+        ("DESCRIPTOR_CHANGED", 14, Retry::Safe),
     ];
     for transport in BOTH {
         for key in [json!({}), json!({"idempotency_key": format!("mine {}", transport.name())})] {

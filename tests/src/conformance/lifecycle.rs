@@ -21,7 +21,7 @@ use super::{
 };
 
 /// How long a program that was told to end may take once nothing holds it.
-const EXIT: Duration = Duration::from_secs(10);
+pub(super) const EXIT: Duration = Duration::from_secs(10);
 
 pub(super) const SCENARIOS: &[Scenario] = super::scenarios!["lifecycle":
     "a broken stream is opened again with the same instance id" => broken_stream,
@@ -44,19 +44,19 @@ fn call_argument() -> Value {
 }
 
 /// Runs a turn that waits for a call, which [`let_finish`] answers.
-async fn start_waiting(session: &mut Session, key: &str, turn_id: u64) -> Check {
+pub(super) async fn start_waiting(session: &mut Session, key: &str, turn_id: u64) -> Check {
     session.run(run(key, None, [turn(turn_id, "call", &call_argument())])).await;
     session.call().await.map(drop)
 }
 
-async fn let_finish(session: &mut Session, turn_id: u64) -> Check {
+pub(super) async fn let_finish(session: &mut Session, turn_id: u64) -> Check {
     let outcome = Some(turn_call_result::Outcome::Reply(payload(&json!(1))));
     let answer = TurnCallResult { turn_id, call_index: 0, outcome };
     session.send([node_frame::Frame::CallResult(answer)]).await;
     same("the reply", reply(&session.result(turn_id).await?)?, json!({"reply": 1}))
 }
 
-async fn wait_for_drain(session: &mut Session) -> Check {
+pub(super) async fn wait_for_drain(session: &mut Session) -> Check {
     let permanent = session
         .take("Drain", |frame| match frame {
             host_frame::Frame::Drain(drain) => Some(drain.permanent),

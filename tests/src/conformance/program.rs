@@ -85,6 +85,15 @@ pub enum Role {
     Client,
 }
 
+/// Which nodes a host program shall connect to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Whatever the SDK does if nobody says: all nodes of the cluster.
+    Default,
+    /// Only the node that it is told of.
+    Sidecar,
+}
+
 /// A running program. Its whole process group is killed when this is dropped.
 #[derive(Debug)]
 pub struct Program {
@@ -96,23 +105,28 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts `command` against the server at `address`.
+    /// Starts `command` against the servers at `addresses`, separated by commas.
     ///
     /// # Errors
     /// If the command cannot be started.
     pub fn start(
         command: &[String],
         role: Role,
-        address: &str,
+        mode: Mode,
+        addresses: &str,
         log: &Log,
     ) -> Result<Self, Failure> {
         let [program, arguments @ ..] = command else {
             return Err(Failure("no command was given".to_owned()));
         };
         let role = if role == Role::Host { "host" } else { "client" };
-        let mut child = Command::new(program)
+        let mut process = Command::new(program);
+        if mode == Mode::Sidecar {
+            process.env("CALLBOARD_CONFORMANCE_MODE", "sidecar");
+        }
+        let mut child = process
             .args(arguments)
-            .env("CALLBOARD_SERVER", address)
+            .env("CALLBOARD_SERVER", addresses)
             .env("CALLBOARD_CONFORMANCE", role)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -108,6 +108,11 @@ impl FakeServer {
         }
     }
 
+    /// True if a host opened a session that the scenario has not taken.
+    pub fn has_session(&self) -> bool {
+        !self.sessions.is_empty()
+    }
+
     /// Closes the port and every connection at once, as a crash does.
     pub fn kill(&mut self) {
         if let Some(runtime) = self.runtime.take() {

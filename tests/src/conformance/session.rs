@@ -11,7 +11,7 @@ use callboard_proto::{
         Turn, TurnCall, TurnResult, TurnRun, Welcome, host_frame, node_frame, turn_result,
         turn_run,
     },
-    types::v1::{ActorId, CallError},
+    types::v1::{ActorId, CallError, NodeAddress},
 };
 use serde_json::Value;
 use tokio::{
@@ -169,15 +169,20 @@ impl Session {
         }
     }
 
-    /// Sends Welcome.
+    /// Sends Welcome as node 1, which names no nodes.
     pub async fn welcome(&self) {
+        self.welcome_as(1, Vec::new()).await;
+    }
+
+    /// Sends Welcome as this node of a cluster with these nodes.
+    pub async fn welcome_as(&self, node_id: u64, nodes: Vec<NodeAddress>) {
         let welcome = Welcome {
             session_id: 100 + self.number as u64,
-            node_id: 1,
+            node_id,
             protocol_major: 1,
             protocol_minor: 0,
             server_version: "0.0.0-conformance".to_owned(),
-            nodes: Vec::new(),
+            nodes,
             limits: Some(Limits {
                 message_bytes_max: 8 << 20,
                 payload_bytes_max: 1 << 20,
@@ -211,8 +216,20 @@ impl Session {
     /// # Errors
     /// If any part of it does not come.
     pub async fn handshake(&mut self) -> Result<(Hello, Register), Failure> {
+        self.handshake_as(1, Vec::new()).await
+    }
+
+    /// The whole handshake as this node of a cluster with these nodes.
+    ///
+    /// # Errors
+    /// If any part of it does not come.
+    pub async fn handshake_as(
+        &mut self,
+        node_id: u64,
+        nodes: Vec<NodeAddress>,
+    ) -> Result<(Hello, Register), Failure> {
         let hello = self.hello().await?;
-        self.welcome().await;
+        self.welcome_as(node_id, nodes).await;
         let register = self.register().await?;
         self.registered(register.register_id, None).await;
         Ok((hello, register))

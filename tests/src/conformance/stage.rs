@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     check::{Check, Failure},
-    program::{Log, Program, Role},
+    program::{Log, Mode, Program, Role},
     server::FakeServer,
     session::Session,
 };
@@ -58,7 +58,15 @@ impl Stage {
     /// # Errors
     /// If it cannot be started.
     pub fn program(&self, role: Role, server: &FakeServer) -> Result<Program, Failure> {
-        Program::start(&self.command, role, &server.address().to_string(), &self.log)
+        self.program_at(role, Mode::Default, &server.address().to_string())
+    }
+
+    /// Starts the program against the servers at `addresses`, separated by commas.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn program_at(&self, role: Role, mode: Mode, addresses: &str) -> Result<Program, Failure> {
+        Program::start(&self.command, role, mode, addresses, &self.log)
     }
 
     /// A server, a host program and its session before the handshake.
