@@ -162,14 +162,9 @@ impl ForwardQueue {
                 continue;
             }
             let ticket = Ticket::draw(&self.held);
-            let mut parcel = Parcel {
-                routed,
-                returns: 0,
-                not_before: Tick(0),
-                sent: false,
-                refreshed: false,
-                ticket,
-            };
+            let sent = routed.begun;
+            let mut parcel =
+                Parcel { routed, returns: 0, not_before: Tick(0), sent, refreshed: false, ticket };
             if parcel.ticket.is_none() {
                 parcel.refuse(&mut answers, full);
             } else {

@@ -68,7 +68,12 @@ pub enum Effect {
         outcome: Outcome,
     },
     /// This node cannot serve a call and has not answered it: it goes back whence it came.
-    HandBack(Box<Call>),
+    HandBack {
+        /// The call.
+        call: Box<Call>,
+        /// True if a host got it.
+        begun: bool,
+    },
     /// Tell a session that nobody waits for a turn.
     CancelTurn {
         /// The session.

@@ -5,6 +5,8 @@
 //! the touched actors start over from their rows. A discarded commit takes along those that were computed on top of it,
 //! up to the word of the worker that the actor has started over.
 
+mod group;
+
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{
@@ -18,12 +20,13 @@ use callboard_statestore::{
     ActorCommit, Claimed, CommitBatch, Error, InboxInsert, ShardClaim, StateStore, Verdict,
 };
 use callboard_types::{ActorId, Epoch, NodeId, ShardId, Tick, limits};
-use futures::{StreamExt as _, future::BoxFuture, stream::FuturesOrdered};
+use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::sync::{mpsc, watch};
 
+use self::group::Group;
 use crate::{
     metrics,
-    worker::{Message, Slot, Workers, WriteVerdict, Written},
+    worker::{Message, Slot, Workers, Written},
 };
 
 /// First and longest pause before a failed batch is repeated, in milliseconds.
@@ -83,6 +86,15 @@ impl WriteJob {
         match &self.payload {
             Payload::Actor(commit) => Some(&commit.id),
             Payload::Inbox(row) => Some(&row.id),
+            Payload::StartedOver => None,
+        }
+    }
+
+    /// The shard that it is for; none if there is nothing to write.
+    fn shard(&self) -> Option<ShardId> {
+        match &self.payload {
+            Payload::Actor(commit) => Some(shard_of(&commit.id, commit.shard)),
+            Payload::Inbox(row) => Some(shard_of(&row.id, row.shard)),
             Payload::StartedOver => None,
         }
     }
@@ -151,7 +163,7 @@ pub struct Writer {
     committer: Arc<Committer>,
     workers: Workers,
     jobs: mpsc::Receiver<(usize, Vec<WriteJob>)>,
-    waiting: VecDeque<(usize, WriteJob)>,
+    lanes: Vec<Lane>,
     /// Actors of the transactions under way; their later jobs wait, so that nothing overtakes.
     under_way: HashSet<ActorId>,
     /// Activations whose last commit was discarded and that have not started over: what they commit is discarded, too.
@@ -166,17 +178,28 @@ struct Committer {
     fatal: watch::Sender<Option<String>>,
 }
 
-/// A transaction that has ended; no verdicts if the store failed for good.
-type Ended = (Group, Option<Vec<Option<Verdict>>>);
-
-/// One transaction and who is told about it.
+/// The jobs of shards that the store commits one after the other; other lanes go on beside it.
 #[derive(Debug, Default)]
-struct Group {
-    batch: CommitBatch,
-    /// Per actor of the batch: everything that its row stands for.
-    of_actor: Vec<Vec<(usize, Slot, Written)>>,
-    of_inbox: Vec<(usize, Slot, Written)>,
+struct Lane {
+    waiting: VecDeque<(usize, WriteJob)>,
+    /// Transactions that have begun.
+    under_way: usize,
 }
+
+impl Lane {
+    /// One transaction begins as soon as anything waits. A second one lines up behind it once it is worth it, so that the
+    /// store never waits for this task; until then jobs gather.
+    fn may_begin(&self) -> bool {
+        match self.under_way {
+            0 => !self.waiting.is_empty(),
+            1 => self.waiting.len() >= GROUP_JOBS_MIN,
+            _ => false,
+        }
+    }
+}
+
+/// A transaction of a lane that has ended; no verdicts if the store failed for good.
+type Ended = (usize, Group, Option<Vec<Option<Verdict>>>);
 
 impl Writer {
     /// A writer and the queue that leads to it. `fatal` is set when the store can no longer be trusted; the node stops
@@ -190,12 +213,14 @@ impl Writer {
         let (sender, jobs) = mpsc::channel(queue_batches);
         let shared = Arc::new(Shared::default());
         let queue = WriteQueue { jobs: sender, shared: Arc::clone(&shared) };
+        let mut lanes = Vec::new();
+        lanes.resize_with(store.lanes().max(1), Lane::default);
         let committer = Arc::new(Committer { store, node, shared, fatal });
         let build = move |workers| Self {
             committer,
             workers,
             jobs,
-            waiting: VecDeque::new(),
+            lanes,
             under_way: HashSet::new(),
             discarded: HashSet::new(),
         };
@@ -206,20 +231,23 @@ impl Writer {
     pub async fn run(mut self) {
         let mut taken = Vec::new();
         let mut open = true;
-        let mut transactions: FuturesOrdered<BoxFuture<'static, Ended>> = FuturesOrdered::new();
+        let mut transactions: FuturesUnordered<BoxFuture<'static, Ended>> = FuturesUnordered::new();
         while open || !transactions.is_empty() {
-            while self.may_begin(transactions.len()) {
-                let group = self.next_group();
-                if group.batch.is_empty() {
-                    break;
+            for lane in 0..self.lanes.len() {
+                while self.lanes[lane].may_begin() {
+                    let group = self.next_group(lane);
+                    if group.batch.is_empty() {
+                        break;
+                    }
+                    let committer = Arc::clone(&self.committer);
+                    transactions.push(Box::pin(committer.commit(lane, group)));
                 }
-                transactions.push_back(Box::pin(Arc::clone(&self.committer).commit(group)));
             }
             tokio::select! {
                 biased;
-                Some((group, verdicts)) = transactions.next() => {
+                Some((lane, group, verdicts)) = transactions.next() => {
                     let Some(verdicts) = verdicts else { return };
-                    self.end(group, &verdicts).await;
+                    self.end(lane, group, &verdicts).await;
                 }
                 count = self.jobs.recv_many(&mut taken, QUEUE_TAKES), if open => {
                     open = count > 0;
@@ -244,25 +272,22 @@ impl Writer {
         if dropped {
             self.committer.shared.waiting.fetch_sub(1, Ordering::AcqRel);
         } else {
-            self.waiting.push_back((worker, job));
+            let lane = self.lane_of(&job);
+            self.lanes[lane].waiting.push_back((worker, job));
         }
     }
 
-    /// One transaction begins as soon as anything waits. A second one lines up behind it once it is worth it, so that the
-    /// store never waits for this task; until then jobs gather.
-    fn may_begin(&self, under_way: usize) -> bool {
-        match under_way {
-            0 => !self.waiting.is_empty(),
-            1 => self.waiting.len() >= GROUP_JOBS_MIN,
-            _ => false,
-        }
+    fn lane_of(&self, job: &WriteJob) -> usize {
+        let shard = if self.lanes.len() > 1 { job.shard() } else { None };
+        shard.map_or(0, |shard| self.committer.store.lane(&shard) % self.lanes.len())
     }
 
-    /// Takes jobs from the front into one transaction. Consecutive commits of an actor become one row.
-    fn next_group(&mut self) -> Group {
+    /// Takes jobs from the front of a lane into one transaction. Consecutive commits of an actor become one row.
+    fn next_group(&mut self, lane: usize) -> Group {
         // Taking everything would make callers, hosts and store take turns: all calls would wait in one transaction, and
         // then the store would wait for all of their successors. Half keeps both sides busy.
-        let most = (self.waiting.len() / 2).max(GROUP_JOBS_MIN);
+        let mut waiting = std::mem::take(&mut self.lanes[lane].waiting);
+        let most = (waiting.len() / 2).max(GROUP_JOBS_MIN);
         let mut group = Group::default();
         let mut at_actor: HashMap<ActorId, usize> = HashMap::new();
         let mut later = VecDeque::new();
@@ -272,7 +297,7 @@ impl Writer {
             && group.batch.len() < limits::COMMIT_ACTORS_MAX
             && bytes < limits::COMMIT_BYTES_MAX
         {
-            let Some((worker, job)) = self.waiting.pop_front() else { break };
+            let Some((worker, job)) = waiting.pop_front() else { break };
             let actor = job.actor();
             if actor.is_some_and(|id| self.under_way.contains(id) || postponed.contains(id)) {
                 later.push_back((worker, job));
@@ -287,22 +312,20 @@ impl Writer {
             bytes += job.bytes();
             group.add(worker, job, &mut at_actor);
         }
-        later.append(&mut self.waiting);
-        self.waiting = later;
+        later.append(&mut waiting);
+        self.lanes[lane].waiting = later;
         self.committer.shared.waiting.fetch_sub(jobs, Ordering::AcqRel);
-        self.under_way.extend(group.batch.actors.iter().map(|commit| commit.id.clone()));
-        self.under_way.extend(group.batch.inbox.iter().map(|row| row.id.clone()));
+        self.under_way.extend(group.ids().cloned());
+        self.lanes[lane].under_way += usize::from(!group.batch.is_empty());
         group
     }
 
-    async fn end(&mut self, group: Group, verdicts: &[Option<Verdict>]) {
-        for commit in &group.batch.actors {
-            self.under_way.remove(&commit.id);
+    async fn end(&mut self, lane: usize, group: Group, verdicts: &[Option<Verdict>]) {
+        self.lanes[lane].under_way -= 1;
+        for id in group.ids() {
+            self.under_way.remove(id);
         }
-        for row in &group.batch.inbox {
-            self.under_way.remove(&row.id);
-        }
-        self.discard_later(&group, verdicts);
+        self.discard_later(lane, &group, verdicts);
         self.tell(&group, verdicts).await;
         if self.committer.shared.starved.swap(false, Ordering::AcqRel) {
             self.workers.send_all(|| Message::WriterReady).await;
@@ -310,36 +333,25 @@ impl Writer {
     }
 
     /// Commits on top of a discarded one must not be made: what they left out is nowhere.
-    fn discard_later(&mut self, group: &Group, verdicts: &[Option<Verdict>]) {
-        let actors = group.of_actor.iter().zip(verdicts);
-        let lost = actors.filter(|(_, verdict)| **verdict != Some(Verdict::Committed));
-        let places: HashSet<(usize, Slot)> = lost
-            .flat_map(|(told, _)| told.iter().map(|(worker, slot, _)| (*worker, *slot)))
-            .collect();
+    fn discard_later(&mut self, lane: usize, group: &Group, verdicts: &[Option<Verdict>]) {
+        let places: HashSet<(usize, Slot)> = group.discarded(verdicts).collect();
         if places.is_empty() {
             return;
         }
-        let before = self.waiting.len();
-        self.waiting.retain(|(worker, job)| {
+        let waiting = &mut self.lanes[lane].waiting;
+        let before = waiting.len();
+        waiting.retain(|(worker, job)| {
             let commits = matches!(job.payload, Payload::Actor(_));
             !(commits && places.contains(&(*worker, job.slot)))
         });
-        let dropped = before - self.waiting.len();
+        let dropped = before - waiting.len();
         self.committer.shared.waiting.fetch_sub(dropped, Ordering::AcqRel);
         self.discarded.extend(places);
     }
 
     async fn tell(&self, group: &Group, verdicts: &[Option<Verdict>]) {
-        let mut per_worker: Vec<Vec<WriteVerdict>> = Vec::new();
-        per_worker.resize_with(self.workers.count(), Vec::new);
-        let (actors, inbox) = verdicts.split_at(group.of_actor.len());
-        let of_actors = group.of_actor.iter().zip(actors);
-        let told = of_actors.flat_map(|(told, verdict)| told.iter().map(move |one| (one, verdict)));
-        for ((worker, slot, what), verdict) in told.chain(group.of_inbox.iter().zip(inbox)) {
-            let (slot, what, verdict) = (*slot, *what, *verdict);
-            per_worker[*worker].push(WriteVerdict { slot, what, verdict });
-        }
-        for (worker, verdicts) in per_worker.into_iter().enumerate() {
+        let news = group.news(self.workers.count(), verdicts);
+        for (worker, verdicts) in news.into_iter().enumerate() {
             if !verdicts.is_empty() {
                 self.workers.send(worker, Message::Written(verdicts)).await;
             }
@@ -347,46 +359,12 @@ impl Writer {
     }
 }
 
-impl Group {
-    /// True if a job may share the row of its actor with those that are here already: it was computed on top of them.
-    fn fits(&self, worker: usize, job: &WriteJob, at_actor: &HashMap<ActorId, usize>) -> bool {
-        let Payload::Actor(commit) = &job.payload else { return true };
-        at_actor.get(&commit.id).is_none_or(|at| {
-            let same = |(of, slot, _): &(usize, Slot, Written)| (*of, *slot) == (worker, job.slot);
-            let follows = commit.previous == self.batch.actors[*at].record.revision;
-            follows && self.of_actor[*at].last().is_some_and(same)
-        })
-    }
-
-    fn add(&mut self, worker: usize, job: WriteJob, at_actor: &mut HashMap<ActorId, usize>) {
-        let told = (worker, job.slot, job.what);
-        match job.payload {
-            Payload::StartedOver => {}
-            Payload::Inbox(row) => {
-                self.batch.inbox.push(*row);
-                self.of_inbox.push(told);
-            }
-            Payload::Actor(commit) => match at_actor.get(&commit.id) {
-                Some(at) => {
-                    merge(&mut self.batch.actors[*at], *commit);
-                    self.of_actor[*at].push(told);
-                }
-                None => {
-                    at_actor.insert(commit.id.clone(), self.batch.actors.len());
-                    self.batch.actors.push(*commit);
-                    self.of_actor.push(vec![told]);
-                }
-            },
-        }
-    }
-}
-
 impl Committer {
-    async fn commit(self: Arc<Self>, group: Group) -> Ended {
+    async fn commit(self: Arc<Self>, lane: usize, group: Group) -> Ended {
         let started = Tick::now();
         let verdicts = self.commit_until_known(&group.batch).await;
         metrics::commit(Tick::now().micros_since(started), group.batch.actors.len());
-        (group, verdicts)
+        (lane, group, verdicts)
     }
 
     /// Repeats a batch until the store took it. `None` verdicts mean that nobody knows; `None` as a whole that the
@@ -474,9 +452,5 @@ fn shard_of(id: &ActorId, number: u32) -> ShardId {
     ShardId { system: Arc::clone(&id.system), actor_type: Arc::clone(&id.actor_type), number }
 }
 
-/// Puts a later commit of an actor on top of an earlier one: one row, and everything else of both.
-fn merge(earlier: &mut ActorCommit, later: ActorCommit) {
-    earlier.record = later.record;
-    earlier.inbox_done.extend(later.inbox_done);
-    earlier.spill.extend(later.spill);
-}
+#[cfg(test)]
+mod tests;

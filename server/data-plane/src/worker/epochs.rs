@@ -119,7 +119,7 @@ impl Worker {
     // === the redirect exit ===
 
     /// An activation gives a call back: it goes where the newest catalog says.
-    pub(super) fn hand_back(&mut self, slot: Slot, call: Call) {
+    pub(super) fn hand_back(&mut self, slot: Slot, call: Call, begun: bool) {
         let Some(entry) = self.table.get(slot) else { return };
         let Some(slot_type) = self.types[entry.type_id as usize].as_ref() else {
             return;
@@ -129,6 +129,7 @@ impl Worker {
             key: entry.key.to_string(),
             key_hash: key_hash(&entry.key),
             shard: entry.shard,
+            begun,
             call,
         };
         self.metrics.handed_back();

@@ -338,7 +338,8 @@ impl Stage {
         change(&mut call);
         let actor_type = Arc::clone(&self.catalog.types()[0]);
         let key = "a".to_owned();
-        let routed = RoutedCall { actor_type, key_hash: key_hash(&key), key, shard: 0, call };
+        let routed =
+            RoutedCall { actor_type, key_hash: key_hash(&key), key, shard: 0, begun: false, call };
         self.round(vec![Message::Calls(vec![routed])]);
         waiter
     }

@@ -63,13 +63,15 @@ fn hand_back(item: Queued, now: Tick, fx: &mut Vec<Effect>) {
     if item.work == Work::Init {
         return;
     }
+    let begun = item.attempts > 0;
+    let mut give_back = |call| fx.push(Effect::HandBack { call: Box::new(call), begun });
     let mut call = item.call;
     for (to, deadline) in item.joined {
         let one = Call { asynchronous: false, ..again(&call, to, deadline) };
-        fx.push(Effect::HandBack(Box::new(one)));
+        give_back(one);
     }
     for (to, deadline) in item.acceptance {
-        fx.push(Effect::HandBack(Box::new(again(&call, to, deadline))));
+        give_back(again(&call, to, deadline));
     }
     if matches!(call.reply_to, ReplyTo::Nobody) {
         // Accepted in memory only, so it is this node that must not forget it.
@@ -78,7 +80,7 @@ fn hand_back(item: Queued, now: Tick, fx: &mut Vec<Effect>) {
         }
         call.deadline = now.plus_millis(limits::CALL_TIMEOUT_DEFAULT_MS);
     }
-    fx.push(Effect::HandBack(Box::new(call)));
+    give_back(call);
 }
 
 /// The same logical call for another waiter.

@@ -66,6 +66,8 @@ async fn calls_of_a_shard_that_went_away_leave_once_per_waiter_and_those_of_peer
     calls.sort_by(|a, b| a.call.request_id.cmp(&b.call.request_id));
     let ids: Vec<&str> = calls.iter().map(|routed| routed.call.request_id.as_str()).collect();
     assert_eq!(ids, ["1", "2", "2", "3"]);
+    let begun: Vec<bool> = calls.iter().map(|routed| routed.begun).collect();
+    assert_eq!(begun, [true, false, false, false]);
     assert!(calls.iter().all(|routed| matches!(routed.call.reply_to, ReplyTo::Unary(_))));
     let _late = stage.call("4", "add");
     assert_eq!(stage.given_away(), ["4"]);

@@ -6,11 +6,11 @@ impl Stage {
     /// The calls that were handed back since this was asked last, as (request id, waits for acceptance only).
     fn handed_back(&mut self) -> Vec<(String, bool)> {
         let of = |effect: &Effect| match effect {
-            Effect::HandBack(call) => Some((call.request_id.clone(), call.asynchronous)),
+            Effect::HandBack { call, .. } => Some((call.request_id.clone(), call.asynchronous)),
             _ => None,
         };
         let calls = self.fx.iter().filter_map(of).collect();
-        self.fx.retain(|effect| !matches!(effect, Effect::HandBack(_)));
+        self.fx.retain(|effect| !matches!(effect, Effect::HandBack { .. }));
         calls
     }
 
@@ -55,7 +55,7 @@ fn every_waiter_that_leaves_keeps_its_own_deadline_and_the_calls_identity() {
     stage.end_epoch();
     let calls: Vec<&Call> = (stage.fx.iter())
         .filter_map(|effect| match effect {
-            Effect::HandBack(call) => Some(&**call),
+            Effect::HandBack { call, .. } => Some(&**call),
             _ => None,
         })
         .collect();

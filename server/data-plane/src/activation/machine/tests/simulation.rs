@@ -158,7 +158,7 @@ impl World {
                 Effect::Accept { sequence, call } => {
                     self.writes.push_back(Write::Accept(sequence, call));
                 }
-                Effect::HandBack(call) => self.handed_back.push(*call),
+                Effect::HandBack { call, .. } => self.handed_back.push(*call),
                 Effect::LookUp { request_id, .. } => {
                     let packs = self.store.packs.iter();
                     let found = packs
