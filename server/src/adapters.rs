@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use callboard_control_plane::Handle;
-use callboard_data_plane::ports::Directory;
+use callboard_data_plane::ports::{Directory, Hosting};
 use callboard_types::{CallError, ClusterView, Epoch, Lease, ShardId, TypeDefinition};
 use tokio::sync::watch;
 
@@ -43,8 +43,8 @@ impl Directory for ControlDirectory {
         self.0.register_types(system, types, descriptor_set).await
     }
 
-    async fn set_hosted(&self, types: Vec<(String, String)>, hosted: bool) {
+    async fn set_hosted(&self, types: Vec<(String, String)>, hosting: Hosting) {
         let types = types.into_iter().map(|(system, name)| (system.into(), name.into()));
-        self.0.set_hosted(types.collect(), hosted).await;
+        self.0.set_hosted(types.collect(), hosting == Hosting::Some).await;
     }
 }

@@ -49,7 +49,7 @@ pub struct DataPlane {
     /// Commit writer, readers, and the custody of forwarded calls with its streams to peers. They only group and hand
     /// over; beside the first worker they save a thread switch on the way to the store, or to a peer, and back.
     pub store_tasks: Vec<futures::future::BoxFuture<'static, ()>>,
-    /// Follows the view. Run it on any runtime.
+    /// Follows the view, and tells hosts of nodes that come and go. Run it on any runtime.
     pub catalog: futures::future::BoxFuture<'static, ()>,
     /// The services and the way to stop.
     pub handle: Handle,
@@ -119,6 +119,7 @@ impl DataPlane {
         let looker = Looker::new(router.clone(), Arc::clone(&store), peers);
         let sinks = Arc::new(AtomicU64::new(1));
         let sessions = Sessions::default();
+        let announce = sessions.clone().announce_nodes(router.catalog_reader());
         let reader = |jobs| Reader::new(Arc::clone(&store), workers.clone(), jobs, fatal.clone());
         let hosts = Hosts::new(
             router.clone(),
@@ -135,7 +136,9 @@ impl DataPlane {
                 Box::pin(reader(chore_jobs).run()),
                 Box::pin(custody.run()),
             ],
-            catalog: Box::pin(follow),
+            catalog: Box::pin(async {
+                tokio::join!(follow, announce);
+            }),
             handle: Handle {
                 gateway: Gateway::new(
                     router.clone(),

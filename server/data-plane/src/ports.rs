@@ -37,6 +37,17 @@ pub trait Directory: std::fmt::Debug + Send + Sync + 'static {
         descriptor_set: Bytes,
     ) -> Result<u64, CallError>;
 
-    /// Says that this node has (or no longer has) a host for the types, given as (system, type).
-    async fn set_hosted(&self, types: Vec<(String, String)>, hosted: bool);
+    /// Says what hosts this node has for the types, given as (system, type).
+    async fn set_hosted(&self, types: Vec<(String, String)>, hosting: Hosting);
+}
+
+/// What hosts a node has for a type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hosting {
+    /// At least one.
+    Some,
+    /// None any more. Hosts restart, so the node stays eligible for a while.
+    None,
+    /// None any more, and the last one said that no successor is to be expected: others may take the shards at once.
+    NoneForGood,
 }

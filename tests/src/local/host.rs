@@ -11,7 +11,7 @@ use std::{
 use callboard_proto::{
     host::v1::{
         ConnectRequest, ConnectResponse, Credit, Drain, Hello, HostFrame, NodeFrame, Pong,
-        Register, Turn, TurnCall, TurnResult, TurnRun, Welcome, host_frame,
+        Register, Topology, Turn, TurnCall, TurnResult, TurnRun, Welcome, host_frame,
         host_service_client::HostServiceClient, node_frame, turn_result, turn_run,
     },
     types::v1::{
@@ -109,8 +109,28 @@ impl ScriptedHost {
         let _ = self.frames.send(ConnectRequest { frames }).await;
     }
 
-    /// The next frame but pings, which are answered; `None` when the session has ended.
+    /// The next frame but Topology, and pings, which are answered; `None` when the session has ended.
     pub async fn next(&mut self) -> Option<node_frame::Frame> {
+        loop {
+            match self.next_of_all().await {
+                Some(node_frame::Frame::Topology(_)) => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// The next Topology; frames before it are skipped.
+    pub async fn topology(&mut self) -> Topology {
+        loop {
+            match self.next_of_all().await {
+                Some(node_frame::Frame::Topology(topology)) => return topology,
+                Some(_) => {}
+                None => panic!("the session has ended without a Topology"),
+            }
+        }
+    }
+
+    async fn next_of_all(&mut self) -> Option<node_frame::Frame> {
         loop {
             while let Some(frame) = self.waiting.pop_front() {
                 match frame.frame.expect("the node sends no empty frames") {
@@ -210,6 +230,11 @@ impl ScriptedHost {
     /// Asks to leave.
     pub async fn drain(&self) {
         self.send(vec![host_frame::Frame::Drain(Drain { permanent: false })]).await;
+    }
+
+    /// Asks to leave for good.
+    pub async fn leave(&self) {
+        self.send(vec![host_frame::Frame::Drain(Drain { permanent: true })]).await;
     }
 
     /// Lets a function answer every turn from now on, given the state before it, until the session ends. Returns the

@@ -8,12 +8,12 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use callboard_data_plane::ports::Directory;
+use callboard_data_plane::ports::{Directory, Hosting};
 use callboard_types::{
     CallError, ClusterView, Epoch, Lease, NodeId, NodeState, NodeView, ShardId, ShardOwner,
     TypeDefinition, TypeView,
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// The agreement of a mesh. Every change makes a new version of the view, which goes to each node that is not held back.
 #[derive(Debug, Default)]
@@ -28,6 +28,9 @@ struct Agreed {
     leases: BTreeMap<NodeId, Lease>,
     /// Nodes that hear nothing new.
     held: HashSet<NodeId>,
+    /// What nodes said of their hosts, in order.
+    hosting: Vec<(NodeId, String, Hosting)>,
+    heard: Arc<Notify>,
 }
 
 impl Script {
@@ -76,6 +79,19 @@ impl Script {
         let mut agreed = self.agreed();
         agreed.nodes.iter_mut().filter(|n| n.id == NodeId(node)).for_each(|n| n.state = state);
         agreed.publish();
+    }
+
+    /// Waits until a node has said this of its hosts of a type.
+    pub async fn hosting(&self, node: u64, actor_type: &str, hosting: Hosting) {
+        let heard = Arc::clone(&self.agreed().heard);
+        loop {
+            let more = heard.notified();
+            let said = (NodeId(node), actor_type.to_owned(), hosting);
+            if self.agreed().hosting.contains(&said) {
+                return;
+            }
+            more.await;
+        }
     }
 
     /// From now on a node hears nothing new; or everything again.
@@ -166,6 +182,7 @@ fn copy(view: &TypeView) -> TypeView {
 /// One node's way to the agreement.
 #[derive(Debug)]
 pub(super) struct ScriptedDirectory {
+    node: NodeId,
     view: watch::Receiver<Arc<ClusterView>>,
     lease: Lease,
     script: Arc<Script>,
@@ -177,7 +194,7 @@ impl ScriptedDirectory {
         let view = agreed.views[&node].subscribe();
         let lease = agreed.leases[&node].clone();
         drop(agreed);
-        Self { view, lease, script: Arc::clone(script) }
+        Self { node, view, lease, script: Arc::clone(script) }
     }
 }
 
@@ -224,5 +241,9 @@ impl Directory for ScriptedDirectory {
         Ok(agreed.version)
     }
 
-    async fn set_hosted(&self, _types: Vec<(String, String)>, _hosted: bool) {}
+    async fn set_hosted(&self, types: Vec<(String, String)>, hosting: Hosting) {
+        let mut agreed = self.script.agreed();
+        agreed.hosting.extend(types.into_iter().map(|(_, name)| (self.node, name, hosting)));
+        agreed.heard.notify_waiters();
+    }
 }

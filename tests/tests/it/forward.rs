@@ -1,6 +1,7 @@
 //! Calls between nodes: every node takes calls to every actor, whatever moves, breaks or hangs meanwhile.
 
 mod faults;
+mod hosts;
 mod peers;
 
 use std::{sync::atomic::Ordering, time::Duration};

@@ -273,8 +273,12 @@ impl Peer {
         };
         // What lost its lease may have run the call before; the others did not.
         parcel.sent = sent_before || refused == ErrorKind::LeaseLost;
-        parcel.refreshed |= refused == ErrorKind::DescriptorChanged;
         parcel.come_back(self.now);
+        if refused == ErrorKind::DescriptorChanged {
+            // Without newer descriptors it would be refused again.
+            parcel.refreshed = true;
+            parcel.not_before = Tick::NEVER;
+        }
         metrics::redirected();
         self.back.push(parcel);
     }

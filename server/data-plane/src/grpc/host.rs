@@ -20,20 +20,21 @@ use std::{
 use arc_swap::ArcSwap;
 use callboard_proto::{
     host::v1::{
-        ConnectRequest, ConnectResponse, Draining, Hello, HostFrame, Limits, NodeFrame, Welcome,
-        host_frame, host_service_server::HostService, node_frame::Frame, turn_call_result,
+        ConnectRequest, ConnectResponse, Draining, Hello, HostFrame, Limits, NodeFrame, Topology,
+        Welcome, host_frame, host_service_server::HostService, node_frame::Frame, turn_call_result,
         turn_run,
     },
     types::v1::NodeAddress,
 };
 use callboard_transport::status::to_status;
-use callboard_types::{CallError, ErrorKind, Millis, SessionId, limits};
+use callboard_types::{CallError, ClusterView, ErrorKind, Millis, NodeState, SessionId, limits};
 use futures::Stream;
 use prost::Message as _;
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
+    catalog::CatalogReader,
     metrics,
     ports::Directory,
     router::Router,
@@ -83,6 +84,22 @@ impl Sessions {
         for entry in self.all().values() {
             let frame = NodeFrame { frame: Some(Frame::Draining(Draining { grace_ms })) };
             entry.link.send(vec![frame]);
+        }
+    }
+
+    /// Tells every host which nodes there are, whenever that changes. Runs until it is dropped.
+    pub(crate) async fn announce_nodes(self, mut catalog: CatalogReader) {
+        let mut known = addresses(&catalog.load().view);
+        loop {
+            catalog.changed().await;
+            let view = Arc::clone(&catalog.load().view);
+            let nodes = addresses(&view);
+            if nodes != known {
+                known = nodes;
+                for entry in self.all().values() {
+                    entry.link.send(vec![topology(&view)]);
+                }
+            }
         }
     }
 
@@ -166,19 +183,14 @@ impl Hosts {
         Ok((hello, rest.collect()))
     }
 
-    fn welcome(&self, session: SessionId) -> Welcome {
-        let view = &self.router.catalog().view;
-        let nodes = view
-            .nodes
-            .iter()
-            .map(|node| NodeAddress { node_id: node.id.0, address: node.address.clone() });
+    fn welcome(&self, session: SessionId, nodes: Vec<NodeAddress>) -> Welcome {
         Welcome {
             session_id: session.0,
-            node_id: view.node.0,
+            node_id: self.router.node().0,
             protocol_major: PROTOCOL.0,
             protocol_minor: PROTOCOL.1,
             server_version: self.version.to_owned(),
-            nodes: nodes.collect(),
+            nodes,
             limits: Some(Limits {
                 message_bytes_max: bound(limits::MESSAGE_BYTES_MAX),
                 payload_bytes_max: bound(limits::PAYLOAD_BYTES_MAX),
@@ -187,6 +199,17 @@ impl Hosts {
             }),
         }
     }
+}
+
+/// The nodes that hosts connect to: those that serve or still finish what they have.
+fn addresses(view: &ClusterView) -> Vec<NodeAddress> {
+    let serving = view.nodes.iter().filter(|node| node.state != NodeState::Down);
+    serving.map(|node| NodeAddress { node_id: node.id.0, address: node.address.clone() }).collect()
+}
+
+fn topology(view: &ClusterView) -> NodeFrame {
+    let topology = Topology { nodes: addresses(view), view_version: view.version };
+    NodeFrame { frame: Some(Frame::Topology(topology)) }
 }
 
 fn bound(limit: usize) -> u32 {
@@ -212,8 +235,15 @@ impl HostService for Hosts {
         let id = SessionId(self.ids.fetch_add(1, Ordering::Relaxed));
         let (sender, batches) = mpsc::channel(limits::SESSION_OUTBOX_BATCHES);
         let link = SessionLink::new(id, host_info(&hello, remote), hello.credits, sender);
-        link.send(vec![NodeFrame { frame: Some(Frame::Welcome(self.welcome(id))) }]);
+        let nodes = addresses(&self.router.catalog().view);
+        let welcome = self.welcome(id, nodes.clone());
+        link.send(vec![NodeFrame { frame: Some(Frame::Welcome(welcome)) }]);
         let reader = reader::Reader::new(self.clone(), Arc::clone(&link));
+        // From here on the session hears of changes; one may have come since the Welcome was written.
+        let view = Arc::clone(&self.router.catalog().view);
+        if addresses(&view) != nodes {
+            link.send(vec![topology(&view)]);
+        }
         metrics::host_sessions(1.0);
         let task = tokio::spawn(reader.run(stream, early));
         Ok(Response::new(Frames {

@@ -14,6 +14,7 @@ use super::{Hosts, SessionEntry, protocol};
 use crate::{
     grpc::convert,
     metrics,
+    ports::Hosting,
     session::SessionLink,
     worker::{Message, SessionCall},
 };
@@ -27,6 +28,8 @@ pub(super) struct Reader {
     /// Pings that were sent, and the latest that was answered.
     pings: u64,
     pongs: u64,
+    /// True if the host said that no successor is to be expected.
+    leaves_for_good: bool,
 }
 
 /// Frames of one message, sorted by the worker that they concern.
@@ -40,7 +43,7 @@ impl Reader {
     pub(super) fn new(hosts: Hosts, link: Arc<SessionLink>) -> Self {
         let entry = SessionEntry { link: Arc::clone(&link), types: Vec::new() };
         hosts.sessions.change(|sessions| drop(sessions.insert(link.id.0, entry.clone())));
-        Self { hosts, link, offered: HashSet::new(), pings: 0, pongs: 0 }
+        Self { hosts, link, offered: HashSet::new(), pings: 0, pongs: 0, leaves_for_good: false }
     }
 
     pub(super) async fn run(
@@ -119,7 +122,8 @@ impl Reader {
                 Some(FromHost::Pong(pong)) => {
                     self.pongs = self.pongs.max(pong.nonce.min(self.pings));
                 }
-                Some(FromHost::Drain(_)) => {
+                Some(FromHost::Drain(drain)) => {
+                    self.leaves_for_good = drain.permanent;
                     self.link.start_draining();
                     // Workers hand out nothing more once they have seen this message.
                     self.passed_by_all().await;
@@ -225,7 +229,7 @@ impl Reader {
             directory.register_types(&system, types.clone(), register.descriptor_set).await?;
         let names: Vec<(String, String)> =
             types.iter().map(|definition| (system.clone(), definition.name.clone())).collect();
-        directory.set_hosted(names.clone(), true).await;
+        directory.set_hosted(names.clone(), Hosting::Some).await;
         self.hosts.router.wait_for_view(version).await;
         self.offered.extend(names);
         let entry = SessionEntry {
@@ -263,6 +267,7 @@ impl Drop for Reader {
         self.hosts.sessions.change(|sessions| drop(sessions.remove(&id.0)));
         let hosts = self.hosts.clone();
         let offered: Vec<(String, String)> = self.offered.drain().collect();
+        let now = if self.leaves_for_good { Hosting::NoneForGood } else { Hosting::None };
         // The workers must hear of it however full they are, and this is no place to wait.
         tokio::spawn(async move {
             hosts.router.workers().send_all(|| Message::SessionClosed(id)).await;
@@ -271,7 +276,7 @@ impl Drop for Reader {
                 .filter(|(system, name)| hosts.sessions.hosts_of(system, name) == 0)
                 .collect();
             if !lost.is_empty() {
-                hosts.directory.set_hosted(lost, false).await;
+                hosts.directory.set_hosted(lost, now).await;
             }
         });
     }
