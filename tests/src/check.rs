@@ -8,6 +8,9 @@ use std::{
     fmt,
 };
 
+pub mod activation;
+pub mod register;
+
 #[cfg(test)]
 mod tests;
 

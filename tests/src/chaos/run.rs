@@ -1,0 +1,309 @@
+//! One run: everybody up, clients on, rounds of faults, clients off, ledgers read, history judged.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use callboard_proto::gateway::v1::GetStateRequest;
+use tokio::task::JoinSet;
+
+use super::{
+    Error, Options, RECOVERY_MAX,
+    actors::{self, LEDGER},
+    cast::{self, Cast},
+    client::{self, Shared},
+    history::{self, Act, Entry, Event, Recorder, Reply},
+    nemesis::Nemesis,
+    plan::{self, Plan},
+    verdict::{self, Verdict},
+};
+
+/// Of a hundred calls, how many must be answered: a run in which hardly anything worked shows nothing.
+const ANSWERED_PERCENT_MIN: usize = 50;
+
+/// Findings that are printed.
+const FINDINGS_SHOWN: usize = 20;
+
+/// The name of the history in the run's folder.
+pub const HISTORY: &str = "history.jsonl";
+
+/// Calm before the first fault, so that every actor has been called once.
+const WARM_UP: Duration = Duration::from_secs(2);
+
+/// How long a finding with logs may be when it is printed, in lines.
+const FINDING_LINES: usize = 40;
+
+/// What a run showed.
+#[derive(Debug, Default)]
+pub struct Summary {
+    verdict: Verdict,
+    recoveries: Vec<Duration>,
+    frames: Frames,
+    took: Duration,
+    /// What must not be, in words. Empty if every promise was kept.
+    pub findings: Vec<String>,
+}
+
+/// What the switch did.
+#[derive(Debug, Default)]
+struct Frames {
+    passed: u64,
+    cut: u64,
+    reset: u64,
+    lost: u64,
+    delayed: u64,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { verdict, frames, .. } = self;
+        let refused: usize = verdict.refused.values().sum();
+        writeln!(
+            f,
+            "{} calls in {:.0} s: {} answered, {refused} refused, {} without an answer; ownership moved {} times",
+            verdict.calls,
+            self.took.as_secs_f64(),
+            verdict.answered,
+            verdict.unknown,
+            verdict.moves,
+        )?;
+        writeln!(
+            f,
+            "frames: {} passed, {} cut, {} reset, {} lost, {} delayed",
+            frames.passed, frames.cut, frames.reset, frames.lost, frames.delayed
+        )?;
+        let faults: usize = verdict.faults.values().sum();
+        writeln!(f, "{faults} faults of {} kinds:", verdict.faults.len())?;
+        for (kind, count) in &verdict.faults {
+            writeln!(f, "  {kind:<20} {count}")?;
+        }
+        let mut recoveries = self.recoveries.clone();
+        recoveries.sort_unstable();
+        if let (Some(median), Some(worst)) =
+            (recoveries.get(recoveries.len() / 2), recoveries.last())
+        {
+            writeln!(
+                f,
+                "everything served again after healing: median {} ms, worst {} ms",
+                median.as_millis(),
+                worst.as_millis()
+            )?;
+        }
+        if self.findings.is_empty() {
+            return write!(f, "every promise was kept");
+        }
+        write!(f, "{} findings:", self.findings.len())?;
+        for finding in self.findings.iter().take(FINDINGS_SHOWN) {
+            let lines: Vec<_> = finding.lines().take(FINDING_LINES).collect();
+            write!(f, "\n  {}", lines.join("\n    "))?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a run in the options' folder, which must be empty. Namespaces must have been entered.
+///
+/// # Errors
+/// If the run could not be carried out. Broken promises are in the summary.
+pub async fn run(options: &Options) -> Result<Summary, Error> {
+    let begun = super::now();
+    let recorder = Arc::new(Recorder::create(&options.folder.join(HISTORY))?);
+    let cast = Cast::start(options, Arc::clone(&recorder)).await?;
+    let shared =
+        Arc::new(Shared::new(options, &cast::node_ports(options.nodes), Arc::clone(&recorder))?);
+    let nemesis = Nemesis::new(&cast, &shared);
+    let first = nemesis.serves().await?;
+    recorder.say(format!("everything serves {} ms after the start", first.as_millis()));
+    let mut clients = Clients::start(options, &shared);
+    tokio::time::sleep(WARM_UP).await;
+    let made = make_rounds(options, &nemesis, begun).await;
+    shared.stopping.store(true, Ordering::Relaxed);
+    let mut findings = Vec::new();
+    if let Err(error) = made {
+        findings.push(error.to_string());
+    }
+    clients.join().await?;
+    let mut entries = recorder.finish()?;
+    if let Err(error) = read_ledgers(options, &shared, &recorder, &entries).await {
+        findings.push(error.to_string());
+    }
+    entries.extend(recorder.finish()?);
+    let (found, recoveries) = nemesis.report().await;
+    findings.extend(found);
+    let verdict = verdict::judge(&entries);
+    judge_coverage(options, &verdict, &mut findings);
+    findings.extend(verdict.findings.iter().cloned());
+    let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let counters = cast.switch.counters();
+    let frames = Frames {
+        passed: load(&counters.passed),
+        cut: load(&counters.cut),
+        reset: load(&counters.reset),
+        lost: load(&counters.lost),
+        delayed: load(&counters.delayed),
+    };
+    Ok(Summary { verdict, recoveries, frames, took: begun.elapsed(), findings })
+}
+
+/// Judges a history that was written by an earlier run.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn judge_again(path: &Path) -> Result<Summary, Error> {
+    let entries = history::read(path)?;
+    let verdict = verdict::judge(&entries);
+    let took = Duration::from_nanos(entries.last().map_or(0, |entry| entry.at_ns));
+    let findings = verdict.findings.clone();
+    Ok(Summary { verdict, took, findings, ..Summary::default() })
+}
+
+async fn make_rounds(
+    options: &Options,
+    nemesis: &Nemesis<'_>,
+    begun: Instant,
+) -> Result<(), Error> {
+    let mut plan = Plan::new(options.seed, plan::possible(options.nodes, &options.kinds));
+    loop {
+        let left = options.duration.saturating_sub(begun.elapsed());
+        if left.is_zero() {
+            return Ok(());
+        }
+        let longest = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        nemesis.round(&plan.round(longest)).await?;
+    }
+}
+
+/// The clients of a run.
+pub struct Clients(JoinSet<()>);
+
+impl Clients {
+    /// Lets them begin.
+    #[must_use]
+    pub fn start(options: &Options, shared: &Arc<Shared>) -> Self {
+        let mut clients = JoinSet::new();
+        for number in 0..options.clients {
+            let seed = options.seed.wrapping_mul(1_000_003).wrapping_add(u64::from(number));
+            clients.spawn(client::run(Arc::clone(shared), number, seed));
+        }
+        Self(clients)
+    }
+
+    /// Waits for their last calls, once they were told to stop.
+    ///
+    /// # Errors
+    /// If one panicked.
+    pub async fn join(&mut self) -> Result<(), Error> {
+        while let Some(client) = self.0.join_next().await {
+            client.map_err(|error| Error::failed(format!("a client: {error}")))?;
+        }
+        Ok(())
+    }
+}
+
+/// A run that was not disturbed, or answered hardly anything, shows nothing.
+fn judge_coverage(options: &Options, verdict: &Verdict, findings: &mut Vec<String>) {
+    if verdict.answered * 100 < verdict.calls * ANSWERED_PERCENT_MIN || verdict.answered == 0 {
+        findings.push(format!(
+            "only {} of {} calls were answered: the run shows nothing",
+            verdict.answered, verdict.calls
+        ));
+    }
+    for (reason, count) in &verdict.refused {
+        // A turn whose host died three times is given up for good. Nothing else may end a call.
+        if !reason.starts_with("TURN_CRASHED_HOST") {
+            findings.push(format!("{count} calls were refused for good: {reason}"));
+        }
+    }
+    let missed: Vec<&str> = plan::possible(options.nodes, &options.kinds)
+        .into_iter()
+        .map(plan::Kind::name)
+        .filter(|kind| !verdict.faults.contains_key(*kind))
+        .collect();
+    if !missed.is_empty() {
+        findings.push(format!(
+            "the run was too short, or its luck too bad, for these faults: {}",
+            missed.join(", ")
+        ));
+    }
+}
+
+/// Reads every ledger that was called, until all accepted adds are in it or the time is over.
+pub(super) async fn read_ledgers(
+    options: &Options,
+    shared: &Shared,
+    recorder: &Recorder,
+    entries: &[Entry],
+) -> Result<(), Error> {
+    let give_up = super::now() + RECOVERY_MAX;
+    let mut keys = BTreeSet::new();
+    let mut accepted: BTreeSet<u64> = BTreeSet::new();
+    for entry in entries {
+        match &entry.event {
+            Event::Call { actor, act: Act::Add { .. } | Act::Total, .. } => {
+                keys.extend(actor.strip_prefix(LEDGER).map(|key| key.trim_start_matches('/')));
+            }
+            Event::Answer { call, reply: Reply::Accepted, .. } => {
+                accepted.insert(*call);
+            }
+            _ => {}
+        }
+    }
+    for key in keys {
+        loop {
+            let ledger = read_ledger(options, shared, key, give_up).await?;
+            accepted.retain(|add| !ledger.entries.iter().any(|entry| entry.add == *add));
+            let waits = entries.iter().any(|entry| match &entry.event {
+                Event::Call { call, actor, .. } => {
+                    accepted.contains(call) && actor.ends_with(&format!("/{key}"))
+                }
+                _ => false,
+            });
+            if !waits || super::now() > give_up {
+                recorder.note(Event::Ledger {
+                    key: key.to_owned(),
+                    total: ledger.total,
+                    entries: ledger.entries.iter().map(|one| (one.add, one.amount)).collect(),
+                });
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+    Ok(())
+}
+
+async fn read_ledger(
+    options: &Options,
+    shared: &Shared,
+    key: &str,
+    give_up: Instant,
+) -> Result<crate::check::Ledger, Error> {
+    let mut last = String::new();
+    for port in cast::node_ports(options.nodes).into_iter().cycle() {
+        if super::now() > give_up {
+            break;
+        }
+        let Some(link) = shared.usable_link(port) else {
+            continue;
+        };
+        let request = GetStateRequest { actor: Some(actors::id(LEDGER, key)), as_json: false };
+        match link.get_state(request).await {
+            Ok(response) => {
+                let data = response.state.unwrap_or_default().data;
+                return actors::ledger(&data)
+                    .ok_or_else(|| Error::failed(format!("the state of ledger {key} is torn")));
+            }
+            Err(error) if error.reason() == "UNKNOWN_ACTOR" => return Ok(Default::default()),
+            Err(error) => last = error.to_string(),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Err(Error::failed(format!("ledger {key} cannot be read at the end: {last}")))
+}

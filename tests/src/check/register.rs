@@ -1,0 +1,201 @@
+//! Linearizability of a register that is read, written and swapped: is there one order of all operations, each between
+//! its call and its answer, in which a plain variable would have answered the same?
+//!
+//! The search is Wing and Gong's with Lowe's memory: an operation is tried as the next one of the order, taken back if
+//! that leads nowhere, and no set of done operations with the same value is looked at twice.
+
+use std::collections::HashSet;
+
+#[cfg(test)]
+mod tests;
+
+/// Steps of the search after which it is given up. A history of a few calls at a time needs a few steps for each.
+pub const STEPS_MAX: u64 = 20_000_000;
+
+/// One operation as its caller saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Operation {
+    /// Its number, for people.
+    pub number: u64,
+    /// When it was first sent, in nanoseconds.
+    pub invoked_ns: u64,
+    /// When its answer came; `None` if none did, so that it may have happened at any later time, or never.
+    pub returned_ns: Option<u64>,
+    /// What it did.
+    pub act: Act,
+}
+
+/// What an operation did. 0 is the value of a register that was never written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// It read the value.
+    Read {
+        /// What it saw; `None` if no answer came.
+        seen: Option<u64>,
+    },
+    /// It set the value.
+    Write {
+        /// The value.
+        value: u64,
+    },
+    /// It set the value if the register had the expected one.
+    Swap {
+        /// The expected value.
+        expected: u64,
+        /// The new value.
+        value: u64,
+        /// Whether it did; `None` if no answer came.
+        swapped: Option<bool>,
+    },
+}
+
+impl Act {
+    /// The value after it, if it can come next.
+    fn apply(self, value: u64) -> Option<u64> {
+        match self {
+            Self::Read { seen } => seen.is_none_or(|seen| seen == value).then_some(value),
+            Self::Write { value } => Some(value),
+            Self::Swap { expected, value: new, swapped } => {
+                let swaps = expected == value;
+                let fits = swapped.is_none_or(|swapped| swapped == swaps);
+                fits.then_some(if swaps { new } else { value })
+            }
+        }
+    }
+}
+
+/// Why a history is no good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// There is no such order. The search got furthest before this operation, which fits nowhere.
+    NotLinearizable {
+        /// The operation.
+        operation: u64,
+    },
+    /// The search was given up: nobody knows.
+    Undecided,
+}
+
+/// Looks for an order. Time grows with the number of operations that overlap, to the power of it at worst.
+///
+/// # Errors
+/// Why there is none, or that the search took more than `steps`.
+pub fn check(operations: &[Operation], steps: u64) -> Result<(), Finding> {
+    Search::new(operations).run(steps)
+}
+
+/// The calls and answers of a history in the order of their times, as a list from which operations can be taken out and
+/// put back in.
+struct Search<'a> {
+    operations: &'a [Operation],
+    /// (operation, true for its call).
+    marks: Vec<(usize, bool)>,
+    /// Per mark, and one more for the head: the next one in the list.
+    next: Vec<usize>,
+    previous: Vec<usize>,
+    /// Per operation, where its call and its answer stand.
+    places: Vec<(usize, usize)>,
+    done: Vec<u64>,
+    value: u64,
+    /// Operations in the order so far, each with the value before it.
+    order: Vec<(usize, u64)>,
+    seen: HashSet<(Box<[u64]>, u64)>,
+}
+
+impl<'a> Search<'a> {
+    fn new(operations: &'a [Operation]) -> Self {
+        let mut times: Vec<(u64, bool, usize)> = Vec::with_capacity(operations.len() * 2);
+        for (index, operation) in operations.iter().enumerate() {
+            times.push((operation.invoked_ns, true, index));
+            times.push((operation.returned_ns.unwrap_or(u64::MAX), false, index));
+        }
+        // At the same time calls come first: what may overlap is taken to do so.
+        times.sort_unstable_by_key(|(time, call, index)| (*time, !call, *index));
+        let marks: Vec<(usize, bool)> =
+            times.into_iter().map(|(_, call, index)| (index, call)).collect();
+        let mut places = vec![(0, 0); operations.len()];
+        for (place, (index, call)) in marks.iter().enumerate() {
+            match call {
+                true => places[*index].0 = place,
+                false => places[*index].1 = place,
+            }
+        }
+        let head = marks.len();
+        let next = (1..=head).chain([0]).collect();
+        let previous = [head].into_iter().chain(0..head).collect();
+        Self {
+            operations,
+            marks,
+            next,
+            previous,
+            places,
+            done: vec![0; operations.len().div_ceil(64)],
+            value: 0,
+            order: Vec::new(),
+            seen: HashSet::new(),
+        }
+    }
+
+    fn run(&mut self, steps: u64) -> Result<(), Finding> {
+        let head = self.marks.len();
+        let mut at = self.next[head];
+        let (mut furthest, mut stuck) = (0, 0);
+        for _ in 0..steps {
+            if at == head {
+                return Ok(());
+            }
+            let (index, call) = self.marks[at];
+            if call {
+                at = match self.try_next(index) {
+                    true => self.next[head],
+                    false => self.next[at],
+                };
+                continue;
+            }
+            // An answer whose operation was not done before it: the last choice was wrong.
+            if self.order.len() >= furthest {
+                (furthest, stuck) = (self.order.len(), index);
+            }
+            let Some((last, value)) = self.order.pop() else {
+                return Err(Finding::NotLinearizable { operation: self.operations[stuck].number });
+            };
+            self.value = value;
+            self.done[last / 64] ^= 1 << (last % 64);
+            let (call, answer) = self.places[last];
+            self.put_back(answer);
+            self.put_back(call);
+            at = self.next[call];
+        }
+        Err(Finding::Undecided)
+    }
+
+    /// Makes the operation the next one of the order, unless that cannot be or was tried.
+    fn try_next(&mut self, index: usize) -> bool {
+        let Some(value) = self.operations[index].act.apply(self.value) else {
+            return false;
+        };
+        self.done[index / 64] ^= 1 << (index % 64);
+        if !self.seen.insert((self.done.clone().into_boxed_slice(), value)) {
+            self.done[index / 64] ^= 1 << (index % 64);
+            return false;
+        }
+        self.order.push((index, self.value));
+        self.value = value;
+        let (call, answer) = self.places[index];
+        self.take_out(call);
+        self.take_out(answer);
+        true
+    }
+
+    fn take_out(&mut self, mark: usize) {
+        let (before, after) = (self.previous[mark], self.next[mark]);
+        self.next[before] = after;
+        self.previous[after] = before;
+    }
+
+    fn put_back(&mut self, mark: usize) {
+        let (before, after) = (self.previous[mark], self.next[mark]);
+        self.next[before] = mark;
+        self.previous[after] = mark;
+    }
+}
