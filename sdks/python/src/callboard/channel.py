@@ -31,10 +31,20 @@ _OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 5_000),
 ]
 
+
+def _keepalive(seconds: int, timeout: int) -> list[tuple[str, int]]:
+    return [
+        ("grpc.keepalive_time_ms", 1000 * seconds),
+        ("grpc.keepalive_timeout_ms", 1000 * timeout),
+        # The one that ends a connection whose node no longer answers; otherwise it is a minute.
+        ("grpc.http2.ping_timeout_ms", 1000 * timeout),
+    ]
+
+
 # A silent half-open connection would otherwise hang for ever.
-_PATIENT_OPTIONS = [("grpc.keepalive_time_ms", 20_000), ("grpc.keepalive_timeout_ms", 10_000)]
+_PATIENT_OPTIONS = _keepalive(20, 10)
 # Early enough for the calls on it to be answered elsewhere inside the default timeout.
-_FAILOVER_OPTIONS = [("grpc.keepalive_time_ms", 10_000), ("grpc.keepalive_timeout_ms", 5_000)]
+_FAILOVER_OPTIONS = _keepalive(10, 5)
 
 
 def server_addresses(server: str | Iterable[str] | None) -> list[str]:
