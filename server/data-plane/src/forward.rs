@@ -228,3 +228,6 @@ fn full(_: &Parcel) -> CallError {
     .with("limit", limits::FORWARDS_HELD_MAX)
     .retry_after(100)
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,6 +44,8 @@ pub struct Custody {
     workers: Workers,
     /// Calls that nobody serves now, by type and shard.
     kept: HashMap<(u32, u32), Vec<Parcel>>,
+    /// The version of the view by which calls were placed last.
+    version: u64,
     /// When kept calls must be looked at again.
     review_at: Tick,
     to_workers: Vec<Vec<RoutedCall>>,
@@ -81,6 +83,7 @@ impl Custody {
             catalog,
             workers,
             kept: HashMap::new(),
+            version: 0,
             review_at: Tick::NEVER,
             to_workers,
             peers,
@@ -97,15 +100,17 @@ impl Custody {
         let mut round = Vec::with_capacity(ROUND_NEWS_MAX);
         loop {
             let review = tokio::time::sleep(self.review_at.duration_after(Tick::now()));
-            let mut changed = false;
             tokio::select! {
                 biased;
                 _ = self.inbox.recv_many(&mut round, ROUND_NEWS_MAX) => {}
-                () = self.catalog.changed() => changed = true,
+                () = self.catalog.changed() => {}
                 () = review, if self.review_at != Tick::NEVER => {}
             }
             self.now = Tick::now();
-            let catalog = Arc::clone(&self.catalog.load());
+            let catalog = self.catalog.load_full();
+            // Not left to the select: under load there is always more in the inbox.
+            let version = catalog.view.version;
+            let changed = std::mem::replace(&mut self.version, version) != version;
             if changed {
                 self.look_at_peers(&catalog);
             }
@@ -142,13 +147,9 @@ impl Custody {
     fn take(&mut self, catalog: &Catalog, mut parcel: Parcel) {
         let routed = &parcel.routed;
         let owner = routed.actor_type.view.shards.get(routed.shard as usize);
-        if let Some(owner) = owner.copied().filter(|owner| owner.node == self.node) {
-            // A worker may have begun it, and let go of it with its shard.
-            parcel.sent = true;
-            if !owner.is_moving() {
-                // A worker sends it, which cannot serve the shard although the call's view says that it should.
-                parcel.come_back(self.now);
-            }
+        if owner.is_some_and(|owner| owner.node == self.node && !owner.is_moving()) {
+            // Only a worker sends such a call: it cannot serve the shard although the call's view says that it should.
+            parcel.come_back(self.now);
         }
         self.pass(catalog, parcel);
     }
@@ -185,11 +186,12 @@ impl Custody {
         if owner.node == NodeId::ZERO || owner.is_moving() {
             return Place::Nowhere;
         }
-        let known = &parcel.routed.actor_type.view;
-        let same = known.shards.get(shard as usize) == Some(owner)
-            && known.descriptor_hash == newest.view.descriptor_hash;
-        if same && self.now < parcel.not_before {
-            return Place::Nowhere;
+        if self.now < parcel.not_before {
+            let known = &parcel.routed.actor_type.view;
+            let same_owner = known.shards.get(shard as usize) == Some(owner);
+            if same_owner && known.descriptor_hash == newest.view.descriptor_hash {
+                return Place::Nowhere;
+            }
         }
         if owner.node == self.node {
             return Place::Here(self.workers.of(newest.view.id, shard));

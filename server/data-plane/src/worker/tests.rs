@@ -26,7 +26,7 @@ use crate::{
     activation::machine::TurnEnd,
     call::{Metadata, Outcome, Payload, StreamAnswer, StreamSink},
     forward::News,
-    ports::Directory,
+    ports::{Directory, Hosting},
     session::{HostInfo, SessionLink},
     store::{Reader, Writer},
 };
@@ -152,7 +152,7 @@ impl Directory for Script {
         Ok(0)
     }
 
-    async fn set_hosted(&self, _types: Vec<(String, String)>, _hosted: bool) {}
+    async fn set_hosted(&self, _types: Vec<(String, String)>, _hosting: Hosting) {}
 }
 
 // === the stage ===
