@@ -1,6 +1,6 @@
 //! The host in Rust: runs the chaos actors for every node that it is given, and connects again and again while it lives.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use callboard_proto::{
     host::v1::{
@@ -8,7 +8,9 @@ use callboard_proto::{
         host_frame::Frame, host_service_client::HostServiceClient, node_frame,
         turn_result::Outcome, turn_run::State,
     },
-    types::v1::{ActionDefinition, ActorTypeDefinition, CallError, Durability, Kind, Payload},
+    types::v1::{
+        ActionDefinition, ActorTypeDefinition, CallError, Durability, Kind, NodeAddress, Payload,
+    },
 };
 use rand::Rng;
 use serde_json::{Value, json};
@@ -48,21 +50,30 @@ const CLOSE_MAX: Duration = Duration::from_secs(1);
 /// If an address is none.
 pub async fn run(servers: &str) -> Result<(), Error> {
     let (leaving, leave) = watch::channel(false);
+    let (found, mut nodes) = mpsc::channel(OUTBOX_MESSAGES);
     let mut sessions = tokio::task::JoinSet::new();
     let instance = uuid::Uuid::now_v7().to_string();
-    for server in servers.split(',') {
-        let endpoint = Endpoint::from_shared(format!("http://{server}"))
-            .map_err(|error| Error::failed(format!("{server}: {error}")))?
-            .tcp_nodelay(true)
-            .connect_timeout(Duration::from_secs(1))
-            .http2_keep_alive_interval(Duration::from_secs(2))
-            .keep_alive_while_idle(true)
-            .keep_alive_timeout(Duration::from_secs(2));
-        sessions.spawn(keep_session(endpoint, instance.clone(), leave.clone()));
-    }
+    let mut served = HashSet::new();
     let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .map_err(Error::io("waiting for SIGTERM"))?;
-    terminated.recv().await;
+    let mut new: Vec<String> = servers.split(',').map(str::to_owned).collect();
+    loop {
+        for server in new.drain(..).filter(|server| served.insert(server.clone())) {
+            let endpoint = Endpoint::from_shared(format!("http://{server}"))
+                .map_err(|error| Error::failed(format!("{server}: {error}")))?
+                .tcp_nodelay(true)
+                .connect_timeout(Duration::from_secs(1))
+                .http2_keep_alive_interval(Duration::from_secs(2))
+                .keep_alive_while_idle(true)
+                .keep_alive_timeout(Duration::from_secs(2));
+            let host = Host { instance: instance.clone(), found: found.clone() };
+            sessions.spawn(keep_session(endpoint, host, leave.clone()));
+        }
+        tokio::select! {
+            _ = terminated.recv() => break,
+            node = nodes.recv() => new.extend(node),
+        }
+    }
     // All sessions hear it; one that has ended already needs not.
     let _ = leaving.send(true);
     let all = async { while sessions.join_next().await.is_some() {} };
@@ -71,9 +82,25 @@ pub async fn run(servers: &str) -> Result<(), Error> {
     Ok(())
 }
 
-async fn keep_session(endpoint: Endpoint, instance: String, mut leave: watch::Receiver<bool>) {
+/// What all sessions of the host share.
+struct Host {
+    instance: String,
+    /// Where addresses of nodes go that a node names.
+    found: mpsc::Sender<String>,
+}
+
+impl Host {
+    /// Nodes of the cluster. One that finds no room here is named again.
+    fn serve_also(&self, nodes: Vec<NodeAddress>) {
+        for node in nodes {
+            let _ = self.found.try_send(node.address);
+        }
+    }
+}
+
+async fn keep_session(endpoint: Endpoint, host: Host, mut leave: watch::Receiver<bool>) {
     while !*leave.borrow() {
-        session(&endpoint, &instance, &mut leave).await;
+        session(&endpoint, &host, &mut leave).await;
         let pause = rand::rng().random_range(20..200);
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(pause)) => {}
@@ -85,7 +112,7 @@ async fn keep_session(endpoint: Endpoint, instance: String, mut leave: watch::Re
 /// Answers a node until the session breaks, or the node let the host go. `None` if it broke.
 async fn session(
     endpoint: &Endpoint,
-    instance: &str,
+    host: &Host,
     leave: &mut watch::Receiver<bool>,
 ) -> Option<()> {
     let channel = endpoint.connect().await.ok()?;
@@ -95,7 +122,7 @@ async fn session(
         sdk_name: "callboard-chaos".into(),
         sdk_version: env!("CARGO_PKG_VERSION").into(),
         runtime: "Rust".into(),
-        instance_id: instance.into(),
+        instance_id: host.instance.clone(),
         credits: CREDITS,
         ..Hello::default()
     };
@@ -116,7 +143,11 @@ async fn session(
         let mut drained = false;
         for frame in message.frames {
             match frame.frame {
-                Some(node_frame::Frame::Welcome(_)) => answers.push(Frame::Register(register())),
+                Some(node_frame::Frame::Welcome(welcome)) => {
+                    host.serve_also(welcome.nodes);
+                    answers.push(Frame::Register(register()));
+                }
+                Some(node_frame::Frame::Topology(topology)) => host.serve_also(topology.nodes),
                 Some(node_frame::Frame::Run(run)) => {
                     answers.extend(run_turns(run).into_iter().map(Frame::Result));
                 }
