@@ -34,3 +34,8 @@ gen: ## Write all generated code anew
 
 bench: ## Measure throughput, latency and memory in a release build
 	cargo run --release --locked -p callboard-bench
+
+SEEDS ?= 20000
+
+sim: ## Simulate clusters under faults: SEEDS=20000 of them, or one with ARGS="--seed N --trace"
+	cargo run --locked -p callboard-sim -- --seeds $(SEEDS) $(ARGS)

@@ -25,7 +25,7 @@ test_tiers=(
   sdk_typescript sdk_python sdk_java
   conformance_typescript conformance_python conformance_java
   examples_typescript examples_python
-  crash demo
+  crash sim demo
 )
 
 # Everything in Rust, the generator's golden and parity tests, the README and the command line included.
@@ -84,5 +84,8 @@ tier_crash() {
     "$crash" --power-cuts "$power_cuts" &&
     "$crash" --sabotage --kills 5 --host-kills 0
 }
+
+# Every seed is another cluster with other faults; see sim/. CALLBOARD_SIM_SEEDS asks for more or fewer.
+tier_sim() { cargo run --locked -p callboard-sim -- --seeds "${CALLBOARD_SIM_SEEDS:-20000}"; }
 
 tier_demo() { tests/scripts/demo.sh; }

@@ -15,7 +15,9 @@ pub struct Raised {
     pub type_id: u32,
     /// The shard.
     pub shard: u32,
-    /// What the store knows. The shard's epoch will be above it.
+    /// What the store knows. A lower epoch is lifted above it. A shard that is at this very epoch stays: its owner wrote
+    /// the store's row, and whoever reported it was another one, of an epoch before. Who rebuilds a control plane and
+    /// trusts no epoch of its own names the number after the stored one.
     pub above: Epoch,
 }
 
@@ -42,7 +44,7 @@ impl RaiseEpochs {
         let shards = self.shards.into_iter().map(|one| (one.type_id, one.shard, one.above));
         Ok(machine.edit_shards(shards, |homes, number, above| {
             let shard = &mut homes.shards[number];
-            let low = shard.epoch <= above;
+            let low = shard.epoch < above;
             if low {
                 shard.epoch = above.next();
             }
@@ -70,6 +72,7 @@ mod tests {
         };
         assert!(raise(40).changed);
         assert!(!raise(40).changed);
+        assert!(!raise(41).changed, "its own epoch, reported by an owner of before");
         assert!(!raise(3).changed);
         raise(u64::MAX).outcome.expect_err("damage");
         assert_eq!((owners(&machine), epochs(&machine)), (vec![1, 1, 1], vec![1, 41, 1]));
