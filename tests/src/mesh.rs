@@ -181,7 +181,7 @@ fn identity(node: NodeId) -> PeerIdentity {
     identity
 }
 
-/// Runs a node on a thread of its own, as a real one does with one worker.
+/// Runs a node on a thread of its own, with two workers beside each other.
 fn start_node(
     node: NodeId,
     store: Arc<dyn StateStore>,
@@ -191,7 +191,7 @@ fn start_node(
 ) -> (JoinHandle<()>, Handle) {
     let identity = identity(node);
     let options = Options {
-        workers: 1,
+        workers: 2,
         host_ping: Duration::from_secs(5),
         version: "test",
         peers: Some(PeerDialer::new(identity.clone())),

@@ -23,6 +23,7 @@ use callboard_tests::{
     mesh::Mesh,
 };
 use callboard_types::{ErrorKind, shard_of};
+use tokio::task::JoinHandle;
 
 /// A counter whose hosts are at every node of a mesh.
 async fn counters(mesh: &Mesh, nodes: u64, durability: Durability) {
@@ -228,10 +229,29 @@ async fn shards_move_under_load_without_a_failed_call_or_a_wrong_total() {
     let mesh = Mesh::start(3).await;
     counters(&mesh, 3, Durability::Durable).await;
     let keys: Vec<String> = (1..=3).map(|node| mesh.key_on("Counter", node, 0)).collect();
+    let callers = load(&mesh, &keys).await;
+    let shards: Vec<u32> = keys.iter().map(|key| shard_of(key, 64)).collect();
+    let mut moves = 0;
+    while callers.iter().any(|caller| !caller.is_finished()) {
+        for shard in &shards {
+            let to = mesh.script().owner("Counter", *shard).node.0 % 3 + 1;
+            mesh.script().begin_move("Counter", *shard, to);
+            while mesh.script().is_moving("Counter", *shard) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            moves += 1;
+        }
+    }
+    assert!(moves >= 3, "{moves} moves");
+    check_totals(&mesh, &keys, callers).await;
+}
+
+/// Callers at three nodes, each with 40 rounds of five adds to each of three actors.
+async fn load(mesh: &Mesh, keys: &[String]) -> Vec<JoinHandle<()>> {
     let mut callers = Vec::new();
     for node in 1..=3 {
         let mut stream = mesh.caller(node).await.stream().await;
-        let keys = keys.clone();
+        let keys = keys.to_vec();
         callers.push(tokio::spawn(async move {
             for round in 0..40_u64 {
                 let calls = (0..15_u64).map(|at| {
@@ -246,25 +266,17 @@ async fn shards_move_under_load_without_a_failed_call_or_a_wrong_total() {
             }
         }));
     }
-    let shards: Vec<u32> = keys.iter().map(|key| shard_of(key, 64)).collect();
-    let mut moves = 0;
-    while callers.iter().any(|caller| !caller.is_finished()) {
-        for shard in &shards {
-            let to = mesh.script().owner("Counter", *shard).node.0 % 3 + 1;
-            mesh.script().begin_move("Counter", *shard, to);
-            while mesh.script().is_moving("Counter", *shard) {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            moves += 1;
-        }
-    }
+    callers
+}
+
+/// Every call of [`load`] was answered, and counted once.
+async fn check_totals(mesh: &Mesh, keys: &[String], callers: Vec<JoinHandle<()>>) {
     for caller in callers {
         caller.await.expect("no call failed");
     }
-    assert!(moves >= 3, "{moves} moves");
     let caller = mesh.caller(1).await;
     for key in keys {
-        let total = caller.invoke(call("Counter", &key, "total", "")).await.expect("read");
+        let total = caller.invoke(call("Counter", key, "total", "")).await.expect("read");
         assert_eq!(text(&total), "600", "3 callers, 40 rounds, 5 calls each");
     }
 }

@@ -67,7 +67,11 @@ impl Looker {
                 if let Ok(Ok(response)) = asked {
                     match response.into_inner().outcome {
                         Some(Outcome::State(state)) => return Ok(state),
-                        Some(Outcome::Error(error)) => return Err(status::from_proto(error)),
+                        Some(Outcome::Error(error)) => match status::from_proto(error) {
+                            // Its view is older than ours.
+                            error if error.kind == ErrorKind::NotOwner => {}
+                            error => return Err(error),
+                        },
                         Some(Outcome::Redirect(_)) | None => {}
                     }
                 }

@@ -1,5 +1,7 @@
 //! Connections that break or hang, and owners that vanish.
 
+use std::time::Duration;
+
 use callboard_proto::types::v1::Durability;
 use callboard_tests::{
     local::{
@@ -10,7 +12,7 @@ use callboard_tests::{
 };
 use callboard_types::{ErrorKind, NodeState, shard_of};
 
-use super::counters;
+use super::{check_totals, counters, load};
 
 #[tokio::test]
 async fn a_call_whose_stream_broke_is_sent_again_and_applied_once() {
@@ -99,6 +101,33 @@ async fn a_node_that_hangs_does_not_delay_calls_to_others() {
     assert!(!stuck.is_finished());
     mesh.freeze(2, false);
     stuck.await.expect("no panic").expect("added in the end");
+}
+
+#[tokio::test]
+async fn moves_cuts_pauses_and_late_news_together_cost_no_call_and_no_count() {
+    let mesh = Mesh::start(3).await;
+    counters(&mesh, 3, Durability::Durable).await;
+    let keys: Vec<String> = (1..=3).map(|node| mesh.key_on("Counter", node, 0)).collect();
+    let callers = load(&mesh, &keys).await;
+    let mut round = 0_u64;
+    while callers.iter().any(|caller| !caller.is_finished()) {
+        let node = round % 3 + 1;
+        let shard = shard_of(&keys[usize::try_from(round % 3).expect("small")], 64);
+        match round % 5 {
+            0 => mesh.cut(node),
+            1 => mesh.script().hold(node, true),
+            2 => mesh.freeze(node, true),
+            // Without asking its owner, as after a lapsed lease: the fence keeps late commits out.
+            3 => mesh.script().give("Counter", shard, node),
+            _ => mesh.script().begin_move("Counter", shard, node),
+        }
+        tokio::time::sleep(Duration::from_millis(10 + round * 7 % 40)).await;
+        mesh.freeze(node, false);
+        mesh.script().hold(node, false);
+        round += 1;
+    }
+    assert!(round >= 5, "only {round} faults");
+    check_totals(&mesh, &keys, callers).await;
 }
 
 #[tokio::test]
