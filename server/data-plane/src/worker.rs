@@ -38,6 +38,7 @@ use crate::{
     ports::Directory,
     store::{ReadQueue, WriteQueue},
 };
+use epochs::not_owner;
 use moves::Moves;
 use outbox::Outbox;
 use table::Table;
@@ -245,6 +246,10 @@ impl Worker {
 
     fn refusal(&self, routed: &RoutedCall) -> Option<CallError> {
         // Turns that may still finish may also make their calls; a refusal would become their stored outcome.
+        if self.refusing && routed.call.reply_to.is_peer() {
+            // Its node keeps it until the shard has moved.
+            return Some(not_owner());
+        }
         if self.refusing && !matches!(routed.call.reply_to, ReplyTo::Turn { .. }) {
             return Some(CallError::new(
                 ErrorKind::ShuttingDown,
@@ -468,7 +473,8 @@ impl Worker {
             return;
         }
         let slots: Vec<Slot> = self.table.slots().collect();
-        let mut busy = !self.outbox.is_idle();
+        let mut busy = !self.outbox.is_idle() || !self.waiting.is_empty();
+        busy |= !self.unleased.is_empty();
         for slot in slots {
             self.snapshot(slot, true);
             let entry = self.table.get(slot).expect("nothing was removed");

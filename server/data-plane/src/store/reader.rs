@@ -3,8 +3,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use callboard_statestore::{ActorRecord, Claimed, Error, ShardClaim, StateStore};
+use callboard_statestore::{ActorRecord, Claimed, Error, InboxRow, ShardClaim, StateStore};
 use callboard_types::{ActorId, Millis, limits};
+use futures::{StreamExt as _, future::BoxFuture};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
@@ -16,6 +17,8 @@ use crate::{
 const RETRY_MS: u64 = 100;
 /// Inbox rows that one read takes.
 const INBOX_PAGE: usize = 500;
+/// Inboxes that are read side by side.
+const INBOXES_AT_A_TIME: usize = 16;
 
 /// Something to be read.
 #[derive(Debug)]
@@ -152,27 +155,28 @@ impl Reader {
 
     async fn claim(&self, claims: &[ShardClaim]) -> Option<Vec<ClaimedShard>> {
         let answers = self.until_done(|| self.store.claim(claims)).await?;
-        let mut shards = Vec::with_capacity(claims.len());
+        // A takeover claims many shards, and their calls wait until all inboxes are read.
+        let mut reads: Vec<BoxFuture<'_, Option<ClaimedShard>>> = Vec::new();
         for (claim, claimed) in claims.iter().zip(answers) {
-            let mut inbox = Vec::new();
-            if matches!(claimed, Claimed::Held { .. }) {
-                loop {
-                    let after =
-                        inbox.last().map_or(0, |row: &callboard_statestore::InboxRow| row.sequence);
-                    let page = self
-                        .until_done(|| self.store.inbox(&claim.shard, after, INBOX_PAGE))
-                        .await?;
-                    let last = page.len() < INBOX_PAGE;
-                    inbox.extend(page);
-                    if last {
-                        break;
-                    }
-                }
-            }
-            let (shard, epoch) = (claim.shard.number, claim.epoch);
-            shards.push(ClaimedShard { shard, epoch, claimed, inbox });
+            reads.push(Box::pin(self.take_over(claim, claimed)));
         }
-        Some(shards)
+        let shards: Vec<_> =
+            futures::stream::iter(reads).buffered(INBOXES_AT_A_TIME).collect().await;
+        shards.into_iter().collect()
+    }
+
+    async fn take_over(&self, claim: &ShardClaim, claimed: Claimed) -> Option<ClaimedShard> {
+        let mut inbox: Vec<InboxRow> = Vec::new();
+        let mut more = matches!(claimed, Claimed::Held { .. });
+        while more {
+            let after = inbox.last().map_or(0, |row| row.sequence);
+            let read = || self.store.inbox(&claim.shard, after, INBOX_PAGE);
+            let page = self.until_done(read).await?;
+            more = page.len() == INBOX_PAGE;
+            inbox.extend(page);
+        }
+        let (shard, epoch) = (claim.shard.number, claim.epoch);
+        Some(ClaimedShard { shard, epoch, claimed, inbox })
     }
 
     async fn load(&self, loads: &[(usize, Slot, ActorId)]) -> Option<()> {
