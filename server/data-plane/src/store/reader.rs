@@ -5,7 +5,11 @@ use std::{sync::Arc, time::Duration};
 
 use callboard_statestore::{ActorRecord, Claimed, Error, InboxRow, ShardClaim, StateStore};
 use callboard_types::{ActorId, Millis, limits};
-use futures::{StreamExt as _, future::BoxFuture};
+use futures::{
+    StreamExt as _,
+    future::{BoxFuture, OptionFuture},
+    stream::FuturesUnordered,
+};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
@@ -93,9 +97,14 @@ impl ReadQueue {
 
 /// The readers' task.
 pub struct Reader {
+    reads: Reads,
+    jobs: mpsc::Receiver<(usize, Vec<ReadJob>)>,
+}
+
+/// Reads of whatever kind, each until it is done.
+struct Reads {
     store: Arc<dyn StateStore>,
     workers: Workers,
-    jobs: mpsc::Receiver<(usize, Vec<ReadJob>)>,
     fatal: watch::Sender<Option<String>>,
 }
 
@@ -116,28 +125,49 @@ impl Reader {
         jobs: mpsc::Receiver<(usize, Vec<ReadJob>)>,
         fatal: watch::Sender<Option<String>>,
     ) -> Self {
-        Self { store, workers, jobs, fatal }
+        Self { reads: Reads { store, workers, fatal }, jobs }
     }
 
     /// Runs until every queue is gone, or the store failed for good.
-    pub async fn run(mut self) {
+    ///
+    /// Look-ups gather while others are under way, so that they go in groups. Claims go beside them: a takeover of many
+    /// shards must not hold up the actors of others. There are never more than the shards that are being claimed.
+    pub async fn run(self) {
+        let Self { reads, mut jobs } = self;
         let mut taken = Vec::new();
-        while self.jobs.recv_many(&mut taken, 64).await > 0 {
-            let mut sorted = Sorted::default();
-            for (worker, jobs) in taken.drain(..) {
-                jobs.into_iter().for_each(|job| sorted.add(worker, job));
-            }
-            if self.serve(sorted).await.is_none() {
+        let mut claims: FuturesUnordered<BoxFuture<'_, Option<()>>> = FuturesUnordered::new();
+        let mut look_ups: Option<BoxFuture<'_, Option<()>>> = None;
+        let mut open = true;
+        while open || !claims.is_empty() || look_ups.is_some() {
+            let ended = tokio::select! {
+                biased;
+                ended = OptionFuture::from(look_ups.as_mut()), if look_ups.is_some() => {
+                    look_ups = None;
+                    ended.flatten()
+                }
+                Some(ended) = claims.next() => ended,
+                count = jobs.recv_many(&mut taken, 64), if open && look_ups.is_none() => {
+                    open = count > 0;
+                    let mut sorted = Sorted::default();
+                    for (worker, jobs) in taken.drain(..) {
+                        jobs.into_iter().for_each(|job| sorted.add(worker, job));
+                    }
+                    for (worker, type_id, shards) in std::mem::take(&mut sorted.claims) {
+                        claims.push(Box::pin(reads.claim(worker, type_id, shards)));
+                    }
+                    look_ups = Some(Box::pin(reads.look_up_all(sorted)));
+                    Some(())
+                }
+            };
+            if ended.is_none() {
                 return;
             }
         }
     }
+}
 
-    async fn serve(&self, sorted: Sorted) -> Option<()> {
-        for (worker, type_id, claims) in sorted.claims {
-            let shards = self.claim(&claims).await?;
-            self.workers.send(worker, Message::Claimed { type_id, shards }).await;
-        }
+impl Reads {
+    async fn look_up_all(&self, sorted: Sorted) -> Option<()> {
         for loads in sorted.loads.chunks(limits::LOAD_ACTORS_MAX) {
             self.load(loads).await?;
         }
@@ -153,8 +183,8 @@ impl Reader {
         Some(())
     }
 
-    async fn claim(&self, claims: &[ShardClaim]) -> Option<Vec<ClaimedShard>> {
-        let answers = self.until_done(|| self.store.claim(claims)).await?;
+    async fn claim(&self, worker: usize, type_id: u32, claims: Vec<ShardClaim>) -> Option<()> {
+        let answers = self.until_done(|| self.store.claim(&claims)).await?;
         // A takeover claims many shards, and their calls wait until all inboxes are read.
         let mut reads: Vec<BoxFuture<'_, Option<ClaimedShard>>> = Vec::new();
         for (claim, claimed) in claims.iter().zip(answers) {
@@ -162,7 +192,9 @@ impl Reader {
         }
         let shards: Vec<_> =
             futures::stream::iter(reads).buffered(INBOXES_AT_A_TIME).collect().await;
-        shards.into_iter().collect()
+        let shards = shards.into_iter().collect::<Option<Vec<_>>>()?;
+        self.workers.send(worker, Message::Claimed { type_id, shards }).await;
+        Some(())
     }
 
     async fn take_over(&self, claim: &ShardClaim, claimed: Claimed) -> Option<ClaimedShard> {
