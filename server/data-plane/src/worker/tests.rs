@@ -152,7 +152,9 @@ impl Directory for Script {
         Ok(0)
     }
 
-    async fn set_hosted(&self, _types: Vec<(String, String)>, _hosting: Hosting) {}
+    async fn set_hosted(&self, _types: Vec<(String, String)>, _hosting: Hosting) {
+        // The script decides who owns what.
+    }
 }
 
 // === the stage ===
