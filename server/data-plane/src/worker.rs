@@ -28,6 +28,7 @@ pub use inbox::{
     ActorStats, ClaimedShard, Message, RoutedCall, SessionCall, Workers, WriteVerdict, Written,
 };
 pub use table::Slot;
+pub(crate) use unleased::lease_lost;
 
 use crate::{
     activation::machine::{Activation, Admission, Effect, Env, Timer},
@@ -215,7 +216,12 @@ impl Worker {
             Message::Catalog(catalog) => self.on_catalog(catalog),
             Message::Claimed { type_id, shards } => self.on_claimed(type_id, shards),
             Message::Passed(to) => drop(to.send(())),
-            Message::Inspect { type_id, key, to } => drop(to.send(self.inspect(type_id, &key))),
+            Message::Inspect { type_id, key, to } => {
+                let stats = self.inspect(type_id, &key);
+                if self.lease.holds_at(Tick::now()) {
+                    drop(to.send(stats));
+                }
+            }
             Message::Drain(to) => {
                 self.refusing = true;
                 self.draining = Some(to);

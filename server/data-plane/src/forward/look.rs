@@ -15,7 +15,7 @@ use super::peers::Peers;
 use crate::{
     grpc::convert,
     router::{Route, Router},
-    worker::Message,
+    worker::{ActorStats, Message, lease_lost},
 };
 
 /// How long a read looks for an owner that answers, in milliseconds.
@@ -92,7 +92,8 @@ impl Looker {
     /// What this node knows of an actor of a shard that it owns.
     ///
     /// # Errors
-    /// `StoreUnavailable` if the actor's row cannot be read.
+    /// `StoreUnavailable` if the actor's row cannot be read; `LeaseLost` if the actor is in memory only and this node may
+    /// have been replaced.
     pub(crate) async fn look_here(&self, route: &Route) -> Result<ActorState, CallError> {
         let volatile = route.actor_type.definition.durability == Durability::Volatile;
         let record = if volatile {
@@ -107,7 +108,12 @@ impl Looker {
         let type_id = route.actor_type.view.id;
         let question = Message::Inspect { type_id, key: route.key.clone(), to };
         self.router.workers().send(route.worker, question).await;
-        let stats = stats.await.unwrap_or_default();
+        let stats = match stats.await {
+            Ok(stats) => stats,
+            // What a volatile actor holds is nowhere else.
+            Err(_) if volatile => return Err(lease_lost()),
+            Err(_) => ActorStats::default(),
+        };
         let unknown = record.is_none() && !stats.active;
         let (state, tags, revision, updated_at_ms) = match record {
             Some(record) => (record.state, record.tags, record.revision.0, record.updated_at.0),

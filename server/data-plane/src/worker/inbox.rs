@@ -154,7 +154,7 @@ pub enum Message {
     WriterReady,
     /// Say when everything that was sent before has been dealt with.
     Passed(oneshot::Sender<()>),
-    /// How is this actor?
+    /// How is this actor? Without a lease nobody is told.
     Inspect {
         /// Its type.
         type_id: u32,

@@ -41,7 +41,7 @@ impl Worker {
 }
 
 /// The node may have been replaced without knowing it.
-pub(super) fn lease_lost() -> CallError {
+pub(crate) fn lease_lost() -> CallError {
     CallError::new(
         ErrorKind::LeaseLost,
         "the node has lost touch with the cluster and may have been replaced; the call may have been \

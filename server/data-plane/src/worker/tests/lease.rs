@@ -63,6 +63,21 @@ async fn a_volatile_reply_is_withheld_and_a_peer_is_told_to_look_elsewhere() {
 }
 
 #[tokio::test]
+async fn without_a_lease_nobody_is_shown_what_is_in_memory() {
+    let mut stage = added(Durability::Volatile).await;
+    let mut ask = |leased: bool| {
+        let (to, mut stats) = oneshot::channel();
+        if !leased {
+            lapse(&stage);
+        }
+        stage.round(vec![Message::Inspect { type_id: 0, key: "a".into(), to }]);
+        stats.try_recv()
+    };
+    assert!(ask(true).expect("told").active);
+    assert!(ask(false).is_err());
+}
+
+#[tokio::test]
 async fn waiting_calls_are_kept_and_run_once_the_lease_is_back() {
     let mut stage = added(Durability::Durable).await;
     let _first = stage.call("2", "add");
