@@ -1,6 +1,9 @@
 //! What the store alone can do, in the shape of durable calls: the ceiling that the data plane is measured against.
 //!
-//! `cargo run --release -p callboard-statestore-sql --example ceiling [FOLDER] [SECONDS] [PAGE_SIZE] [BATCH]`
+//! `cargo run --release -p callboard-statestore-sql --example ceiling [FOLDER|URL] [SECONDS] [PAGE_SIZE] [BATCH]`
+//!
+//! With the URL of a PostgreSQL database (`tests/scripts/postgres.sh start` prints one) it also commits on all lanes side
+//! by side. The page size only counts for SQLite.
 //!
 //! Each commit takes one turn of each of some actors out of 1,000: a state of 100 bytes, eight inline outcomes of 170
 //! bytes, and for every seventh turn a pack of seven outcomes that leaves the row. Low-water times rise and expiry runs
@@ -14,7 +17,7 @@ use bytes::Bytes;
 use callboard_statestore::{
     ActorCommit, ActorRecord, CommitBatch, ShardClaim, SpillPack, StateBlob, StateStore, Verdict,
 };
-use callboard_statestore_sql::{SqlStore, SqliteOptions};
+use callboard_statestore_sql::{PostgresOptions, SqlStore, SqliteOptions};
 use callboard_types::{ActorId, Epoch, Millis, NodeId, Revision, ShardId, Tick};
 use hdrhistogram::Histogram;
 
@@ -25,23 +28,20 @@ const OUTCOME_BYTES: usize = 170;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let folder = arguments.next().map_or_else(
-        || std::env::temp_dir().join(format!("callboard-ceiling-{}", std::process::id())),
-        PathBuf::from,
-    );
+    let place = arguments.next().unwrap_or_else(|| {
+        let folder = std::env::temp_dir().join(format!("callboard-ceiling-{}", std::process::id()));
+        folder.display().to_string()
+    });
     let seconds: u64 = arguments.next().map_or(Ok(5), |text| text.parse())?;
-    let mut options = SqliteOptions::new(&folder);
-    if let Some(page_size) = arguments.next() {
-        options.page_size = page_size.parse()?;
-    }
+    let page_size: u32 = arguments.next().map_or(Ok(4_096), |text| text.parse())?;
     let begun = Tick::now();
-    let store = SqlStore::open_sqlite(options.clone()).await?;
+    let store = open(&place, page_size).await?;
     println!("first opening in {} us", Tick::now().micros_since(begun));
     store.close().await;
     let begun = Tick::now();
-    let store = Arc::new(SqlStore::open_sqlite(options).await?);
-    println!("opening in {} us, data in {}", Tick::now().micros_since(begun), folder.display());
-    store.claim(&[claim()]).await?;
+    let store = Arc::new(open(&place, page_size).await?);
+    println!("opening in {} us", Tick::now().micros_since(begun));
+    store.claim(&[claim(0)]).await?;
     let expiry = tokio::spawn(expire(Arc::clone(&store)));
     let mut bench = Bench::new("hot", ACTORS);
     let sizes = match arguments.next() {
@@ -52,6 +52,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         bench.commits(&store, batch, seconds, true).await?;
     }
     bench.commits(&store, 1, seconds, false).await?;
+    if store.lanes() > 1 {
+        for batch in [1, 16, 64, 256] {
+            side_by_side(&store, batch, seconds).await?;
+        }
+    }
     expiry.abort();
     let mut many = Bench::new("many", LOADED_ACTORS);
     for _ in 0..LOADED_ACTORS / 500 {
@@ -59,10 +64,70 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     loads(&store, &many, seconds).await?;
     lookups(&store, &bench, seconds).await?;
+    if PostgresOptions::accepts(&place) {
+        store.close().await;
+        return Ok(());
+    }
+    let folder = PathBuf::from(place);
     println!("log: {} KiB", file_kib(&folder, "store.db-wal"));
     println!("database: {} KiB", file_kib(&folder, "store.db"));
     store.close().await;
     std::fs::remove_dir_all(&folder)?;
+    Ok(())
+}
+
+async fn open(place: &str, page_size: u32) -> Result<SqlStore, callboard_statestore::Error> {
+    if PostgresOptions::accepts(place) {
+        return SqlStore::open_postgres(PostgresOptions::new(place)).await;
+    }
+    let mut options = SqliteOptions::new(place);
+    options.page_size = page_size;
+    SqlStore::open_sqlite(options).await
+}
+
+/// Commits on every lane at the same time, each with actors and a shard of its own.
+async fn side_by_side(
+    store: &Arc<SqlStore>,
+    size: usize,
+    seconds: u64,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let local = tokio::task::LocalSet::new();
+    let (start, cpu) = (Tick::now(), cpu_micros());
+    let mut tasks = vec![];
+    for lane in 0..store.lanes() {
+        let in_lane = |number: &u32| store.lane(&claim(*number).shard) == lane;
+        let number = (0..).find(in_lane).unwrap_or(0);
+        store.claim(&[claim(number)]).await?;
+        let store = Arc::clone(store);
+        tasks.push(local.spawn_local(async move {
+            let mut bench = Bench::new(&format!("lane-{lane}-{size}"), ACTORS);
+            bench.shard = number;
+            let mut commits = 0_u64;
+            while Tick::now().micros_since(start) < seconds * 1_000_000 {
+                bench.commit(&store, size, true).await.expect("commit");
+                commits += 1;
+            }
+            commits
+        }));
+    }
+    let lanes = tasks.len();
+    let commits = local
+        .run_until(async {
+            let mut commits = 0;
+            for task in tasks {
+                commits += task.await.expect("lane");
+            }
+            commits
+        })
+        .await;
+    let elapsed = Tick::now().micros_since(start);
+    let rows = commits * size as u64;
+    println!(
+        "{lanes} lanes, commit of {size:>3}: {:>6} rows/s, {:>5} commits/s, {:.1} CPU-us per row",
+        rows * 1_000_000 / elapsed,
+        commits * 1_000_000 / elapsed,
+        (cpu_micros() - cpu) as f64 / rows as f64,
+    );
     Ok(())
 }
 
@@ -71,6 +136,7 @@ struct Bench {
     revisions: Vec<u64>,
     next: usize,
     started: i64,
+    shard: u32,
 }
 
 impl Bench {
@@ -85,6 +151,7 @@ impl Bench {
             revisions: vec![0; actors],
             next: 0,
             started: Millis::now().0,
+            shard: 0,
         }
     }
 
@@ -121,7 +188,7 @@ impl Bench {
         };
         ActorCommit {
             id: self.ids[at].clone(),
-            shard: 0,
+            shard: self.shard,
             epoch: Epoch(1),
             previous: Revision(previous),
             record: ActorRecord {
@@ -178,7 +245,7 @@ async fn expire(store: Arc<SqlStore>) {
     loop {
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         let low = Millis::now().plus(-20_000);
-        if store.raise_low_water(&[claim()], low).await.is_err() {
+        if store.raise_low_water(&[claim(0)], low).await.is_err() {
             return;
         }
         let begun = Tick::now();
@@ -252,9 +319,9 @@ async fn lookups(
     Ok(())
 }
 
-fn claim() -> ShardClaim {
+fn claim(number: u32) -> ShardClaim {
     ShardClaim {
-        shard: ShardId { system: "default".into(), actor_type: "Counter".into(), number: 0 },
+        shard: ShardId { system: "default".into(), actor_type: "Counter".into(), number },
         epoch: Epoch(1),
         node: NodeId(1),
     }

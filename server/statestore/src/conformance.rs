@@ -18,11 +18,13 @@ use crate::{
 mod fences;
 mod listing;
 mod rows;
+mod shared;
 mod spill;
 
 pub use fences::*;
 pub use listing::*;
 pub use rows::*;
+pub use shared::*;
 pub use spill::*;
 
 /// Opens the implementation under test.
@@ -32,6 +34,39 @@ pub trait Fixture: Send {
     async fn store(&mut self) -> Arc<dyn StateStore>;
     /// The same data through another handle. Implementations that persist close the first handle and open anew.
     async fn reopened(&mut self) -> Arc<dyn StateStore>;
+}
+
+/// Opens an implementation that several nodes use at the same time.
+#[async_trait]
+pub trait SharedFixture: Send {
+    /// A handle of a node of its own on the same data. Earlier handles stay open.
+    async fn node(&mut self) -> Arc<dyn StateStore>;
+}
+
+/// Runs the rules about nodes that share a store: `shared_store_conformance!(make)`, where `make` is an async function
+/// that returns a [`SharedFixture`] over an empty store.
+#[macro_export]
+macro_rules! shared_store_conformance {
+    ($make:path) => {
+        $crate::shared_store_conformance!(@rules $make:
+            what_one_node_commits_the_next_owner_loads
+            a_higher_epoch_is_reported_with_its_value
+            an_epoch_belongs_to_one_node
+            nothing_of_an_old_epoch_is_committed_once_a_new_one_is_claimed
+            of_nodes_that_claim_at_once_the_highest_epoch_stays
+            nodes_commit_side_by_side
+            outcomes_that_one_node_spilled_another_finds_and_expires
+        );
+    };
+    (@rules $make:path: $($rule:ident)*) => {
+        $(
+            #[tokio::test]
+            async fn $rule() {
+                let mut fixture = $make().await;
+                $crate::conformance::$rule(&mut fixture).await;
+            }
+        )*
+    };
 }
 
 /// Runs every rule against a fixture: `state_store_conformance!(make)`, where `make` is an async function that returns

@@ -43,7 +43,8 @@ pub enum Claimed {
         /// Only rises.
         low_water: Millis,
     },
-    /// The fence row holds a higher epoch: somebody else owns the shard.
+    /// The fence row holds a higher epoch, or the same one for another node: somebody else owns the shard. Whoever gives
+    /// epochs out raises above the stored one.
     Lost {
         /// The epoch in the row.
         stored: Epoch,

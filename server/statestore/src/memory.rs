@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use callboard_types::{ActorId, Epoch, Millis, Revision, ShardId};
+use callboard_types::{ActorId, Epoch, Millis, NodeId, Revision, ShardId};
 use parking_lot::Mutex;
 
 use crate::{
@@ -46,6 +46,7 @@ struct Tables {
 #[derive(Clone, Copy, Debug, Default)]
 struct Fence {
     epoch: Epoch,
+    node: Option<NodeId>,
     low_water: Millis,
 }
 
@@ -98,10 +99,11 @@ impl StateStore for MemoryStore {
         let mut tables = self.tables.lock();
         let raise = |claim: &ShardClaim| {
             let row = tables.fences.entry(claim.shard.clone()).or_default();
-            if row.epoch > claim.epoch {
+            let in_other_hands = row.epoch == claim.epoch && row.node != Some(claim.node);
+            if row.epoch > claim.epoch || in_other_hands && row.node.is_some() {
                 return Claimed::Lost { stored: row.epoch };
             }
-            row.epoch = claim.epoch;
+            (row.epoch, row.node) = (claim.epoch, Some(claim.node));
             Claimed::Held { low_water: row.low_water }
         };
         Ok(claims.iter().map(raise).collect())

@@ -156,3 +156,6 @@ fn database(error: DbErr) -> Error {
         _ => Error::Fatal(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,10 +4,10 @@
 //! way or the other, so once they are ours it has ended; and since this node still owns the shards, nobody else has
 //! written their rows since. Then the rows say what happened: all of the batch is there, or none of it.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{cmp::Ordering, collections::BTreeSet, time::Duration};
 
-use callboard_statestore::{CommitBatch, Error, InboxInsert, Verdict};
-use callboard_types::{ActorId, ShardId};
+use callboard_statestore::{ActorCommit, CommitBatch, Error, InboxInsert, Verdict};
+use callboard_types::{ActorId, Revision, ShardId};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -76,15 +76,20 @@ impl Lane {
         let fences = lock(&mut self.link, sql::FENCES_EXCLUSIVE, &all).await?;
         let (of_actors, of_inbox) = verdicts.split_at(batch.actors.len());
         let written = |verdict: &Verdict| *verdict == Verdict::Committed;
+        let mut actors: Vec<_> = batch.actors.iter().zip(of_actors).collect();
+        actors.retain(|(_, verdict)| written(verdict));
         // Any row of a shard that is still ours speaks for the whole transaction.
-        let actor = batch.actors.iter().zip(of_actors).find(|(item, verdict)| {
-            written(verdict) && fences.lost(&item.id, item.shard, item.epoch).is_none()
-        });
-        if let Some((item, _)) = actor {
+        let is_ours = |item: &ActorCommit| fences.lost(&item.id, item.shard, item.epoch).is_none();
+        let speaker = actors.iter().find(|(item, _)| is_ours(item)).or(actors.first());
+        if let Some((item, _)) = speaker {
             let ids: [&ActorId; 1] = [&item.id];
-            let stored = self.revisions(&ids).await?;
-            let is_there = stored.first() == Some(&item.record.revision);
-            return Ok(if is_there { Fate::Committed } else { Fate::RolledBack });
+            let stored = self.revisions(&ids).await?.first().copied().unwrap_or(Revision::ZERO);
+            return Ok(match stored.cmp(&item.record.revision) {
+                // Revisions never go down, whoever writes them.
+                Ordering::Less => Fate::RolledBack,
+                Ordering::Equal if is_ours(item) => Fate::Committed,
+                _ => Fate::Unknowable,
+            });
         }
         let call = batch.inbox.iter().zip(of_inbox).find(|(item, verdict)| {
             written(verdict) && fences.lost(&item.id, item.shard, item.epoch).is_none()

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use callboard_statestore::{StateStore, conformance::Fixture, state_store_conformance};
+use callboard_statestore::{
+    StateStore,
+    conformance::{Fixture, SharedFixture},
+    state_store_conformance,
+};
 use callboard_statestore_sql::{PostgresOptions, SqlStore};
 
 use super::Postgres;
@@ -33,8 +37,22 @@ impl Fixture for Database {
     }
 }
 
+#[async_trait]
+impl SharedFixture for Database {
+    async fn node(&mut self) -> Arc<dyn StateStore> {
+        let options = PostgresOptions::new(self.url.clone());
+        Arc::new(SqlStore::open_postgres(options).await.expect("open"))
+    }
+}
+
 async fn database() -> Database {
     Database { url: Postgres::shared().database(), open: None }
 }
 
 state_store_conformance!(database);
+
+mod shared {
+    use super::database;
+
+    callboard_statestore::shared_store_conformance!(database);
+}
