@@ -25,7 +25,7 @@ test_tiers=(
   sdk_typescript sdk_python sdk_java
   conformance_typescript conformance_python conformance_java
   examples_typescript examples_python
-  crash sim demo
+  crash sim demo docker
 )
 
 # Everything in Rust, the generator's golden and parity tests, the README and the command line included.
@@ -87,5 +87,8 @@ tier_crash() {
 
 # Every seed is another cluster with other faults; see sim/. CALLBOARD_SIM_SEEDS asks for more or fewer.
 tier_sim() { cargo run --locked -p callboard-sim -- --seeds "${CALLBOARD_SIM_SEEDS:-20000}"; }
+
+# The images of docker/, and the cluster of compose.yaml, in an engine of its own.
+tier_docker() { tests/scripts/docker.sh; }
 
 tier_demo() { tests/scripts/demo.sh; }
