@@ -44,6 +44,8 @@ pub const FORWARDS_HELD_MAX: usize = 131_072;
 pub const FORWARDS_PER_PEER_MAX: usize = 65_536;
 /// Calls in flight from one node to another; others wait with the sender.
 pub const FORWARDS_IN_FLIGHT_MAX: usize = 16 * 1024;
+/// Streams of calls that one node may have open to another. It uses one; broken ones take a while to be noticed.
+pub const FORWARD_STREAMS_MAX: usize = 8;
 /// Batches that wait in a worker's inbox before senders wait in turn.
 pub const WORKER_INBOX_BATCHES: usize = 4_096;
 /// Stream messages that wait for a slow caller before its calls are refused.

@@ -4,9 +4,10 @@
 //! not here, the sender hears where it is, as far as this node knows.
 
 use std::{
+    collections::{HashMap, HashSet},
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
@@ -46,13 +47,48 @@ pub struct Forwarding {
     looker: Looker,
     /// Numbers the streams of this process.
     sinks: Arc<AtomicU64>,
+    streams: Streams,
+}
+
+/// How many streams each peer has open. Looked at when one comes or goes, never per call.
+type Streams = Arc<Mutex<HashMap<NodeId, usize>>>;
+
+/// One open stream of a peer.
+#[derive(Debug)]
+struct OpenStream {
+    peer: NodeId,
+    streams: Streams,
+}
+
+impl OpenStream {
+    fn count(peer: NodeId, streams: &Streams) -> Result<Self, CallError> {
+        let mut open = streams.lock().expect("counting does not panic");
+        let count = open.entry(peer).or_default();
+        if *count >= limits::FORWARD_STREAMS_MAX {
+            let text = "the peer has as many streams open as it may; close one, or wait until broken \
+                        ones are noticed";
+            let error = CallError::new(ErrorKind::MailboxFull, text).retry_after(500);
+            return Err(error.with("limit", limits::FORWARD_STREAMS_MAX));
+        }
+        *count += 1;
+        Ok(Self { peer, streams: Arc::clone(streams) })
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        let mut open = self.streams.lock().expect("counting does not panic");
+        if let Some(count) = open.get_mut(&self.peer) {
+            *count -= 1;
+        }
+    }
 }
 
 impl Forwarding {
     /// A service over the router. `sinks` numbers streams, uniquely in the process.
     #[must_use]
     pub fn new(router: Router, looker: Looker, sinks: Arc<AtomicU64>) -> Self {
-        Self { router, looker, sinks }
+        Self { router, looker, sinks, streams: Streams::default() }
     }
 
     async fn read(&self, request: ReadStateRequest) -> Result<Read, CallError> {
@@ -110,6 +146,7 @@ impl ForwardService for Forwarding {
         request: Request<Streaming<ForwardRequest>>,
     ) -> Result<Response<Ends>, Status> {
         let peer = sender(&request)?;
+        let open = OpenStream::count(peer, &self.streams).map_err(|error| to_status(&error))?;
         let id = self.sinks.fetch_add(1, Ordering::Relaxed);
         let (batches, answers) = mpsc::channel(limits::FORWARDS_IN_FLIGHT_MAX);
         let (broken, breach) = oneshot::channel();
@@ -135,6 +172,7 @@ impl ForwardService for Forwarding {
             rest: Vec::new(),
             welcomed: false,
             breach: Some(breach),
+            _open: open,
             _reader: tokio_util::task::AbortOnDropHandle::new(task),
         }))
     }
@@ -169,8 +207,12 @@ impl Reader {
         queues.resize_with(self.router.workers().count(), Vec::new);
         while let Ok(Some(request)) = calls.message().await {
             if !request.cancelled.is_empty() {
-                let calls = request.cancelled.iter().map(|id| (self.sink.id, *id)).collect();
-                self.router.cancel(calls).await;
+                if request.cancelled.len() > limits::FORWARDS_IN_FLIGHT_MAX {
+                    return Err(breach("the peer cancels more calls than it can have in flight"));
+                }
+                let calls: HashSet<(u64, u64)> =
+                    request.cancelled.iter().map(|id| (self.sink.id, *id)).collect();
+                self.router.workers().send_all(|| Message::Cancelled(calls.clone())).await;
             }
             self.take(request.calls, &mut queues).await?;
             for (worker, calls) in queues.iter_mut().enumerate() {
@@ -281,6 +323,7 @@ pub struct Ends {
     welcomed: bool,
     /// Says how the peer broke the protocol, if it does.
     breach: Option<oneshot::Receiver<Status>>,
+    _open: OpenStream,
     /// Ends the reading task when the peer is gone.
     _reader: tokio_util::task::AbortOnDropHandle<()>,
 }

@@ -16,7 +16,7 @@ use callboard_tests::{
     mesh::Mesh,
 };
 use callboard_transport::{peer::PeerChannel, status::from_status};
-use callboard_types::{CallError, ErrorKind, NodeId};
+use callboard_types::{CallError, ErrorKind, NodeId, limits};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -164,6 +164,25 @@ async fn a_bad_call_of_a_peer_is_refused_by_itself() {
     }
     peer.send(vec![forwarded(9, &key)]).await;
     assert!(matches!(peer.end().await, (9, Outcome::Reply(_))));
+}
+
+#[tokio::test]
+async fn a_peer_has_few_streams_and_its_broken_ones_make_room() {
+    let mesh = Mesh::start(2).await;
+    let mut open = Vec::new();
+    for _ in 0..limits::FORWARD_STREAMS_MAX {
+        open.push(ScriptedPeer::open(&mesh, 1, 2).await);
+    }
+    let mut client = open[0].client.clone();
+    let refused = client.forward(tokio_stream::empty()).await.expect_err("one too many");
+    assert_eq!(from_status(&refused).kind, ErrorKind::MailboxFull);
+    open.clear();
+    // Another node's name has streams of its own, whatever the first one does.
+    ScriptedPeer::open(&mesh, 3, 2).await;
+    while let Err(refused) = client.forward(tokio_stream::empty()).await {
+        assert_eq!(from_status(&refused).kind, ErrorKind::MailboxFull, "{refused}");
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
