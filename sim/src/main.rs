@@ -1,6 +1,12 @@
 //! Runs seeds of the simulation: `cargo run -p callboard-sim -- --seeds 20000`.
 
-use std::process::ExitCode;
+use std::{
+    process::ExitCode,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use callboard_sim::{
     Report,
@@ -32,24 +38,69 @@ struct Arguments {
     /// Take a safeguard away; the run is to fail then.
     #[arg(long)]
     bug: Option<Bug>,
+    /// How many seeds run side by side; as many as there are processors if not given.
+    #[arg(long)]
+    jobs: Option<usize>,
+}
+
+/// What the seeds of a run came to.
+#[derive(Debug, Default)]
+struct Sum {
+    coverage: Coverage,
+    events: u64,
+    simulated: u64,
+    operations: usize,
+    /// The lowest seed that failed, as far as was run.
+    failed: Option<(u64, Report)>,
+}
+
+impl Sum {
+    fn add(&mut self, seed: u64, report: Report) {
+        self.coverage.add(&report.coverage);
+        self.events += report.events;
+        self.simulated += report.simulated;
+        self.operations += report.operations;
+        let is_first = self.failed.as_ref().is_none_or(|(other, _)| seed < *other);
+        if is_first && !report.violations.is_empty() {
+            self.failed = Some((seed, report));
+        }
+    }
+}
+
+/// Runs seeds side by side until one fails.
+fn run_all(from: u64, seeds: u64, jobs: usize, arguments: &Arguments) -> Sum {
+    let (next, sum) = (AtomicU64::new(from), Mutex::new(Sum::default()));
+    let work = || loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= from + seeds {
+            return;
+        }
+        let report = run(seed, arguments.bug, arguments.trace);
+        if !report.violations.is_empty() {
+            next.store(from + seeds, Ordering::Relaxed);
+        }
+        sum.lock().expect("no thread panics here").add(seed, report);
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(work);
+        }
+    });
+    sum.into_inner().expect("no thread panics here")
 }
 
 #[expect(clippy::print_stdout, reason = "a command's output")]
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let (from, seeds) = arguments.seed.map_or((arguments.from, arguments.seeds), |seed| (seed, 1));
-    let (begun, mut coverage) = (Tick::now(), Coverage::default());
-    let (mut events, mut simulated, mut operations) = (0, 0, 0);
-    for seed in from..from + seeds {
-        let report = run(seed, arguments.bug, arguments.trace);
-        coverage.add(&report.coverage);
-        events += report.events;
-        simulated += report.simulated;
-        operations += report.operations;
-        if !report.violations.is_empty() {
-            print_failure(seed, &arguments, &report);
-            return ExitCode::FAILURE;
-        }
+    let begun = Tick::now();
+    let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = arguments.jobs.unwrap_or_else(processors).max(1);
+    let sum = run_all(from, seeds, jobs, &arguments);
+    let Sum { coverage, events, simulated, operations, failed } = sum;
+    if let Some((seed, report)) = failed {
+        print_failure(seed, &arguments, &report);
+        return ExitCode::FAILURE;
     }
     println!(
         "{seeds} seeds, {events} events, {operations} operations, {:.1} hours simulated in {:.1} s: no violation",

@@ -177,6 +177,9 @@ impl Command {
 }
 
 #[cfg(test)]
+mod tests;
+
+#[cfg(test)]
 pub(super) mod fixtures {
     use callboard_types::{Action, Epoch, NodeId, TypeDefinition, TypeView};
 
