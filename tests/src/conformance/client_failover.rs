@@ -1,6 +1,6 @@
 //! A client that knows several nodes: what one of them cannot answer is sent to another under the same request id.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use callboard_proto::types::v1::Retry;
 use serde_json::{Value, json};
@@ -22,8 +22,12 @@ pub(super) const SCENARIOS: &[Scenario] = super::scenarios!["client failover":
     "calls under way on a node that crashes are all sent again elsewhere" => crashed,
     "a node that stops still answers what it took" => stops,
     "a node that is not there costs no call" => absent,
+    "a node that falls silent is left in time for the default timeout" => silent,
     "calls stay with the node that answers" => stays,
 ];
+
+/// How long a client may wait for a silent node; half of it is left of the default timeout then.
+const SILENCE: Duration = Duration::from_secs(20);
 
 const BOTH: [Transport; 2] = [Transport::Stream, Transport::Unary];
 
@@ -55,8 +59,16 @@ impl Failover {
 
     /// The next call at one of the nodes.
     async fn call_at(&mut self, node: usize) -> Result<IncomingCall, Failure> {
+        self.call_within(node, START).await
+    }
+
+    async fn call_within(
+        &mut self,
+        node: usize,
+        patience: Duration,
+    ) -> Result<IncomingCall, Failure> {
         loop {
-            match timeout(START, self.servers[node].events.recv()).await {
+            match timeout(patience, self.servers[node].events.recv()).await {
                 Ok(Some(Event::Call(call))) => return Ok(*call),
                 Ok(Some(Event::Cancelled(_))) => {}
                 _ => return Err(Failure(format!("no call came to node {node} in time"))),
@@ -200,6 +212,33 @@ async fn absent(stage: Stage) -> Check {
         client.end().await?;
     }
     Ok(())
+}
+
+async fn silent(stage: Stage) -> Check {
+    let mut client = Failover::start(&stage).await?;
+    let mut ids = BTreeSet::from([client.invoke(Transport::Stream).await?]);
+    let (node, streamed) = client.call().await?;
+    ids.insert(client.invoke(Transport::Unary).await?);
+    let (other, mut unary) = client.call().await?;
+    if other != node {
+        // Each transport has a client of its own, which began at the other node.
+        unary.error(server_error("SHUTTING_DOWN", 14, Retry::Safe)).await;
+        unary = client.call_at(node).await?;
+    }
+    let before = BTreeSet::from([identity(&streamed), identity(&unary)]);
+    client.servers[node].freeze();
+    let mut after = BTreeSet::new();
+    for _ in BOTH {
+        let call = client.call_within(1 - node, SILENCE).await?;
+        after.insert(identity(&call));
+        call.reply(&json!("elsewhere")).await;
+        let result = client.program.result().await?;
+        ensure(result["ok"] == json!("elsewhere"), format!("a call failed: {result}"))?;
+        ids.remove(&result["id"].as_u64().unwrap_or_default());
+    }
+    same("request ids and created_at_ms", after, before)?;
+    same("commands without a result", ids, BTreeSet::new())?;
+    client.end().await
 }
 
 async fn stays(stage: Stage) -> Check {

@@ -53,6 +53,8 @@ pub struct FakeServer {
     runtime: Option<Runtime>,
     address: SocketAddr,
     sessions: mpsc::Receiver<Session>,
+    /// Dropped to let a frozen server go on, which it needs to end.
+    frozen: Option<std::sync::mpsc::Sender<()>>,
     /// What the gateway half sees.
     pub events: mpsc::Receiver<Event>,
 }
@@ -87,7 +89,8 @@ impl FakeServer {
             .map_err(io::Error::other)
             .and_then(|bound| bound);
         // From here on the runtime ends in the background: it must not be dropped inside another one.
-        let mut server = FakeServer { runtime: Some(runtime), address, sessions, events };
+        let mut server =
+            FakeServer { runtime: Some(runtime), address, sessions, frozen: None, events };
         server.address = bound.map_err(|error| Failure::of("a port for the fake server", error))?;
         Ok(server)
     }
@@ -113,8 +116,22 @@ impl FakeServer {
         !self.sessions.is_empty()
     }
 
+    /// Stops doing anything while all connections stay open, as a process does that is stopped by a signal.
+    pub fn freeze(&mut self) {
+        let (frozen, thaw) = std::sync::mpsc::channel::<()>();
+        if let Some(runtime) = &self.runtime {
+            // The runtime has one thread, so blocking that stops everything, answers to HTTP/2 pings included.
+            runtime.spawn(async move {
+                // An error is the sender being dropped, which ends the pause.
+                let _ = thaw.recv();
+            });
+        }
+        self.frozen = Some(frozen);
+    }
+
     /// Closes the port and every connection at once, as a crash does.
     pub fn kill(&mut self) {
+        self.frozen = None;
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

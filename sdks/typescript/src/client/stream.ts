@@ -16,16 +16,13 @@ import {
 } from "../gen/callboard/gateway/v1/gateway_pb.js";
 import { BatchWriter } from "../wire/batch.js";
 import type { ServerOptions } from "../wire/channel.js";
-import { openChannel } from "../wire/channel.js";
+import { CONNECT_TIMEOUT_MS, openChannel } from "../wire/channel.js";
 import { Nodes } from "./nodes.js";
 import { connectionLost, errorFromStatus, UNEXPLAINED } from "./status.js";
 import type { AttemptEnd, Transport } from "./transport.js";
 import { UnaryTransport } from "./unary.js";
 
 const STREAM_PATH = `/${GatewayService.typeName}/${GatewayService.method.invokeStream.name}`;
-
-/** Longest wait for a connection; a node that does not answer at all is left for the next. */
-const CONNECT_TIMEOUT_MS = 5_000;
 
 /** Most calls under way on one stream. */
 const IN_FLIGHT_MAX = 65_536;

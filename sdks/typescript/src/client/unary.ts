@@ -4,15 +4,15 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Client as Channel } from "@grpc/grpc-js";
-import { Metadata } from "@grpc/grpc-js";
+import { connectivityState, Metadata } from "@grpc/grpc-js";
 
 import { CallboardError, Code } from "../errors.js";
 import type { GetStateRequest, GetStateResponse, InvokeRequest, SpawnRequest, SpawnResponse } from "../gen/callboard/gateway/v1/gateway_pb.js";
 import { GatewayService } from "../gen/callboard/gateway/v1/gateway_pb.js";
 import type { ServerOptions } from "../wire/channel.js";
-import { openChannel } from "../wire/channel.js";
+import { CONNECT_TIMEOUT_MS, openChannel } from "../wire/channel.js";
 import { Nodes } from "./nodes.js";
-import { errorFromStatus } from "./status.js";
+import { connectionLost, errorFromStatus } from "./status.js";
 import { runCall } from "./call.js";
 import type { AttemptEnd, Transport } from "./transport.js";
 
@@ -84,7 +84,9 @@ export class UnaryTransport implements Transport {
       if (this.#closed) {
         throw new Error("closed");
       }
-      const call = this.#nodes.connection().makeUnaryRequest(
+      const channel = this.#nodes.connection();
+      let silence: Error | undefined;
+      const call = channel.makeUnaryRequest(
         `/${GatewayService.typeName}/${method.name}`,
         (message: MessageShape<DescMessage>) => Buffer.from(toBinary(method.input as DescMessage, message)),
         (bytes: Buffer): unknown => fromBinary(method.output as DescMessage, bytes),
@@ -92,18 +94,33 @@ export class UnaryTransport implements Transport {
         new Metadata(),
         { deadline: Date.now() + timeoutMs },
         (error, value) => {
-          const explained = error === null ? undefined : errorFromStatus(error, address);
-          if (explained !== undefined) {
-            this.#nodes.failed(address, explained);
+          if (error === null) {
+            done(undefined, value);
+            return;
           }
+          const explained = silence === undefined ? errorFromStatus(error, address) : connectionLost(address, silence);
+          this.#nodes.failed(address, explained);
           done(explained, value);
         },
       );
+      if (channel.getChannel().getConnectivityState(false) !== connectivityState.READY) {
+        channel.waitForReady(Date.now() + CONNECT_TIMEOUT_MS, (error) => {
+          if (error !== undefined) {
+            silence = error;
+            call.cancel();
+          }
+        });
+      }
       return () => call.cancel();
     } catch (error) {
-      // grpc-js throws if the channel is closed.
-      const closed = new CallboardError(Code.CANCELLED, "CLIENT_CLOSED", "The client was closed.", { cause: error });
-      setImmediate(() => done(closed, undefined));
+      // grpc-js throws if the channel is closed, or the address is none that it can read; another one may be.
+      const refusal = this.#closed
+        ? new CallboardError(Code.CANCELLED, "CLIENT_CLOSED", "The client was closed.", { cause: error })
+        : connectionLost(address, error as Error);
+      setImmediate(() => {
+        this.#nodes.failed(address, refusal);
+        done(refusal, undefined);
+      });
       return () => undefined;
     }
   }

@@ -19,6 +19,9 @@ export interface ServerOptions {
   readonly credentials?: ChannelCredentials;
 }
 
+/** Longest wait for a connection; a node that is there and says nothing is given up like one that is not. */
+export const CONNECT_TIMEOUT_MS = 5_000;
+
 const WINDOW_BYTES = 16 * 1024 * 1024;
 
 const CHANNEL_OPTIONS = {

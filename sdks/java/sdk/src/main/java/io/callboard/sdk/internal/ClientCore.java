@@ -6,6 +6,7 @@ import io.callboard.gateway.v1.InvokeResponse;
 import io.callboard.sdk.CallException;
 import io.grpc.CallOptions;
 import io.grpc.ClientCall;
+import io.grpc.ConnectivityState;
 import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
 import io.grpc.Status;
@@ -185,6 +186,16 @@ public final class ClientCore {
     call.request(2);
     call.sendMessage(request);
     call.halfClose();
+    if (link.channel().getState(false) != ConnectivityState.READY) {
+      // A node that is there and says nothing would otherwise be waited for.
+      loop.later(
+          () -> {
+            if (link.channel().getState(false) != ConnectivityState.READY) {
+              call.cancel("no connection within " + Link.CONNECT_TIMEOUT_MS + " ms", null);
+            }
+          },
+          Link.CONNECT_TIMEOUT_MS);
+    }
     return () -> call.cancel("nobody waits any longer", null);
   }
 
