@@ -24,6 +24,7 @@ import io.callboard.sdk.support.FakeNode;
 import io.callboard.sdk.support.FakeSession;
 import io.callboard.type.v1.CallError;
 import io.grpc.Status;
+import java.time.Duration;
 import java.util.HashSet;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
@@ -73,7 +74,7 @@ class HostTest {
         .action(
             Action.json("wait", Add.class, Void.class),
             (c, add) -> {
-              c.cancellation().sleep(java.time.Duration.ofMinutes(5));
+              c.cancellation().sleep(Duration.ofMinutes(5));
               return c.reply(null);
             })
         .action(
@@ -252,6 +253,7 @@ class HostTest {
   @Test
   void closingDrains() throws Exception {
     FakeSession session = begin();
+    host.awaitReady(Duration.ofSeconds(FakeNode.PATIENCE_S));
     session.send(run("T", "a", 1, "block", "{}"));
     var closing = Executors.newSingleThreadExecutor();
     var closed = closing.submit(host::close);

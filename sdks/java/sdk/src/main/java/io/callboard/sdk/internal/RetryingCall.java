@@ -118,7 +118,8 @@ final class RetryingCall<R> {
     long advisedMs = error.retryAfter().toMillis();
     long delayMs = Math.max(Loop.backoffMs(failures), advisedMs);
     boolean tooLate =
-        advisedMs >= remainingMs() || System.nanoTime() + delayMs * 1_000_000 > horizonNanos;
+        advisedMs > 0 && advisedMs >= remainingMs()
+            || System.nanoTime() + delayMs * 1_000_000 > horizonNanos;
     if (!retry || error.retry() == RetryAdvice.NEVER || tooLate) {
       finish();
       future.completeExceptionally(error);
