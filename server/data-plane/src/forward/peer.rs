@@ -120,7 +120,7 @@ impl Peer {
     /// end.
     async fn open(&mut self) -> Option<Link> {
         while self.waiting.is_empty() {
-            self.wait(pending::<()>()).await;
+            self.wait_round(pending::<()>()).await;
             if self.retired {
                 return None;
             }
@@ -156,24 +156,27 @@ impl Peer {
     /// Goes on taking news until something has happened. `None` if the custody let go meanwhile.
     async fn wait<T>(&mut self, until: impl Future<Output = T>) -> Option<T> {
         let mut until = std::pin::pin!(until);
-        let mut round = Vec::new();
-        // Nothing else happens while nothing waits.
-        let idle = self.waiting.is_empty();
-        loop {
-            let sweep = tokio::time::sleep(self.sweep_at.duration_after(Tick::now()));
-            tokio::select! {
-                biased;
-                taken = self.inbox.recv_many(&mut round, ROUND_MAX) => self.retired = taken == 0,
-                done = &mut until => return Some(done),
-                () = sweep, if self.sweep_at != Tick::NEVER => {}
-            }
-            self.on_news(&mut round);
-            self.answers.flush();
-            self.hand_over().await;
-            if self.retired || (idle && !self.waiting.is_empty()) {
-                return None;
+        while !self.retired {
+            if let Some(done) = self.wait_round(until.as_mut()).await {
+                return Some(done);
             }
         }
+        None
+    }
+
+    /// Takes news once, or sees that something has happened.
+    async fn wait_round<T>(&mut self, until: impl Future<Output = T>) -> Option<T> {
+        let mut round = Vec::new();
+        let sweep = tokio::time::sleep(self.sweep_at.duration_after(Tick::now()));
+        tokio::select! {
+            taken = self.inbox.recv_many(&mut round, ROUND_MAX) => self.retired = taken == 0,
+            done = until => return Some(done),
+            () = sweep, if self.sweep_at != Tick::NEVER => {}
+        }
+        self.on_news(&mut round);
+        self.answers.flush();
+        self.hand_over().await;
+        None
     }
 
     // === with a stream ===
