@@ -10,6 +10,7 @@ pub mod error;
 pub mod lease;
 pub mod limits;
 pub mod number;
+pub mod planted;
 pub mod shard;
 pub mod view;
 

@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 use callboard_statestore::StateBlob;
-use callboard_types::{CallError, Durability, ErrorKind, Kind, SessionId, Tick, limits};
+use callboard_types::{
+    CallError, Durability, ErrorKind, Kind, SessionId, Tick, limits,
+    planted::{self, Bug},
+};
 
 use super::{
     Activation, Busy, Effect, Env, Phase, Queued, Running, Settled, TurnCall, Work, accepted,
@@ -200,7 +203,7 @@ impl Activation {
             }
             self.revision = self.revision.next();
         }
-        if durable {
+        if durable && !planted::is(Bug::NoStoredOutcome) {
             self.outcomes.record(stored_outcome(env, &item, self.revision.0, &outcome));
         }
         let outcome = outcome.map(|payload| Reply { payload, revision: self.revision, durable });
@@ -290,10 +293,20 @@ impl Activation {
     }
 
     /// Puts an ended turn behind the gate, or answers at once if nothing is before it.
-    fn settle(&mut self, item: Queued, outcome: Outcome, undurable: bool, fx: &mut Vec<Effect>) {
+    fn settle(
+        &mut self,
+        mut item: Queued,
+        outcome: Outcome,
+        undurable: bool,
+        fx: &mut Vec<Effect>,
+    ) {
         let busy = self.busy.get_or_insert_with(Box::default);
-        if !undurable && busy.settled.is_empty() {
+        if !undurable && (busy.settled.is_empty() || planted::is(Bug::ReadUncommitted)) {
             return answer_all(item, &outcome, fx);
+        }
+        if planted::is(Bug::ReplyBeforeCommit) {
+            let to = std::mem::replace(&mut item.call.reply_to, ReplyTo::Nobody);
+            fx.push(Effect::Answer { to, outcome: outcome.clone() });
         }
         self.settled_count += 1;
         let number = self.settled_count;
