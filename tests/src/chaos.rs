@@ -14,6 +14,7 @@ pub mod cluster;
 pub mod database;
 pub mod history;
 pub mod host;
+pub mod hunt;
 pub mod nemesis;
 pub mod node;
 pub mod plan;

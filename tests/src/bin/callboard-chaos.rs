@@ -6,10 +6,10 @@
 use std::{fmt::Display, io::Write, path::PathBuf, process::ExitCode, time::Duration};
 
 use callboard_tests::{
-    chaos::{Error, HostCommand, Options, host, plan::Kind, rolling, run, self_test},
+    chaos::{Error, HostCommand, Options, host, hunt, plan::Kind, rolling, run, self_test},
     net,
 };
-use callboard_types::Millis;
+use callboard_types::{Millis, planted::Bug};
 use clap::{Args, Parser, Subcommand};
 
 /// Runs a cluster in a network of its own, makes faults that overlap, and looks for broken promises.
@@ -21,14 +21,11 @@ struct Program {
     #[command(flatten)]
     cluster: Cluster,
     /// How long faults are made, in minutes.
-    #[arg(long, default_value_t = 10.0)]
+    #[arg(long, default_value_t = 10.0, global = true)]
     minutes: f64,
     /// Only these faults.
     #[arg(long, value_delimiter = ',')]
     faults: Vec<Kind>,
-    /// The planted bug that the nodes are to have; they must be built with the feature `planted`.
-    #[arg(long, value_name = "NAME")]
-    planted: Option<String>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -67,6 +64,13 @@ enum Command {
         #[arg(long, value_name = "PATH")]
         old_binary: Option<PathBuf>,
     },
+    /// Looks for a bug that was planted in the nodes, which must be built with the feature `planted`; fails if none of
+    /// the runs finds it.
+    Hunt {
+        /// The bug.
+        #[arg(value_parser = bug)]
+        bug: Bug,
+    },
     /// Judges a history that was written before.
     Check {
         /// The file.
@@ -92,6 +96,13 @@ fn host_command(text: &str) -> Result<HostCommand, String> {
         }),
         _ => Err("write it as NAME:FOLDER:COMMAND".into()),
     }
+}
+
+fn bug(text: &str) -> Result<Bug, String> {
+    Bug::ALL.iter().copied().find(|bug| bug.name() == text).ok_or_else(|| {
+        let names: Vec<_> = Bug::ALL.iter().map(|bug| bug.name()).collect();
+        format!("there are {}", names.join(", "))
+    })
 }
 
 fn main() -> ExitCode {
@@ -149,6 +160,23 @@ async fn command(program: &Program) -> Result<bool, Error> {
                 let summary = rolling::run(options, old_binary.as_deref()).await?;
                 say(&summary);
                 Ok(summary.findings.is_empty())
+            })
+            .await
+        }
+        Some(Command::Hunt { bug }) => {
+            in_folder(program, async |options| {
+                let found = hunt::hunt(options, *bug).await?;
+                match &found {
+                    Some(found) => say(format_args!(
+                        "{} found in run {} after {} s: {}",
+                        bug.name(),
+                        found.runs,
+                        found.took.as_secs(),
+                        found.finding
+                    )),
+                    None => say(format_args!("{} was not found", bug.name())),
+                }
+                Ok(found.is_some())
             })
             .await
         }
@@ -227,7 +255,7 @@ fn options(program: &Program, folder: PathBuf) -> Result<Options, Error> {
         clients: cluster.clients,
         rate: cluster.rate,
         kinds: program.faults.clone(),
-        planted: program.planted.clone(),
+        planted: None,
     })
 }
 

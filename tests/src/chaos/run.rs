@@ -108,6 +108,14 @@ impl fmt::Display for Summary {
     }
 }
 
+impl Summary {
+    /// What the checkers found, without what else was wrong with the run.
+    #[must_use]
+    pub fn broken_promises(&self) -> &[String] {
+        &self.verdict.findings
+    }
+}
+
 /// Makes a run in the options' folder, which must be empty. Namespaces must have been entered.
 ///
 /// # Errors
