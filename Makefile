@@ -1,7 +1,7 @@
 # What there is to do with this repository. CI calls the same targets; `verify` never writes to a tracked file.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test chaos verify fix gen bench
+.PHONY: help demo up down test chaos planted sim verify fix gen bench
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -20,6 +20,9 @@ test: ## Run every test of every language; a list with times at the end
 
 chaos: ## Torment a cluster for MINUTES=10 (SEED=N repeats a run) and look for broken promises
 	@tests/scripts/chaos.sh run --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+
+planted: ## Plant bugs one after the other, and see that the tests find each
+	@tests/scripts/planted.sh
 
 verify: ## Check format, lints, docs, protocol, generated code and house style; changes nothing
 	@tests/scripts/tiers.sh verify $(TIER)
