@@ -24,11 +24,12 @@ impl Directory for ControlDirectory {
     }
 
     fn released(&self, shards: Vec<(ShardId, Epoch)>) {
-        tracing::info!(count = shards.len(), "shards were released");
+        self.0.released(shards);
     }
 
     fn epoch_too_low(&self, stored: Vec<(ShardId, Epoch)>) {
         tracing::warn!(count = stored.len(), "the store holds higher epochs than the cluster");
+        self.0.epoch_too_low(stored);
     }
 
     async fn register_types(

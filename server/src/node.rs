@@ -387,10 +387,7 @@ async fn routes(data: &DataHandle, control: &ControlHandle) -> (HealthReporter, 
         .add_service(ActorsServiceServer::new(data.actors.clone()))
         .add_service(HostsServiceServer::new(data.actors.clone()))
         .add_service(SystemsServiceServer::new(Systems::new(view.clone())))
-        .add_service(ActorTypesServiceServer::new(ActorTypes::new(
-            view.clone(),
-            Arc::new(activity),
-        )))
-        .add_service(ClusterServiceServer::new(Cluster::new(view)));
+        .add_service(ActorTypesServiceServer::new(ActorTypes::new(view, Arc::new(activity))))
+        .add_service(ClusterServiceServer::new(Cluster::new(control.clone())));
     (reporter, routes)
 }

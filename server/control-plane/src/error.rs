@@ -43,19 +43,31 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The data folder belongs to another node than the one that was asked for.
+    /// What the node wrote down cannot be read. It was left as it is.
     #[error(
-        "the data folder {} belongs to node {node_id} of cluster {cluster_id}; give every node a folder of its own",
+        "what this node agreed to cannot be read from {}: {what}. Nothing was changed. If a newer \
+         version of callboard wrote it, start that one. If other nodes of the cluster \
+         are there, remove this one (`callboard cluster remove`), empty its data folder, and let it join again: it \
+         gets everything from them. Otherwise restore the folder, or use `callboard cluster recover`",
         path.display()
     )]
-    OtherNode {
-        /// The folder.
+    Damaged {
+        /// The file or folder.
         path: PathBuf,
-        /// Whose it is.
-        node_id: u64,
-        /// Whose it is.
-        cluster_id: String,
+        /// What is wrong with it.
+        what: String,
     },
+    /// The cluster does not take the node.
+    #[error("the cluster at {address} does not let this node in: {reason}")]
+    NotAdmitted {
+        /// Who said so.
+        address: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A backup cannot be used.
+    #[error("the backup of the control plane cannot be used: {0}")]
+    Backup(String),
     /// A setting contradicts another one.
     #[error("the control plane's settings do not fit together: {0}")]
     Options(String),
@@ -69,7 +81,5 @@ pub enum Error {
 
 /// The control plane cannot go on, and the node must exit: what is on disk decides how it comes back.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the control plane stopped: {0}. Restart the node; if it stops again, the log says what is damaged"
-)]
+#[error("the control plane stopped: {0}")]
 pub struct Fatal(pub String);

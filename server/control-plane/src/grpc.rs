@@ -2,6 +2,7 @@
 
 pub mod actor_types;
 pub mod cluster;
+pub mod membership;
 pub mod peer;
 pub mod systems;
 

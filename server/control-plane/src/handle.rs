@@ -1,25 +1,25 @@
 //! What the rest of the node sees of its control plane.
 
+mod operate;
+
 use std::{fmt, future::Future, sync::Arc};
 
-use callboard_types::{CallError, ClusterView, ErrorKind, Lease, NodeId, TypeDefinition};
-use openraft::{
-    BasicNode, ChangeMembers,
-    async_runtime::watch::WatchReceiver,
-    error::{ClientWriteError, RaftError},
-};
+use callboard_types::{CallError, ClusterView, Epoch, Lease, NodeId, ShardId, TypeDefinition};
+use openraft::async_runtime::watch::WatchReceiver;
 use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{
     Fatal,
+    confirm::Confirmer,
     hosted::Hosted,
+    lease::Timings,
     machine::{
         Command,
-        command::{AssignShards, CreateSystem, DescriptorSet, RegisterTypes},
-        placement::Movement,
+        command::{CreateSystem, DescriptorSet, RegisterTypes, TypesOffered},
     },
-    propose::{Proposer, stopped},
+    propose::Proposer,
+    reports::Reports,
 };
 
 /// Asks the control plane for things. Cheap to clone; outlives the control plane, and then answers with errors.
@@ -28,7 +28,10 @@ pub struct Handle {
     pub(crate) node: NodeId,
     pub(crate) proposer: Proposer,
     pub(crate) hosted: Hosted,
+    pub(crate) reports: Reports,
+    pub(crate) confirmer: Confirmer,
     pub(crate) lease: Lease,
+    pub(crate) timings: Timings,
     pub(crate) fatal: watch::Receiver<Option<Fatal>>,
 }
 
@@ -80,7 +83,7 @@ impl Handle {
         });
         let system = system.to_owned();
         let command = RegisterTypes { system, node: self.node, types, descriptor_set };
-        self.propose_unless_so(Command::RegisterTypes(command)).await
+        self.propose_unless_so(Command::TypesOffered(TypesOffered(command))).await
     }
 
     /// Makes a system unless it exists. Returns a version of the view that contains it.
@@ -102,30 +105,16 @@ impl Handle {
         self.hosted.set(types, hosted);
     }
 
-    /// Spreads the shards of every type evenly over the nodes that have hosts of it. Moves as few as that takes.
-    ///
-    /// # Errors
-    /// [`ErrorKind::StoreUnavailable`]; see [`Handle::register_types`].
-    pub async fn balance(&self) -> Result<u64, CallError> {
-        let types = {
-            let state = self.proposer.replicated.read();
-            state.machine.types().map(|view| view.id).collect()
-        };
-        let command = AssignShards { types, movement: Movement::Balance };
-        self.proposer.propose(&Command::AssignShards(command)).await
+    /// This node has let go of shards that were to move: nothing of these epochs runs here, and nothing of them will ever
+    /// be committed. Never waits; it is said to the leader until the view shows that it was heard.
+    pub fn released(&self, shards: Vec<(ShardId, Epoch)>) {
+        self.reports.released(shards);
     }
 
-    /// Lets a node vote, after it caught up. The node must have been started with [`crate::FirstStart::Join`] and must
-    /// be reachable at `peer_address`. Only the leader can.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotOwner`] if this node does not lead; the metadata names the leader.
-    pub async fn admit(&self, node: NodeId, peer_address: &str) -> Result<(), CallError> {
-        let raft = &self.proposer.raft;
-        raft.add_learner(node.0, BasicNode::new(peer_address), true).await.map_err(not_admitted)?;
-        let voters = ChangeMembers::AddVoterIds([node.0].into());
-        raft.change_membership(voters, true).await.map_err(not_admitted)?;
-        Ok(())
+    /// The store holds these epochs, higher than the ones in which this node was given the shards. The cluster raises
+    /// above them. Never waits.
+    pub fn epoch_too_low(&self, stored: Vec<(ShardId, Epoch)>) {
+        self.reports.too_low(stored);
     }
 
     /// Completes once the control plane cannot go on: the node must exit. Never completes otherwise.
@@ -158,28 +147,5 @@ impl Handle {
             }
         }
         self.proposer.propose(&command).await
-    }
-}
-
-fn not_admitted(
-    error: RaftError<
-        crate::raft::types::TypeConfig,
-        ClientWriteError<crate::raft::types::TypeConfig>,
-    >,
-) -> CallError {
-    match error {
-        RaftError::APIError(ClientWriteError::ForwardToLeader(to)) => {
-            let error =
-                CallError::new(ErrorKind::NotOwner, "only the leader lets nodes in; ask it");
-            match to.leader_id {
-                Some(leader) => error.with("leader", leader),
-                None => error.retry_after(100),
-            }
-        }
-        RaftError::APIError(error) => CallError::new(
-            ErrorKind::StoreUnavailable,
-            format!("the membership could not be changed now: {error}"),
-        ),
-        RaftError::Fatal(_) => stopped(),
     }
 }

@@ -11,15 +11,12 @@ use std::{
     time::Duration,
 };
 
-use callboard_types::{NodeId, Tick};
+use callboard_types::{NodeId, NodeState, Tick};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::{
-    machine::{
-        Command,
-        command::{NodeUpsert, SetHosted},
-    },
+    machine::{Command, command::HostedChanged},
     propose::Proposer,
 };
 
@@ -42,7 +39,6 @@ struct Shared {
 /// Makes the machine agree with what is so.
 pub(crate) struct Reconciler {
     pub(crate) node: NodeId,
-    pub(crate) address: String,
     pub(crate) grace: Duration,
     pub(crate) hosted: Hosted,
     pub(crate) proposer: Proposer,
@@ -105,16 +101,14 @@ impl Reconciler {
         now: Tick,
     ) -> (Vec<Command>, Option<Duration>) {
         let state = self.proposer.replicated.read();
-        if state.machine.cluster_id().is_empty() {
-            // Not a member yet; the view says when it is.
+        if !state.machine.member(self.node).is_some_and(|member| member.state() != NodeState::Down)
+        {
+            // Not a member yet, or taken to be gone, with everything that was known of its hosts; the view says when it
+            // is a member again.
+            missing_since.clear();
             return (Vec::new(), None);
         }
         let mut commands = Vec::new();
-        let known = state.machine.nodes().find(|(node, _)| *node == self.node);
-        if known.is_none_or(|(_, address)| **address != *self.address) {
-            let command = NodeUpsert { node: self.node, address: self.address.clone() };
-            commands.push(Command::NodeUpsert(command));
-        }
         let agreed: BTreeSet<Key> = state.machine.hosted_by(self.node).collect();
         let view = self.proposer.publisher.current();
         let so = self.hosted.0.types.lock();
@@ -134,7 +128,7 @@ impl Reconciler {
             }
         }
         if !types.is_empty() {
-            commands.push(Command::SetHosted(SetHosted { node: self.node, types }));
+            commands.push(Command::HostedChanged(HostedChanged { node: self.node, types }));
         }
         (commands, next)
     }

@@ -16,6 +16,22 @@ pub const IS_LEADER: &str = "callboard_control_is_leader";
 pub const TERM: &str = "callboard_control_term";
 /// The version of the newest view.
 pub const VIEW_VERSION: &str = "callboard_control_view_version";
+/// Renewals of this node's lease; label `confirmed`.
+pub const RENEWALS: &str = "callboard_control_lease_renewals_total";
+/// From sending a renewal to its confirmation.
+pub const RENEWAL_SECONDS: &str = "callboard_control_lease_renewal_seconds";
+/// Time of one round in which a quorum confirmed that this node leads.
+pub const ROUND_SECONDS: &str = "callboard_control_lease_round_seconds";
+/// Renewals that one such round confirmed.
+pub const ROUND_RENEWALS: &str = "callboard_control_lease_round_renewals";
+/// How long this node knew of no leader, whenever it found one again.
+pub const LEADERLESS_SECONDS: &str = "callboard_control_leaderless_seconds";
+/// Nodes that this node, as the leader, declared down.
+pub const NODES_DOWN: &str = "callboard_control_nodes_down_total";
+/// Planned moves of shards that this node, as the leader, began.
+pub const MOVES_PLANNED: &str = "callboard_control_moves_planned_total";
+/// Shards that changed their owner, as this node saw it; label `why`: `moved` or `taken_over`.
+pub const SHARDS_MOVED: &str = "callboard_control_shards_moved_total";
 
 /// Registers names, units and help texts with the installed recorder. Called once by the node.
 pub fn describe() {
@@ -33,6 +49,30 @@ pub fn describe() {
     describe_gauge!(IS_LEADER, Unit::Count, "1 while this node leads the control plane");
     describe_gauge!(TERM, Unit::Count, "Term of the control plane");
     describe_gauge!(VIEW_VERSION, Unit::Count, "Version of the newest cluster view");
+    describe_counter!(RENEWALS, Unit::Count, "Renewals of this node's lease, by whether confirmed");
+    describe_histogram!(
+        RENEWAL_SECONDS,
+        Unit::Seconds,
+        "From sending a renewal of this node's lease to its confirmation"
+    );
+    describe_histogram!(
+        ROUND_SECONDS,
+        Unit::Seconds,
+        "Time of one round in which a quorum confirmed that this node leads"
+    );
+    describe_histogram!(ROUND_RENEWALS, Unit::Count, "Renewals that one such round confirmed");
+    describe_histogram!(
+        LEADERLESS_SECONDS,
+        Unit::Seconds,
+        "How long this node knew of no leader of the control plane"
+    );
+    describe_counter!(
+        NODES_DOWN,
+        Unit::Count,
+        "Nodes that this node, as the leader, declared down"
+    );
+    describe_counter!(MOVES_PLANNED, Unit::Count, "Planned moves of shards that this node began");
+    describe_counter!(SHARDS_MOVED, Unit::Count, "Shards that changed their owner, by why");
 }
 
 pub(crate) fn command_applied(command: &'static str) {
@@ -54,4 +94,38 @@ pub(crate) fn view_published(is_leader: bool, term: u64, version: u64) {
     gauge!(IS_LEADER).set(f64::from(u8::from(is_leader)));
     gauge!(TERM).set(term as f64);
     gauge!(VIEW_VERSION).set(version as f64);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "microseconds of one round are far below 2^53")]
+fn seconds(micros: u64) -> f64 {
+    micros as f64 / 1e6
+}
+
+pub(crate) fn renewal(confirmed: bool, micros: u64) {
+    let label = if confirmed { "yes" } else { "no" };
+    counter!(RENEWALS, "confirmed" => label).increment(1);
+    if confirmed {
+        histogram!(RENEWAL_SECONDS).record(seconds(micros));
+    }
+}
+
+pub(crate) fn round_confirmed(micros: u64, renewals: usize) {
+    histogram!(ROUND_SECONDS).record(seconds(micros));
+    histogram!(ROUND_RENEWALS).record(f64::from(u32::try_from(renewals).unwrap_or(u32::MAX)));
+}
+
+pub(crate) fn leader_found(micros: u64) {
+    histogram!(LEADERLESS_SECONDS).record(seconds(micros));
+}
+
+pub(crate) fn nodes_down(count: usize) {
+    counter!(NODES_DOWN).increment(count as u64);
+}
+
+pub(crate) fn moves_planned(count: usize) {
+    counter!(MOVES_PLANNED).increment(count as u64);
+}
+
+pub(crate) fn shards_moved(planned: bool, count: u64) {
+    counter!(SHARDS_MOVED, "why" => if planned { "moved" } else { "taken_over" }).increment(count);
 }

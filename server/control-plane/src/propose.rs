@@ -2,24 +2,28 @@
 
 use std::time::Duration;
 
-use callboard_types::{CallError, ErrorKind};
+use callboard_types::{CallError, ErrorKind, Retry};
 use openraft::{
+    ReadPolicy,
     async_runtime::watch::WatchReceiver,
     error::{ClientWriteError, RaftError},
+    impls::ProgressResponder,
 };
 
 use crate::{
     machine::Command,
+    peers::{PEER_MESSAGE_BYTES_MAX, Peers},
     raft::{
-        network::{PEER_MESSAGE_BYTES_MAX, Peers},
         state_machine::Replicated,
-        types::{Proposal, Raft, Reply},
+        types::{LeaderId, Proposal, Raft, Reply},
     },
     view::Publisher,
 };
 
 /// How long a command may take, elections included: the longest election twice, and room for a slow disk.
 pub(crate) const PROPOSAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a quorum may take to confirm the leader. Longer than it takes one that still leads.
+const ROUND_TIMEOUT: Duration = Duration::from_millis(500);
 /// Pause before asking again who leads.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// Largest command. An entry must fit a message between nodes with its frame.
@@ -42,7 +46,54 @@ enum Miss {
     Refused(CallError),
 }
 
+impl std::fmt::Debug for Proposer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proposer").field("node", self.raft.node_id()).finish_non_exhaustive()
+    }
+}
+
 impl Proposer {
+    /// Who leads, as far as this node knows, and where the membership says that it is.
+    pub(crate) fn leader(&self) -> Option<(u64, String)> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let leader = metrics.current_leader?;
+        let node = metrics.membership_config.membership().get_node(&leader);
+        Some((leader, node.map(|node| node.addr.clone()).unwrap_or_default()))
+    }
+
+    /// Up to which index a node acknowledged the log, if this node leads; 0 otherwise.
+    pub(crate) fn acknowledged_by(&self, node: u64) -> u64 {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let matched = metrics.replication.as_ref().and_then(|all| *all.get(&node)?);
+        matched.map_or(0, |log_id| log_id.index)
+    }
+
+    /// The last index of this node's log.
+    pub(crate) fn last_log_index(&self) -> u64 {
+        self.raft.metrics().borrow_watched().last_log_index.unwrap_or_default()
+    }
+
+    /// The term that this node is in.
+    pub(crate) fn term(&self) -> u64 {
+        self.raft.metrics().borrow_watched().current_term
+    }
+
+    /// Confirms that this node leads, by a quorum that answered after the call. Returns up to where everything is
+    /// committed and applied here that any earlier leader could have confirmed.
+    pub(crate) async fn read_index(&self) -> Option<u64> {
+        let asked = self.raft.ensure_linearizable(ReadPolicy::ReadIndex);
+        match tokio::time::timeout(ROUND_TIMEOUT, asked).await {
+            Ok(Ok(read)) => Some(read.log_id().index),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "this node does not lead, or no majority follows it");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
     /// Has the command applied and waits until this node's view contains it. Returns the version that does.
     ///
     /// # Errors
@@ -86,29 +137,46 @@ impl Proposer {
     }
 
     async fn attempt(&self, command: &Command, proposal: &Proposal) -> Result<Reply, Miss> {
-        let (leader, address) = {
-            let metrics = self.raft.metrics();
-            let metrics = metrics.borrow_watched();
-            let Some(leader) = metrics.current_leader else {
-                return Err(Miss::NotLeader);
-            };
-            let node = metrics.membership_config.membership().get_node(&leader);
-            (leader, node.map(|node| node.addr.clone()))
+        let Some((leader, address)) = self.leader() else {
+            return Err(Miss::NotLeader);
         };
         if leader == *self.raft.node_id() {
             return self.apply_here(command, proposal.clone()).await;
         }
-        let Some(address) = address else {
-            return Err(Miss::NotLeader);
-        };
         match self.peers.propose(leader, &address, proposal, PROPOSAL_TIMEOUT).await {
             Ok(reply) => Ok(reply),
-            Err(error) if error.kind == ErrorKind::InvalidArgument => Err(Miss::Refused(error)),
+            Err(error) if error.retry() == Retry::Never => Err(Miss::Refused(error)),
             Err(error) => {
                 tracing::debug!(%error, leader, "the leader did not take a command");
                 Err(Miss::NotLeader)
             }
         }
+    }
+
+    /// Proposes in the name of one leadership of this node, and waits until it is applied here. What a leader decided by
+    /// what it had heard is void once another one leads, even if this node leads again later.
+    ///
+    /// # Errors
+    /// The machine's refusal; [`ErrorKind::NotOwner`] if that leadership has ended.
+    pub(crate) async fn propose_as(
+        &self,
+        leadership: LeaderId,
+        command: &Command,
+    ) -> Result<(), CallError> {
+        let ended =
+            || CallError::new(ErrorKind::NotOwner, "this node no longer leads the control plane");
+        let (responder, written) = ProgressResponder::complete_only();
+        let write = self.raft.write(Proposal::new(command)).with_leader(leadership);
+        write.responder(responder).await.map_err(|_| stopped())?;
+        match written.await {
+            Ok(Ok(written)) => written.data.outcome,
+            Ok(Err(_)) | Err(_) => Err(ended()),
+        }
+    }
+
+    /// This node's leadership, if it leads.
+    pub(crate) fn leadership(&self) -> Option<LeaderId> {
+        self.raft.as_leader().ok().map(|leader| leader.to_committed_leader_id())
     }
 
     /// What a follower sent us as the leader.
@@ -126,9 +194,19 @@ impl Proposer {
 
     async fn apply_here(&self, command: &Command, proposal: Proposal) -> Result<Reply, Miss> {
         {
+            let state = self.replicated.read();
+            if !state.machine.admits(command) {
+                let text = format!(
+                    "the cluster's nodes agree on commands of version {}, and {} needs version {}: a node of an older \
+                     version of callboard is a member. Try again when every node runs the newer version",
+                    state.machine.cluster_version(),
+                    command.name(),
+                    command.needs_version()
+                );
+                return Err(Miss::Refused(CallError::new(ErrorKind::StoreUnavailable, text)));
+            }
             // What would change nothing is answered from here: hosts register again after every reconnect, and a host
             // that is refused comes back, and neither may make the log grow.
-            let state = self.replicated.read();
             let tried = state.try_out(command.clone());
             if !tried.changed && !state.machine.cluster_id().is_empty() {
                 return Ok(Reply { version: state.version, outcome: tried.outcome });

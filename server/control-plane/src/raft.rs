@@ -26,7 +26,7 @@ pub(crate) fn config(options: &Options) -> Result<Arc<Config>, Error> {
         u64::try_from(duration.as_millis()).expect("settings are far below 2^64 ms")
     };
     let config = Config {
-        cluster_name: network::GROUP.into(),
+        cluster_name: "control".into(),
         heartbeat_interval: millis(options.heartbeat),
         election_timeout_min: millis(options.election.0),
         election_timeout_max: millis(options.election.1),
@@ -37,6 +37,9 @@ pub(crate) fn config(options: &Options) -> Result<Arc<Config>, Error> {
         replication_lag_threshold: options.snapshot_entries * 2,
         // A node that comes back from a partition must not unseat a leader that works.
         enable_pre_vote: Some(true),
+        // A follower that lost what it acknowledged is refused when it starts (see `life`). One that slips through must
+        // not take the leader down with it.
+        allow_log_reversion: Some(true),
         api_channel_size: Some(CHANNEL_SIZE),
         notification_channel_size: Some(CHANNEL_SIZE),
         ..Config::default()

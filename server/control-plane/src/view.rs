@@ -3,7 +3,10 @@
 //! Two sources change it: the state machine, in log order, and elections, which are not in the log. Both go through one
 //! [`Publisher`], which replaces the view on its watch. Types that did not change are the same objects as before.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use callboard_types::{ClusterView, NodeId, NodeView};
 use tokio::sync::watch;
@@ -15,12 +18,14 @@ use crate::{metrics, raft::state_machine::State};
 pub(crate) struct Publisher {
     node: NodeId,
     view: watch::Sender<Arc<ClusterView>>,
+    /// How many views there were.
+    count: Arc<AtomicU64>,
 }
 
 impl Publisher {
     pub(crate) fn new(node: NodeId) -> Self {
         let view = ClusterView { node, ..ClusterView::default() };
-        Self { node, view: watch::Sender::new(Arc::new(view)) }
+        Self { node, view: watch::Sender::new(Arc::new(view)), count: Arc::default() }
     }
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<ClusterView>> {
@@ -32,13 +37,21 @@ impl Publisher {
         Arc::clone(&self.view.borrow())
     }
 
+    /// The newest view, and how many there were up to it.
+    pub(crate) fn counted(&self) -> (Arc<ClusterView>, u64) {
+        let view = self.view.borrow();
+        (Arc::clone(&view), self.count.load(Ordering::Acquire))
+    }
+
     /// Publishes what the machine holds, unless it is what the view shows already.
     pub(crate) fn publish(&self, state: &State) {
         self.view.send_if_modified(|view| {
             if view.version == state.version && !view.cluster_id.is_empty() {
                 return false;
             }
-            *view = Arc::new(build(state, view));
+            let next = build(state, view);
+            count_moves(view, &next);
+            *view = Arc::new(next);
             self.measure(view);
             true
         });
@@ -59,6 +72,7 @@ impl Publisher {
     }
 
     fn measure(&self, view: &ClusterView) {
+        self.count.fetch_add(1, Ordering::AcqRel);
         metrics::view_published(view.leader == Some(self.node), view.term, view.version);
     }
 }
@@ -66,12 +80,12 @@ impl Publisher {
 /// The view of a state, with what only elections know taken from the view before.
 fn build(state: &State, before: &ClusterView) -> ClusterView {
     let voters: Vec<u64> = state.membership.membership().voter_ids().collect();
-    let nodes = state.machine.nodes().map(|(id, address)| NodeView {
+    let nodes = state.machine.members().map(|(id, member)| NodeView {
         id,
-        address: address.to_string(),
-        peer_address: String::new(),
+        address: member.address().to_string(),
+        peer_address: member.peer_address().to_string(),
         voter: voters.contains(&id.0),
-        state: callboard_types::NodeState::Up,
+        state: member.state(),
     });
     let mut view = ClusterView {
         version: state.version,
@@ -92,6 +106,25 @@ fn build(state: &State, before: &ClusterView) -> ClusterView {
         view.set_types(types);
     }
     view
+}
+
+/// Counts the shards that changed their owner: by plan, or because it was gone.
+fn count_moves(before: &ClusterView, after: &ClusterView) {
+    let (mut planned, mut taken_over) = (0, 0);
+    for now in &after.types {
+        // Types that are the same object, as nearly all are, cost one comparison.
+        let Some(was) = before.type_of(&now.system, &now.name).filter(|was| !Arc::ptr_eq(was, now))
+        else {
+            continue;
+        };
+        for (was, now) in was.shards.iter().zip(now.shards.iter()) {
+            if was.node != now.node {
+                if was.moving_to == now.node { planned += 1 } else { taken_over += 1 }
+            }
+        }
+    }
+    metrics::shards_moved(true, planned);
+    metrics::shards_moved(false, taken_over);
 }
 
 /// True if the lists name the same types in the same places, so that an index of one fits the other.

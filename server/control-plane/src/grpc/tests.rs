@@ -2,9 +2,8 @@
 
 use callboard_proto::{
     control::v1::{
-        GetActorTypeRequest, GetClusterStatusRequest, ListActorTypesRequest, ListSystemsRequest,
-        actor_types_service_server::ActorTypesService, cluster_service_server::ClusterService,
-        systems_service_server::SystemsService,
+        GetActorTypeRequest, ListActorTypesRequest, ListSystemsRequest,
+        actor_types_service_server::ActorTypesService, systems_service_server::SystemsService,
     },
     types::v1::Kind,
 };
@@ -14,7 +13,6 @@ use tonic::Request;
 
 use super::{
     actor_types::{Activity, ActorTypes},
-    cluster::Cluster,
     systems::Systems,
     *,
 };
@@ -114,16 +112,4 @@ async fn one_type_is_described_with_its_shards_and_descriptors() {
         assert_eq!(error.kind, kind);
         assert!(!error.message.contains('\n'));
     }
-}
-
-#[tokio::test]
-async fn the_cluster_is_described_as_this_node_sees_it() {
-    let request = Request::new(GetClusterStatusRequest {});
-    let answer = Cluster::new(view()).get_cluster_status(request).await;
-    let status = answer.expect("answered").into_inner();
-    assert_eq!((status.node_id, status.leader_id, status.term), (1, 2, 3));
-    assert_eq!((status.cluster_id.as_str(), status.view_version), ("c", 9));
-    let nodes: Vec<_> =
-        status.nodes.iter().map(|node| (node.node_id, node.voter, node.shards_owned)).collect();
-    assert_eq!(nodes, [(1, true, 2), (2, false, 1)]);
 }

@@ -66,7 +66,24 @@ pub(crate) struct SnapshotBuilder {
 // === impl State ===
 
 impl State {
-    fn meta(&self) -> SnapshotMeta {
+    /// Up to where in the log everything is in this state; 0 before the first entry.
+    pub(crate) fn applied_index(&self) -> u64 {
+        self.applied.as_ref().map_or(0, |log_id| log_id.index)
+    }
+
+    /// A state that was put together from somewhere else than the log.
+    pub(crate) fn rebuilt(machine: Machine, membership: Membership, applied: LogId) -> Self {
+        Self { machine, version: applied.index, membership, applied: Some(applied) }
+    }
+
+    /// Written down, with a checksum.
+    pub(crate) fn sealed(&self) -> Vec<u8> {
+        let machine = Stored::from(&self.machine);
+        let stored = StoredState { version: self.version, machine };
+        codec::seal_format(SNAPSHOT_FORMAT, &stored)
+    }
+
+    pub(crate) fn meta(&self) -> SnapshotMeta {
         SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone() }
     }
 
@@ -184,10 +201,7 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
         let (state, snapshots) = (self.state.clone(), self.snapshots.clone());
         blocking(move || {
-            let machine = Stored::from(&state.machine);
-            let stored = StoredState { version: state.version, machine };
-            let sealed = codec::seal_format(SNAPSHOT_FORMAT, &stored);
-            let bytes = SnapshotBytes::from(sealed);
+            let bytes = SnapshotBytes::from(state.sealed());
             let meta = state.meta();
             snapshots.save(&meta, &bytes)?;
             metrics::snapshot_built(bytes.len());
@@ -208,6 +222,11 @@ async fn blocking<T: Send + 'static>(
 /// installation stops the node.
 pub(crate) fn is_whole(snapshot: &[u8]) -> bool {
     read(snapshot).is_ok()
+}
+
+/// The machine and the view's version of a sealed state.
+pub(crate) fn from_sealed(snapshot: &[u8]) -> Result<(Machine, u64), CodecError> {
+    read(snapshot).map(|stored| (stored.machine.into(), stored.version))
 }
 
 /// Decodes a snapshot of this format or the one before.

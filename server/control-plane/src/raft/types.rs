@@ -20,6 +20,7 @@ pub(crate) type Vote = alias::VoteOf<TypeConfig>;
 pub(crate) type Membership = alias::StoredMembershipOf<TypeConfig>;
 pub(crate) type SnapshotMeta = alias::SnapshotMetaOf<TypeConfig>;
 pub(crate) type Snapshot = alias::SnapshotOf<TypeConfig, super::snapshot_store::SnapshotBytes>;
+pub(crate) type LeaderId = alias::CommittedLeaderIdOf<TypeConfig>;
 pub(crate) type Raft = openraft::Raft<TypeConfig, super::state_machine::StateMachine>;
 
 /// An encoded command. It stays encoded until it is applied, so that a log with a command of a newer version can be

@@ -3,5 +3,8 @@
 
 mod cluster;
 mod fixture;
+mod leases;
+mod membership;
 mod one_node;
+mod operate;
 mod peer;

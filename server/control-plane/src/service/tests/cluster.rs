@@ -117,7 +117,7 @@ fn a_dead_peer_costs_a_few_attempts_a_second_and_no_spin() {
 }
 
 #[test]
-fn shards_follow_the_hosts_after_the_grace_period_and_spread_on_demand() {
+fn shards_spread_by_planned_moves_and_follow_the_hosts_after_the_grace_period() {
     let nodes = cluster(3, |options| options.host_grace = Duration::from_millis(300));
     let hosted = |node: &Node, hosted| {
         let types = vec![(Arc::from("default"), Arc::from("Counter"))];
@@ -128,20 +128,24 @@ fn shards_follow_the_hosts_after_the_grace_period_and_spread_on_demand() {
         node.run(node.handle.register_types("default", vec![counter()], Bytes::new()))
             .expect("registered");
     }
-    assert_eq!((owners(&nodes[0]), epochs(&nodes[0])), ([1].into(), [1].into()));
-
-    nodes[0].run(nodes[0].handle.balance()).expect("spread");
-    assert_eq!((owners(&nodes[0]), epochs(&nodes[0])), ([1, 2].into(), [1, 2].into()));
+    let settled = |what: &str, shares: [usize; 3]| {
+        nodes[2].view(what, |view| {
+            let counter = view.type_of("default", "Counter").expect("registered");
+            let at =
+                |id| counter.shards.iter().filter(|o| o.node.0 == id && !o.is_moving()).count();
+            [1, 2, 3].map(at) == shares
+        });
+    };
+    settled("an even spread over the nodes with hosts", [32, 32, 0]);
+    assert_eq!(nodes[2].run(nodes[2].handle.rebalance()), Ok(0), "it is even");
+    assert_eq!(epochs(&nodes[0]), [1, 2].into(), "who stayed kept its epoch");
 
     hosted(&nodes[0], false);
-    nodes[2].view("every shard at node 2", |view| {
-        let counter = view.type_of("default", "Counter");
-        counter.is_some_and(|view| view.shards.iter().all(|owner| owner.node == NodeId(2)))
-    });
+    settled("every shard where the host is", [0, 64, 0]);
     hosted(&nodes[1], false);
     // Nobody is left: it stays where it is however long it takes.
     nodes[1].run(async { tokio::time::sleep(Duration::from_millis(900)).await });
-    assert_eq!(owners(&nodes[1]), [2].into());
-    hosted(&nodes[1], true);
-    assert_eq!(owners(&nodes[1]), [2].into());
+    settled("they stay", [0, 64, 0]);
+    hosted(&nodes[2], true);
+    settled("they go to a host that is there", [0, 0, 64]);
 }

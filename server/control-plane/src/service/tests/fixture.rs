@@ -6,17 +6,30 @@ use std::{
     time::Duration,
 };
 
-use callboard_transport::{accept, server};
-use callboard_types::{Action, ClusterView, NodeId, TypeDefinition};
+use callboard_transport::{
+    accept,
+    peer::{PeerGuard, PeerIdentity},
+    server,
+};
+use callboard_types::{Action, ClusterView, NodeId, NodeState, Tick, TypeDefinition};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
-use crate::{ControlPlane, Error, FirstStart, Handle, Options};
+use crate::{ControlPlane, Error, FirstStart, Handle, Options, Seeds};
 
 /// Longer than any election on a busy machine.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Shows a figure with `--nocapture`.
+#[expect(clippy::print_stdout, reason = "figures are for whoever runs the test")]
+pub(super) fn measured(text: &str) {
+    println!("measured: {text}");
+}
+
+/// The secret of every cluster here.
+pub(super) const SECRET: &str = "the secret of a cluster of tests";
 
 pub(super) fn counter() -> TypeDefinition {
     let mut definition = TypeDefinition::new("Counter");
@@ -39,22 +52,14 @@ impl Node {
         Self::new(FirstStart::Bootstrap, change)
     }
 
-    /// Starts a further node. Nobody has let it in yet.
-    pub(super) fn join(first: &Self, id: u64, change: impl FnOnce(&mut Options)) -> Self {
-        let cluster_id = first.handle.view().borrow().cluster_id.clone();
-        Self::new(FirstStart::Join { cluster_id, node_id: id }, change)
+    /// Starts a further node, and waits until it is a member.
+    pub(super) fn join(member: &Self, change: impl FnOnce(&mut Options)) -> Self {
+        let seeds = Seeds::fixed([member.options.peer_address.clone()]);
+        Self::new(FirstStart::Join { seeds }, change)
     }
 
     fn new(first_start: FirstStart, change: impl FnOnce(&mut Options)) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        // Taken and given back: the node must be found at the same place after a restart.
-        let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let peer_address = free.local_addr().expect("bound");
-        drop(free);
-        let mut options = Options::new(folder.path(), format!("gateway-of-{peer_address}"));
-        options.first_start = first_start;
-        options.peer_address = peer_address.to_string();
-        change(&mut options);
+        let (options, peer_address, folder) = prepare(first_start, change);
         let (runtime, plane, handle) = launch(&options, peer_address);
         Self { options, peer_address, handle, running: Some((runtime, plane)), _folder: folder }
     }
@@ -84,6 +89,19 @@ impl Node {
         ClusterView::clone(&found)
     }
 
+    /// Waits until the node may serve, or may no longer.
+    pub(super) fn until_lease(&self, holds: bool) {
+        let lease = self.handle.lease();
+        self.run(async {
+            let waiting = async {
+                while lease.holds_at(Tick::now()) != holds {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            tokio::time::timeout(PATIENCE, waiting).await.expect("the lease changes");
+        });
+    }
+
     /// Ends every task of the node where it stands, without a word to anybody.
     pub(super) fn kill(&mut self) {
         if let Some((runtime, plane)) = self.running.take() {
@@ -104,6 +122,14 @@ impl Node {
         let (runtime, plane, handle) = launch(&self.options, self.peer_address);
         (self.running, self.handle) = (Some((runtime, plane)), handle);
     }
+
+    /// Gives the node another place, for its next start.
+    pub(super) fn relocate(&mut self) {
+        assert!(self.running.is_none(), "stop it first");
+        self.peer_address = free_address();
+        self.options.peer_address = self.peer_address.to_string();
+        self.options.address = format!("gateway-of-{}", self.peer_address);
+    }
 }
 
 impl Drop for Node {
@@ -112,32 +138,70 @@ impl Drop for Node {
     }
 }
 
-/// A cluster of `count` nodes that all vote.
+/// A cluster of `count` nodes.
 pub(super) fn cluster(count: u64, change: impl Fn(&mut Options)) -> Vec<Node> {
     let first = Node::bootstrap(&change);
     let mut nodes = vec![first];
-    for id in 2..=count {
-        let node = Node::join(&nodes[0], id, &change);
-        let admitting = nodes[0].handle.admit(node.id(), &node.options.peer_address);
-        nodes[0].run(admitting).expect("admitted");
+    for _ in 2..=count {
+        let node = Node::join(nodes.last().expect("the first one"), &change);
         nodes.push(node);
     }
+    let voters = if count.is_multiple_of(2) { count - 1 } else { count }.min(5);
     for node in &nodes {
-        node.view("every node as a voter", |view| {
-            view.nodes.iter().filter(|node| node.voter).count() as u64 == count
+        node.view("every node up, and its voters", |view| {
+            view.nodes.iter().filter(|node| node.state == NodeState::Up).count() as u64 == count
+                && view.nodes.iter().filter(|node| node.voter).count() as u64 == voters
         });
+        node.until_lease(true);
     }
     nodes
+}
+
+/// The settings of a node that was not started yet, with its place and its folder.
+pub(super) fn prepare(
+    first_start: FirstStart,
+    change: impl FnOnce(&mut Options),
+) -> (Options, SocketAddr, TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let peer_address = free_address();
+    let mut options = Options::new(folder.path(), format!("gateway-of-{peer_address}"));
+    options.first_start = first_start;
+    options.peer_address = peer_address.to_string();
+    change(&mut options);
+    (options, peer_address, folder)
+}
+
+/// Taken and given back: a node must be found at the same place after a restart.
+fn free_address() -> SocketAddr {
+    let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    free.local_addr().expect("bound")
+}
+
+/// Starts nodes that begin a cluster together, in any order.
+pub(super) fn together(prepared: Vec<(Options, SocketAddr, TempDir)>) -> Vec<Node> {
+    let starting: Vec<_> = prepared
+        .into_iter()
+        .map(|(options, peer_address, folder)| {
+            std::thread::spawn(move || {
+                let (runtime, plane, handle) = launch(&options, peer_address);
+                let running = Some((runtime, plane));
+                Node { options, peer_address, handle, running, _folder: folder }
+            })
+        })
+        .collect();
+    starting.into_iter().map(|starting| starting.join().expect("started")).collect()
 }
 
 fn launch(options: &Options, peer_address: SocketAddr) -> (Runtime, ControlPlane, Handle) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.expect("a runtime");
+    // An identity is settled once; a process that starts has a new one.
+    let options = Options { peer: PeerIdentity::new(SECRET), ..options.clone() };
     let (plane, handle) = runtime.block_on(async {
-        let (plane, handle) = loop {
-            match ControlPlane::start(options.clone()).await {
-                Ok(started) => break started,
+        let opened = loop {
+            match ControlPlane::open(options.clone()).await {
+                Ok(opened) => break opened,
                 // The log's thread of the node that was killed still closes its file.
                 Err(Error::InUse { .. }) => tokio::task::yield_now().await,
                 Err(error) => panic!("{error}"),
@@ -148,10 +212,36 @@ fn launch(options: &Options, peer_address: SocketAddr) -> (Runtime, ControlPlane
         tokio::spawn(acceptor.run(CancellationToken::new()));
         let lane = lanes.pop().expect("one lane");
         let serving = server::configure(Server::builder())
-            .add_service(plane.peer_service().into_server())
+            .layer(PeerGuard::new(options.peer.clone()))
+            .add_service(options.peer.handshake_service())
+            .add_service(opened.peer_service().into_server())
+            .add_service(opened.membership_service().into_server())
             .serve_with_incoming(lane);
         tokio::spawn(serving);
+        let (plane, handle) = opened.start().await.expect("started");
+        tokio::spawn(release_what_moves(handle.clone()));
         (plane, handle)
     });
     (runtime, plane, handle)
+}
+
+/// What a data plane without calls does: it lets go of every shard that is to move.
+async fn release_what_moves(handle: Handle) {
+    let mut view = handle.view();
+    loop {
+        let now = view.borrow_and_update().clone();
+        let released = now.types.iter().flat_map(|view| {
+            let own = (0..)
+                .zip(view.shards.iter())
+                .filter(|(_, owner)| owner.node == handle.node() && owner.is_moving());
+            own.map(|(number, owner)| (view.shard_id(number), owner.epoch))
+        });
+        let released: Vec<_> = released.collect();
+        if !released.is_empty() {
+            handle.released(released);
+        }
+        if view.changed().await.is_err() {
+            return;
+        }
+    }
 }

@@ -61,7 +61,13 @@ async fn everything_agreed_on_survives_a_restart() {
     let (plane, handle) = start(options(&folder)).await;
     let after = handle.view().borrow().clone();
     assert_eq!(after.cluster_id, before.cluster_id);
-    assert_eq!(after.types, before.types, "with owners and epochs as they were");
+    let (was, is) = (&before.types[0], &after.types[0]);
+    assert_eq!((was.id, &was.definition), (is.id, &is.definition));
+    let risen = was.shards.iter().zip(is.shards.iter());
+    assert!(
+        { risen }.all(|(was, is)| was.node == is.node && is.epoch == was.epoch.next()),
+        "the same owner in a new life"
+    );
     assert!(after.has_system("shop"));
     assert!(after.version >= before.version, "versions never go back");
     plane.shutdown().await;
@@ -130,9 +136,10 @@ async fn an_unknown_command_stops_the_node_now_and_at_every_restart() {
     plane.shutdown().await;
 
     let error = ControlPlane::start(options(&folder)).await.expect_err("never passed over");
-    assert!(matches!(error, Error::Fatal(_)), "{error}");
+    assert!(matches!(error, Error::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains("newer version"), "{error}");
     let error = ControlPlane::start(options(&folder)).await.expect_err("still not");
-    assert!(matches!(error, Error::Fatal(_)), "a failed start lets go of its files: {error}");
+    assert!(matches!(error, Error::Damaged { .. }), "a failed start lets go of its files: {error}");
 }
 
 #[tokio::test]
@@ -169,7 +176,8 @@ async fn a_damaged_file_of_a_member_is_reported_and_left_as_it_is() {
         let path = folder.path().join("control").join(file);
         std::fs::write(&path, "half a file").expect("written");
         let error = ControlPlane::start(options(&folder)).await.expect_err("damaged");
-        assert!(matches!(error, Error::DataFolder { .. }), "{error}");
+        assert!(matches!(error, Error::Damaged { .. }), "{error}");
+        assert!(error.to_string().contains("let it join again"), "it says what to do: {error}");
         assert_eq!(std::fs::read_to_string(&path).expect("there"), "half a file");
     }
 }

@@ -5,23 +5,27 @@ use callboard_proto::peer::v1::{
     AppendEntriesRequest, Envelope, InstallSnapshotRequest, ProposeRequest, VoteRequest,
     raft_service_client::RaftServiceClient,
 };
-use callboard_transport::status::from_status;
-use callboard_types::ErrorKind;
+use callboard_transport::{
+    peer::{PeerChannel, PeerDialer, PeerIdentity},
+    status::from_status,
+};
+use callboard_types::{ErrorKind, NodeId};
 use openraft::{impls::leader_id_adv::LeaderId, raft};
-use tonic::{Status, transport::Endpoint};
+use tonic::Status;
 
-use super::fixture::Node;
+use super::fixture::{Node, SECRET};
 use crate::raft::{
     codec,
-    network::GROUP,
     types::{SnapshotMeta, TypeConfig, Vote},
 };
 
-type Client = RaftServiceClient<tonic::transport::Channel>;
+type Client = RaftServiceClient<PeerChannel>;
 
-async fn client(node: &Node) -> Client {
-    let endpoint = Endpoint::from_shared(format!("http://{}", node.peer_address));
-    let channel = endpoint.expect("an address").connect().await.expect("connected");
+/// A client in the name of node 9, which knows the secret.
+fn client(node: &Node) -> Client {
+    let identity = PeerIdentity::new(SECRET);
+    identity.settle(node.handle.view().borrow().cluster_id.clone(), NodeId(9));
+    let channel = PeerDialer::new(identity).channel(node.id(), &node.peer_address.to_string());
     RaftServiceClient::new(channel).max_encoding_message_size(usize::MAX)
 }
 
@@ -29,7 +33,7 @@ async fn client(node: &Node) -> Client {
 fn envelope(node: &Node) -> Envelope {
     Envelope {
         cluster_id: node.handle.view().borrow().cluster_id.clone(),
-        group: GROUP.into(),
+        group: "control".into(),
         from_node: 9,
         to_node: 1,
         format: codec::FORMAT.into(),
@@ -52,16 +56,14 @@ fn a_foreign_cluster_group_node_or_format_is_refused_and_the_term_stays() {
     let right = envelope(&node);
     let wrong = [
         (None, ErrorKind::InvalidArgument),
-        (
-            Some(Envelope { cluster_id: "another".into(), ..right.clone() }),
-            ErrorKind::InvalidArgument,
-        ),
-        (Some(Envelope { group: "another".into(), ..right.clone() }), ErrorKind::InvalidArgument),
-        (Some(Envelope { to_node: 2, ..right.clone() }), ErrorKind::InvalidArgument),
+        (Some(Envelope { cluster_id: "another".into(), ..right.clone() }), ErrorKind::PeerRefused),
+        (Some(Envelope { group: "control-2".into(), ..right.clone() }), ErrorKind::PeerRefused),
+        (Some(Envelope { to_node: 2, ..right.clone() }), ErrorKind::PeerRefused),
+        (Some(Envelope { from_node: 8, ..right.clone() }), ErrorKind::PeerRefused),
         (Some(Envelope { format: 2, ..right }), ErrorKind::ProtocolVersion),
     ];
     node.run(async {
-        let mut client = client(&node).await;
+        let mut client = client(&node);
         for (envelope, kind) in wrong {
             let ballot = raft::VoteRequest::<TypeConfig>::new(highest_vote(), None);
             let body = Bytes::from(codec::encode(&ballot));
@@ -97,7 +99,7 @@ fn garbage_and_damaged_snapshots_are_refused_and_nothing_is_lost() {
         codec::encode(&(highest_vote(), meta, length)).into()
     };
     node.run(async {
-        let mut client = client(&node).await;
+        let mut client = client(&node);
         let body = garbage.clone();
         let vote = VoteRequest { envelope: envelope.clone(), body: body.clone(), pre_vote: true };
         assert_eq!(refused(client.vote(vote).await), ErrorKind::InvalidArgument);
@@ -122,4 +124,24 @@ fn garbage_and_damaged_snapshots_are_refused_and_nothing_is_lost() {
         node.handle.create_system("still-here").await.expect("the node serves on");
     });
     assert!(node.handle.view().borrow().has_system("default"));
+}
+
+#[test]
+fn a_term_that_no_election_can_have_reached_is_refused_and_the_node_serves_on() {
+    let node = Node::bootstrap(|_| {});
+    let term = node.handle.view().borrow().term;
+    node.run(async {
+        let mut client = client(&node);
+        let ballot = raft::VoteRequest::<TypeConfig>::new(highest_vote(), None);
+        let body = Bytes::from(codec::encode(&ballot));
+        for pre_vote in [false, true] {
+            let vote =
+                VoteRequest { envelope: Some(envelope(&node)), body: body.clone(), pre_vote };
+            let error = from_status(&client.vote(vote).await.expect_err("refused"));
+            assert_eq!(error.kind, ErrorKind::InvalidArgument);
+            assert!(error.message.contains("empty its data folder"), "{error}");
+        }
+        node.handle.create_system("still-here").await.expect("the node serves on");
+    });
+    assert_eq!(node.handle.view().borrow().term, term);
 }

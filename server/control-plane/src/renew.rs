@@ -1,0 +1,211 @@
+//! This node's signs of life, and the lease that it gets for them.
+//!
+//! A renewal goes out every quarter of a second, whether or not the one before was answered, to whoever leads; on the
+//! leader itself it takes the same way without the network. The lease reaches from when a confirmed renewal was *sent*,
+//! and only once everything that the confirmation names is applied here and stands in the view: a node that missed that
+//! its shards went to others must not answer for them.
+
+use std::{convert::Infallible, future::Future};
+
+use callboard_proto::peer::v1::{RenewLeaseRequest, RenewLeaseResponse};
+use callboard_types::{Lease, NodeId, NodeState, Tick};
+use futures::{StreamExt, stream::FuturesUnordered};
+use openraft::async_runtime::watch::WatchReceiver;
+use tokio::{sync::watch, time::MissedTickBehavior};
+
+use crate::{
+    Fatal, Options,
+    confirm::Confirmer,
+    lease::{Grant, Holder, Standing},
+    metrics,
+    propose::Proposer,
+};
+
+/// Renewals under way at a time. At four a second, more than a lease's worth of them.
+const IN_FLIGHT_MAX: usize = 16;
+/// Pause between attempts of a node that is its own quorum and just started.
+const FIRST_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
+
+/// Renews the lease of one life of this node.
+pub(crate) struct Renewals {
+    node: NodeId,
+    life: u64,
+    lease: Lease,
+    options: Options,
+    proposer: Proposer,
+    confirmer: Confirmer,
+    fatal: watch::Sender<Option<Fatal>>,
+    holder: Holder,
+}
+
+/// What came of one renewal.
+struct Answered {
+    number: u64,
+    sent_at: Tick,
+    answer: Option<RenewLeaseResponse>,
+}
+
+impl Renewals {
+    pub(crate) fn new(
+        life: u64,
+        lease: Lease,
+        options: Options,
+        proposer: Proposer,
+        confirmer: Confirmer,
+        fatal: watch::Sender<Option<Fatal>>,
+    ) -> Self {
+        let node = NodeId(*proposer.raft.node_id());
+        let holder = Holder::new(options.timings());
+        Self { node, life, lease, options, proposer, confirmer, fatal, holder }
+    }
+
+    /// Renews until the lease holds. For a node that is its own quorum: it is ready then.
+    pub(crate) async fn first(&mut self) -> Result<(), Fatal> {
+        loop {
+            let answered = self.send().await;
+            self.take(&answered)?;
+            if self.lease.holds_at(Tick::now()) {
+                return Ok(());
+            }
+            tokio::time::sleep(FIRST_PAUSE).await;
+        }
+    }
+
+    /// Runs until the life ends.
+    pub(crate) async fn run(mut self) -> Result<(), Infallible> {
+        let mut ticks = tokio::time::interval(self.options.renewal);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut in_flight = FuturesUnordered::new();
+        let mut metrics = self.proposer.raft.metrics();
+        let mut leader = None;
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {
+                    if in_flight.len() >= IN_FLIGHT_MAX {
+                        // They wait for a leader that is gone.
+                        in_flight.clear();
+                    }
+                    in_flight.push(self.send());
+                }
+                Some(answered) = in_flight.next(), if !in_flight.is_empty() => {
+                    if let Err(fatal) = self.take(&answered) {
+                        self.end(fatal);
+                        return Ok(());
+                    }
+                }
+                changed = metrics.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    self.applied();
+                    let now = metrics.borrow_watched().current_leader;
+                    // A new leader waits for everybody: show up at once.
+                    if now != std::mem::replace(&mut leader, now) && now.is_some() {
+                        ticks.reset_immediately();
+                    }
+                }
+            }
+        }
+    }
+
+    /// The node must not go on.
+    fn end(&self, fatal: Fatal) {
+        self.lease.revoke();
+        tracing::error!(%fatal, "this life of the node is over");
+        self.fatal.send_if_modified(|told| {
+            let first = told.is_none();
+            told.get_or_insert(fatal);
+            first
+        });
+    }
+
+    /// Sends one renewal to whoever leads.
+    fn send(&mut self) -> impl Future<Output = Answered> + Send + use<> {
+        let sent_at = Tick::now();
+        let number = self.holder.sent(sent_at);
+        let (node, patience) = (self.node, self.options.lease);
+        let (proposer, confirmer) = (self.proposer.clone(), self.confirmer.clone());
+        let request = RenewLeaseRequest {
+            envelope: None,
+            incarnation: self.life,
+            view_version: proposer.publisher.current().version,
+            version: self.options.version.clone(),
+        };
+        async move {
+            let answer = match proposer.leader() {
+                None => None,
+                Some((leader, _)) if leader == node.0 => Some(confirmer.renew(node, request).await),
+                Some((leader, address)) => {
+                    let envelope = Some(proposer.peers.envelope(leader));
+                    let request = RenewLeaseRequest { envelope, ..request };
+                    let asked = proposer.peers.renew(leader, &address, request, patience).await;
+                    let asked =
+                        asked.inspect_err(|error| tracing::debug!(%error, leader, "no answer"));
+                    asked.ok()
+                }
+            };
+            Answered { number, sent_at, answer }
+        }
+    }
+
+    /// Takes an answer into account.
+    fn take(&mut self, answered: &Answered) -> Result<(), Fatal> {
+        let answer = answered.answer.unwrap_or_default();
+        if answer.removed {
+            return Err(Fatal(format!(
+                "node {} was removed from the cluster; its number is never used again. To come back as a new node, empty \
+                 its data folder and join again",
+                self.node
+            )));
+        }
+        if answer.superseded {
+            return Err(Fatal(format!(
+                "another process was started as node {}, so that this one must not go on: its data folder was copied, or \
+                 two processes were given the same one. Give each node a folder of its own",
+                self.node
+            )));
+        }
+        metrics::renewal(answer.confirmed, Tick::now().micros_since(answered.sent_at));
+        if answer.confirmed {
+            let grant = self.holder.confirmed(answered.number, answer.applied_at_least);
+            self.grant(grant);
+            self.applied();
+        } else {
+            self.holder.refused(answered.number);
+        }
+        Ok(())
+    }
+
+    /// Tells the holder how far this node's state is, and what it says of the node.
+    fn applied(&mut self) {
+        // The index of the metrics and not of the state: it moves once the view was published.
+        let index = {
+            let metrics = self.proposer.raft.metrics();
+            let applied = metrics.borrow_watched().last_applied;
+            applied.map_or(0, |log_id| log_id.index)
+        };
+        let standing = {
+            let state = self.proposer.replicated.read();
+            let member = state.machine.member(self.node);
+            let serves = |member: &crate::machine::Member| {
+                member.life() == self.life && member.state() != NodeState::Down
+            };
+            if member.is_some_and(serves) { Standing::Member } else { Standing::Out }
+        };
+        let grant = self.holder.applied(index, standing);
+        self.grant(grant);
+    }
+
+    fn grant(&self, grant: Grant) {
+        match grant {
+            Grant::Unchanged => {}
+            Grant::Extend(end) => self.lease.extend_to(end),
+            Grant::Revoke => {
+                tracing::warn!(
+                    "the cluster took this node to be gone; its shards are elsewhere now"
+                );
+                self.lease.revoke();
+            }
+        }
+    }
+}
