@@ -144,7 +144,7 @@ impl Bench {
         let id = |n| ActorId {
             system: "default".into(),
             actor_type: "Counter".into(),
-            key: format!("{prefix}-{n:06}").into(),
+            key: format!("{prefix}-{}-{n:06}", std::process::id()).into(),
         };
         Self {
             ids: (0..actors).map(id).collect(),

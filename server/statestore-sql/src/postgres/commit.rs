@@ -220,7 +220,7 @@ impl Lane {
             .and(packs.iter().map(|(id, _)| &*id.actor_type).collect::<Vec<&str>>())
             .and(packs.iter().map(|(id, _)| &*id.key).collect::<Vec<&str>>())
             .and(packs.iter().map(|(_, pack)| &*pack.data).collect::<Vec<&[u8]>>());
-        let text = self.spill_texts.get(slot);
+        let text = self.spill_texts.insert(slot);
         self.link.made(text, parameters.0).await.map(|_| ())
     }
 

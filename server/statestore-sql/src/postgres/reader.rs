@@ -13,7 +13,7 @@ use super::{
     commit::keys,
     link::Link,
     rows::{Columns, Parameters},
-    sql,
+    sql::{self, SpillTexts},
 };
 use crate::{
     counter::{signed, unsigned},
@@ -22,13 +22,11 @@ use crate::{
     ring,
 };
 
-/// Spill tables that one statement searches.
-const TABLES_MAX: usize = 16;
-
 /// A reading connection.
 #[derive(Debug)]
 pub(crate) struct Reader {
     pub(crate) link: Link,
+    pub(crate) texts: Arc<SpillTexts>,
     pub(crate) health: Arc<Health>,
 }
 
@@ -92,36 +90,19 @@ impl Reader {
 
     async fn spilled(&mut self, queries: &[(ActorId, Millis)]) -> Result<Vec<Vec<Bytes>>, Failure> {
         let mut found = vec![vec![]; queries.len()];
-        let Some(earliest) = queries.iter().map(|(_, created)| created.0).min() else {
-            return Ok(found);
-        };
         // What tables hold is looked up each time: other nodes fill and empty them too.
         let mut tables = vec![];
         for row in self.link.rows(sql::SLOTS, Parameters::default().0).await? {
-            let table = (row.place(0)?, row.number(1)?);
-            if table.1 > earliest {
-                tables.push(table);
-            }
+            tables.push((row.place(0)?, row.number(1)?));
         }
-        let known = |created: &Millis| created.0 != 0;
-        let number = |of: &dyn Fn(&Millis) -> i64| -> Vec<i64> {
-            queries.iter().map(|(_, created)| of(created)).collect()
-        };
-        let hash = |id: &ActorId| key_hash(&id.key).cast_signed();
-        for part in tables.chunks(TABLES_MAX) {
-            let parameters = Parameters::default()
-                .and(queries.iter().map(|(id, _)| hash(id)).collect::<Vec<i64>>())
-                .and(number(&|created| created.0))
-                .and(number(&|created| match known(created) {
-                    true => ring::narrow_end(*created),
-                    false => i64::MAX,
-                }))
-                .and(number(&|created| if known(created) { created.0 } else { i64::MAX }))
-                .and(queries.iter().map(|(id, _)| &*id.system).collect::<Vec<&str>>())
-                .and(queries.iter().map(|(id, _)| &*id.actor_type).collect::<Vec<&str>>())
-                .and(queries.iter().map(|(id, _)| &*id.key).collect::<Vec<&str>>());
-            for row in self.link.once(sql::spilled(part), parameters.0).await? {
-                if let Some(packs) = found.get_mut(row.place(0)?.wrapping_sub(1)) {
+        for (slot, holds_until) in tables {
+            let mut asked: Vec<usize> = (0..queries.len()).collect();
+            asked.retain(|at| queries[*at].1.0 < holds_until);
+            let Some(text) = self.texts.find(slot).filter(|_| !asked.is_empty()) else { continue };
+            let parameters = lookup(asked.iter().map(|at| &queries[*at]));
+            for row in self.link.made(text, parameters.0).await? {
+                let at = asked.get(row.place(0)?.wrapping_sub(1)).copied();
+                if let Some(packs) = at.and_then(|at| found.get_mut(at)) {
                     packs.push(row.bytes(1)?);
                 }
             }
@@ -206,6 +187,25 @@ impl Reader {
         };
         rows.iter().map(row).collect()
     }
+}
+
+/// What the search in a spill table takes: key hash, creation time, latest end of a narrow pack, latest beginning, name.
+fn lookup<'a>(queries: impl Iterator<Item = &'a (ActorId, Millis)>) -> Parameters {
+    let (mut hashes, mut created, mut ends, mut latest) = (vec![], vec![], vec![], vec![]);
+    let (mut systems, mut types, mut keys) = (vec![], vec![], vec![]);
+    for (id, at) in queries {
+        // Zero stands for a time that is not known.
+        let is_known = at.0 != 0;
+        hashes.push(key_hash(&id.key).cast_signed());
+        created.push(at.0);
+        ends.push(if is_known { ring::narrow_end(*at) } else { i64::MAX });
+        latest.push(if is_known { at.0 } else { i64::MAX });
+        systems.push(&*id.system);
+        types.push(&*id.actor_type);
+        keys.push(&*id.key);
+    }
+    let times = Parameters::default().and(hashes).and(created).and(ends).and(latest);
+    times.and(systems).and(types).and(keys)
 }
 
 fn record(row: &PgRow) -> Result<ActorRecord, Error> {

@@ -129,7 +129,7 @@ SELECT key, revision, updated_at, octet_length(state)::int8 FROM actors \
 WHERE system = $1 AND type = $2 AND key >= $3 ORDER BY key LIMIT $4";
 
 /// Packs for one spill table. Parameters: key hash, wide, until, from, system, type, key, data.
-pub(crate) fn spill(slot: usize) -> String {
+fn spill(slot: usize) -> String {
     let table = spill_table(slot);
     format!(
         "INSERT INTO {table} (key_hash, wide, until_ms, from_ms, system, type, key, data) SELECT * FROM \
@@ -137,28 +137,21 @@ pub(crate) fn spill(slot: usize) -> String {
     )
 }
 
-/// Looks for packs in spill tables, given with the end of what each holds. Parameters per query: key hash, creation
-/// time, narrow end, latest beginning, system, type, key.
-pub(crate) fn spilled(slots: &[(usize, i64)]) -> String {
-    let one = |(slot, holds_until): &(usize, i64)| {
-        let table = spill_table(*slot);
-        // Narrow packs are a short range of the index; wide ones are searched as a whole but are few.
-        let part = |range: &str| {
-            format!(
-                "SELECT w.n, s.data FROM w JOIN {table} s ON s.key_hash = w.hash AND {range} \
-                 AND s.from_ms <= w.latest AND s.system = w.s AND s.type = w.t AND s.key = w.k \
-                 WHERE w.created < {holds_until}"
-            )
-        };
-        let narrow = part("s.wide = 0 AND s.until_ms BETWEEN w.created AND w.narrow_end");
-        let wide = part("s.wide = 1 AND s.until_ms >= w.created");
-        format!("{narrow} UNION ALL {wide}")
+/// Looks for packs in a spill table. Parameters: key hash, creation time, narrow end, latest beginning, system, type, key.
+fn spilled(slot: usize) -> String {
+    let table = spill_table(slot);
+    // Narrow packs are a short range of the index; wide ones are searched as a whole but are few.
+    let part = |range: &str| {
+        format!(
+            "SELECT w.n, s.data FROM w JOIN {table} s ON s.key_hash = w.hash AND {range} AND s.from_ms <= w.latest \
+             AND s.system = w.s AND s.type = w.t AND s.key = w.k"
+        )
     };
-    let parts: Vec<String> = slots.iter().map(one).collect();
+    let narrow = part("s.wide = 0 AND s.until_ms BETWEEN w.created AND w.narrow_end");
+    let wide = part("s.wide = 1 AND s.until_ms >= w.created");
     format!(
         "WITH w AS (SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[], $5::text[], $6::text[], \
-         $7::text[]) WITH ORDINALITY AS w(hash, created, narrow_end, latest, s, t, k, n)) {}",
-        parts.join(" UNION ALL ")
+         $7::text[]) WITH ORDINALITY AS w(hash, created, narrow_end, latest, s, t, k, n)) {narrow} UNION ALL {wide}"
     )
 }
 
@@ -167,19 +160,30 @@ pub(crate) fn empty(slot: usize) -> String {
     format!("TRUNCATE {}", spill_table(slot))
 }
 
-/// A text per spill table, made once.
+/// The texts that name spill tables, made once.
 #[derive(Debug)]
-pub(crate) struct SpillTexts(Vec<Arc<str>>);
+pub(crate) struct SpillTexts {
+    insert: Vec<Arc<str>>,
+    find: Vec<Arc<str>>,
+}
 
 impl Default for SpillTexts {
     fn default() -> Self {
-        Self((0..SPILL_TABLES).map(|slot| spill(slot).into()).collect())
+        let all = |text: fn(usize) -> String| {
+            (0..SPILL_TABLES).map(|slot| text(slot).into()).collect::<Vec<Arc<str>>>()
+        };
+        Self { insert: all(spill), find: all(spilled) }
     }
 }
 
 impl SpillTexts {
-    /// The statement that inserts packs into a table.
-    pub(crate) fn get(&self, slot: usize) -> Arc<str> {
-        Arc::clone(&self.0[slot])
+    /// The statement that puts packs into a table.
+    pub(crate) fn insert(&self, slot: usize) -> Arc<str> {
+        Arc::clone(&self.insert[slot])
+    }
+
+    /// The statement that looks for packs in a table; none if there is no such table.
+    pub(crate) fn find(&self, slot: usize) -> Option<Arc<str>> {
+        self.find.get(slot).map(Arc::clone)
     }
 }

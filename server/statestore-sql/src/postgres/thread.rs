@@ -88,7 +88,7 @@ async fn open(options: &PostgresOptions) -> Result<Parts, Error> {
     let mut readers = vec![];
     for link in links {
         let (ask, asked) = mpsc::channel::<Question>(WAITING_MAX);
-        let reader = Reader { link, health: Arc::clone(&health) };
+        let reader = Reader { link, texts: Arc::clone(&spill_texts), health: Arc::clone(&health) };
         tasks.push(tokio::spawn(reader.run(asked)));
         readers.push(ask);
     }

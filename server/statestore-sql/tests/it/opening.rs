@@ -109,6 +109,25 @@ async fn data_of_a_newer_release_is_refused_unless_it_says_that_this_one_will_do
 }
 
 #[tokio::test]
+async fn a_folder_belongs_to_the_cluster_that_named_it_first() {
+    let folder = TempDir::new().expect("a folder");
+    let store = open(folder.path()).await;
+    assert_eq!(store.cluster_id().await.expect("read"), None);
+    store.bind_cluster("ours").await.expect("record");
+    store.close().await;
+    let store = open(folder.path()).await;
+    assert_eq!(store.cluster_id().await.expect("read").as_deref(), Some("ours"));
+    store.bind_cluster("ours").await.expect("the same");
+    let Err(Error::Refused(why)) = store.bind_cluster("theirs").await else {
+        panic!("a foreign cluster took the folder");
+    };
+    assert!(why.contains("ours") && why.contains("theirs"), "{why}");
+    let epochs = store.highest_epochs().await.expect("list");
+    assert_eq!(epochs, [(super::claim().shard, super::claim().epoch)]);
+    commit(&store, vec![turn("a", 0, b"1")]).await;
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let folder = TempDir::new().expect("a folder");
     let file = folder.path().join("store.db");
