@@ -33,7 +33,7 @@ pub const MOVES_PLANNED: &str = "callboard_control_moves_planned_total";
 /// Shards that changed their owner, as this node saw it; label `why`: `moved` or `taken_over`.
 pub const SHARDS_MOVED: &str = "callboard_control_shards_moved_total";
 
-/// Registers names, units and help texts with the installed recorder. Called once by the node.
+/// Registers names, units and help texts with the installed recorder. Called whenever a control plane is opened.
 pub fn describe() {
     describe_counter!(
         COMMANDS_APPLIED,

@@ -207,9 +207,12 @@ impl Proposer {
             }
             // What would change nothing is answered from here: hosts register again after every reconnect, and a host
             // that is refused comes back, and neither may make the log grow.
-            let tried = state.try_out(command.clone());
-            if !tried.changed && !state.machine.cluster_id().is_empty() {
-                return Ok(Reply { version: state.version, outcome: tried.outcome });
+            // The others nearly always change something, and trying them out copies a pointer per type.
+            if may_be_repeated(command) && !state.machine.cluster_id().is_empty() {
+                let tried = state.try_out(command.clone());
+                if !tried.changed {
+                    return Ok(Reply { version: state.version, outcome: tried.outcome });
+                }
             }
         }
         match self.raft.client_write(proposal).await {
@@ -225,6 +228,20 @@ impl Proposer {
             Err(RaftError::Fatal(_)) => Err(Miss::Refused(stopped())),
         }
     }
+}
+
+/// True for what callers, hosts and joining nodes ask for again and again.
+fn may_be_repeated(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::CreateSystem(_)
+            | Command::RegisterTypes(_)
+            | Command::TypesOffered(_)
+            | Command::AllocateNode(_)
+            | Command::SetNodeState(_)
+            | Command::RemoveNode(_)
+            | Command::NodeStarted(_)
+    )
 }
 
 /// The node is about to exit.

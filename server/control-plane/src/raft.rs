@@ -28,8 +28,10 @@ pub(crate) fn config(options: &Options) -> Result<Arc<Config>, Error> {
     let config = Config {
         cluster_name: "control".into(),
         heartbeat_interval: millis(options.heartbeat),
-        election_timeout_min: millis(options.election.0),
-        election_timeout_max: millis(options.election.1),
+        // A follower first waits until it may no longer count on the leader, which takes openraft's longest timeout, and
+        // then for a random time between its two. Halved, both together are within ours.
+        election_timeout_min: millis(options.election.0) / 2,
+        election_timeout_max: millis(options.election.1) / 2,
         install_snapshot_timeout: SNAPSHOT_TIMEOUT_MS,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(options.snapshot_entries),
         max_in_snapshot_log_to_keep: ENTRIES_KEPT,

@@ -136,6 +136,7 @@ impl ControlPlane {
     /// The data folder or the settings cannot be used; see [`Error`].
     pub async fn open(options: Options) -> Result<Opened, Error> {
         options.check()?;
+        crate::metrics::describe();
         let folder = options.data_dir.join(FOLDER);
         let peers = Peers::new(options.peer.clone());
         let (place, recovery) = (folder.clone(), options.clone());

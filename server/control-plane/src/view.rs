@@ -201,4 +201,32 @@ mod tests {
         publisher.publish_leader(Some(NodeId(2)), 7);
         assert!(!view.has_changed().expect("alive"), "nobody is woken for nothing");
     }
+
+    /// Fails only if publishing came to copy types: that would take a hundred times as long.
+    #[test]
+    fn a_change_among_ten_thousand_types_costs_little_and_shares_all_others() {
+        let (publisher, mut state) = (Publisher::new(NodeId(1)), State::default());
+        let (node, address) = (NodeId(1), "a:1".into());
+        let bootstrap = Bootstrap { cluster_id: "c".into(), node, address };
+        apply(&mut state, Command::Bootstrap(bootstrap));
+        for batch in 0..50 {
+            let names = (0..200).map(|number| format!("T{:05}", batch * 200 + number));
+            apply(&mut state, register(names.map(|name| TypeDefinition::new(&*name)).collect()));
+        }
+        publisher.publish(&state);
+        let before = publisher.current();
+        let mut fastest = u64::MAX;
+        for limit in 1..=20 {
+            let changed = TypeDefinition { mailbox_limit: limit, ..TypeDefinition::new("T05000") };
+            apply(&mut state, register(vec![changed]));
+            let began = callboard_types::Tick::now();
+            publisher.publish(&state);
+            fastest = fastest.min(callboard_types::Tick::now().micros_since(began));
+        }
+        let after = publisher.current();
+        let mut pairs = before.types.iter().zip(&after.types);
+        assert_eq!(pairs.by_ref().filter(|(a, b)| !Arc::ptr_eq(a, b)).count(), 1);
+        assert_eq!(after.types.len(), 10_000);
+        assert!(fastest < 50_000, "{fastest} us in a debug build");
+    }
 }

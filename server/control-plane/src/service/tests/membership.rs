@@ -206,6 +206,30 @@ fn the_last_node_stays_and_an_unknown_one_cannot_be_drained() {
 }
 
 #[test]
+fn a_damaged_node_says_how_it_is_rebuilt_and_that_works() {
+    let mut nodes = cluster(3, |_| {});
+    nodes[2].run(nodes[2].handle.create_system("shop")).expect("agreed");
+    let mut damaged = nodes.pop().expect("three");
+    damaged.stop();
+    let id = damaged.id();
+    let log = damaged.options.data_dir.join("control/log.redb");
+    let whole = fs::read(&log).expect("there");
+    let cut = [&whole[..whole.len() / 2], b"junk"].concat();
+    fs::write(&log, if cut.len() > 4096 { &cut[..] } else { b"junk" }).expect("written");
+    let options = Options { peer: PeerIdentity::new(SECRET), ..damaged.options.clone() };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let error = runtime.block_on(ControlPlane::start(options)).expect_err("damaged");
+    assert!(matches!(error, Error::Damaged { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("cluster remove") && text.contains("let it join again"), "{text}");
+
+    nodes[0].run(nodes[0].handle.remove_node(id, PATIENCE)).expect("removed, once it is down");
+    let rebuilt = Node::join(&nodes[0], |_| {});
+    assert_ne!(rebuilt.id(), id, "numbers are never used again");
+    rebuilt.view("everything", |view| view.has_system("shop") && voters(view).len() == 3);
+}
+
+#[test]
 fn a_node_that_stays_down_is_removed_by_the_policy() {
     let mut nodes = cluster(3, |options| {
         options.remove_down_after = Some(Duration::from_secs(5));
