@@ -35,11 +35,14 @@ pub(crate) struct Callers {
 }
 
 /// The actors: (type id, shards of the type, key).
-pub(crate) const ACTORS: [(u32, u32, u32); 6] =
-    [(0, 3, 0), (0, 3, 1), (0, 3, 2), (0, 3, 3), (1, 1, 10), (2, 1, 20)];
+pub(crate) const ACTORS: [(u32, u32, u32); 7] =
+    [(0, 3, 0), (0, 3, 1), (0, 3, 2), (0, 3, 3), (1, 1, 10), (2, 1, 20), (VOLATILE, 2, 30)];
 
 /// Shards of each type, by type id.
-pub(crate) const SHARDS: [u32; 3] = [3, 1, 1];
+pub(crate) const SHARDS: [u32; 4] = [3, 1, 1, 2];
+
+/// The type whose actors keep nothing: no commit covers any answer of theirs.
+pub(crate) const VOLATILE: u32 = 3;
 
 impl Callers {
     /// Makes an operation. Returns its number.

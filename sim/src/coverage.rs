@@ -76,6 +76,8 @@ kinds! {
     Takeover = "effect: takeover";
     /// A node that was declared down came back in the same life.
     CameBack = "effect: return of a node that was down";
+    /// A node became a member.
+    Joined = "effect: join";
     /// A planned move came to its end.
     Moved = "effect: planned move";
     /// A commit of an epoch that was over reached the store and was refused.

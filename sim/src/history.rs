@@ -2,6 +2,8 @@
 
 use callboard_types::{Epoch, NodeId};
 
+use crate::callers::VOLATILE;
+
 /// (type id, shard)
 pub(crate) type Shard = (u32, u32);
 /// (type id, key)
@@ -88,9 +90,10 @@ impl History {
         last.map_or(&[], |commit| &commit.adds)
     }
 
-    /// The actors that anybody spoke to.
+    /// The actors that anybody spoke to and that keep their state.
     #[must_use]
-    pub(crate) fn actors(&self) -> std::collections::BTreeSet<Actor> {
-        self.operations.iter().map(|operation| operation.actor).collect()
+    pub(crate) fn durable_actors(&self) -> std::collections::BTreeSet<Actor> {
+        let actors = self.operations.iter().map(|operation| operation.actor);
+        actors.filter(|(type_id, _)| *type_id != VOLATILE).collect()
     }
 }

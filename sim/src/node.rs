@@ -29,7 +29,7 @@ use gateway::Gateway;
 use owner::Owner;
 
 pub(crate) use control::life_of;
-pub(crate) use control::started;
+pub(crate) use control::{joins, started};
 
 /// How often a node looks after what nothing wakes it for, in microseconds.
 pub(crate) const TICK: u64 = 50_000;

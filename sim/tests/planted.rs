@@ -3,7 +3,7 @@
 use callboard_sim::{bugs::Bug, run};
 
 /// Seeds within which each planted bug must be found; `make sim` runs many times as many.
-const SEEDS: u64 = 600;
+const SEEDS: u64 = 2_000;
 
 #[test]
 fn every_planted_bug_is_found() {

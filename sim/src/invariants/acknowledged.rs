@@ -8,7 +8,10 @@ use crate::history::{End, History};
 /// # Errors
 /// An acknowledgement that does not hold.
 pub(crate) fn check(history: &History) -> Result<(), Violation> {
-    for (number, operation) in (0_u32..).zip(&history.operations).filter(|(_, it)| !it.reads) {
+    let durable = history.durable_actors();
+    let adds = (0_u32..).zip(&history.operations);
+    let adds = adds.filter(|(_, it)| !it.reads && durable.contains(&it.actor));
+    for (number, operation) in adds {
         let stored = history.stored(operation.actor);
         match &operation.ended {
             Some((at, End::Added(place))) => {

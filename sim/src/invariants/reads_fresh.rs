@@ -9,7 +9,7 @@ use crate::history::{End, History, Operation};
 /// # Errors
 /// A read that saw too little or too much.
 pub(crate) fn check(history: &History) -> Result<(), Violation> {
-    for actor in history.actors() {
+    for actor in history.durable_actors() {
         let of_actor = |operation: &&Operation| operation.actor == actor;
         let operations: Vec<&Operation> = history.operations.iter().filter(of_actor).collect();
         let stored = history.stored(actor);

@@ -63,7 +63,8 @@ impl Home<'_> {
 impl Actor {
     pub(super) fn new(home: Home<'_>, key: u32) -> Self {
         let activation = Activation::new(home.env());
-        let asked = vec![(Request::Load { key }, 0)];
+        let asked =
+            if activation.is_loading() { vec![(Request::Load { key }, 0)] } else { Vec::new() };
         let waiters = Vec::new();
         Self { activation, key, waiters, session: None, wake: Tick::NEVER, asked }
     }

@@ -7,8 +7,8 @@ use callboard_control_plane::{
     machine::{
         COMMAND_VERSIONS, Command, Machine,
         command::{
-            HostedChanged, NodeStarted, NodeUp, NodesDown, PlanMoves, RaiseEpochs, Released,
-            SetNodeState,
+            AllocateNode, HostedChanged, NodeStarted, NodeUp, NodesDown, PlanMoves, RaiseEpochs,
+            Released, SetNodeState,
         },
         planner::plan,
     },
@@ -28,6 +28,8 @@ use crate::{
 const PROPOSE_EVERY: u64 = 200_000;
 /// How often a leader plans, in microseconds.
 const PLAN_EVERY: u64 = 300_000;
+/// A pause between two looks after which a leader trusts no silence, in microseconds.
+const STALL: u64 = 1_000_000;
 /// Shards on their way at a time.
 const MOVES: usize = 2;
 /// How long hosts may be away before the node stops being eligible, in microseconds.
@@ -50,6 +52,7 @@ pub(crate) struct Control {
     propose_at: u64,
     plan_at: u64,
     hosts_gone_since: Option<u64>,
+    ticked_at: u64,
     /// True while the node is asked to give its shards away.
     pub(crate) draining: bool,
 }
@@ -86,6 +89,7 @@ impl Control {
             propose_at: 0,
             plan_at: 0,
             hosts_gone_since: None,
+            ticked_at: 0,
             draining: false,
         }
     }
@@ -146,6 +150,10 @@ impl Control {
 
     pub(super) fn tick(&mut self, facts: &Facts, wishes: &Wishes, stage: &mut Stage<'_>) {
         let draw = stage.rng.next();
+        if stage.now > self.ticked_at + STALL && self.leads() {
+            self.keeper.paused(facts.clock.tick(stage.now));
+        }
+        self.ticked_at = stage.now;
         self.raft.tick(stage.now, draw);
         self.after_raft(facts, stage);
         if stage.now >= self.renew_at {
@@ -182,7 +190,7 @@ impl Control {
     fn wanted(&mut self, facts: &Facts, wishes: &Wishes, stage: &Stage<'_>) -> Vec<Command> {
         let (node, mut commands) = (facts.id(), Vec::new());
         let Some(member) = self.machine.member(node) else {
-            return commands;
+            return vec![joins(facts.me)];
         };
         if member.life() != facts.life {
             return vec![started(node, facts.life, member.life())];
@@ -316,6 +324,7 @@ impl Control {
         let leads_in = self.raft.leads().then(|| self.raft.term());
         let elected = leads_in.is_some() && leads_in != self.leads_in;
         if elected {
+            self.ticked_at = stage.now;
             if self.raft.term() > 2 {
                 stage.coverage.saw(Seen::LeaderChange);
             }
@@ -380,6 +389,7 @@ fn record_change(stage: &mut Stage<'_>, after: &Machine, command: Option<&Comman
         Some(Command::NodesDown(_)) if given_away => stage.coverage.saw(Seen::Takeover),
         Some(Command::Released(_)) if given_away => stage.coverage.saw(Seen::Moved),
         Some(Command::NodeUp(_)) => stage.coverage.saw(Seen::CameBack),
+        Some(Command::AllocateNode(_)) => stage.coverage.saw(Seen::Joined),
         _ => {}
     }
 }
@@ -387,6 +397,18 @@ fn record_change(stage: &mut Stage<'_>, after: &Machine, command: Option<&Comman
 fn up(machine: &Machine) -> impl Iterator<Item = (NodeId, u64)> {
     let up = machine.members().filter(|(_, member)| member.state() != NodeState::Down);
     up.map(|(node, member)| (node, member.life()))
+}
+
+/// A command by which a node becomes a member.
+pub(crate) fn joins(node: usize) -> Command {
+    let (commands_min, commands_max) = COMMAND_VERSIONS;
+    Command::AllocateNode(AllocateNode {
+        folder_id: format!("folder {node}"),
+        address: format!("gateway {node}"),
+        peer_address: format!("peer {node}"),
+        commands_min,
+        commands_max,
+    })
 }
 
 /// A command by which a node begins a life.

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     bugs::Bug,
+    callers::VOLATILE,
     coverage::Seen,
     history::{Shard, Uncovered},
     message::{Attempt, Ended, Message, Outgoing},
@@ -241,7 +242,9 @@ impl Owner {
             return self.ended.push((attempt, Ended::Redirected { view }));
         }
         held.touched = true;
-        if held.phase == Phase::Idle {
+        if held.phase == Phase::Idle && shard.0 == VOLATILE {
+            held.phase = Phase::Held;
+        } else if held.phase == Phase::Idle {
             held.phase = Phase::Claiming;
             held.claimed_at = stage.now;
             let epoch = held.epoch;
@@ -330,7 +333,7 @@ impl Owner {
             let epoch = held.epoch;
             for actor in held.actors.values_mut() {
                 for (attempt, outcome) in actor.take_answers() {
-                    let uncovered = attempt.request.reads && outcome.is_ok();
+                    let uncovered = outcome.as_ref().is_ok_and(|reply| !reply.durable);
                     if uncovered && !control.may_answer(facts, stage) {
                         stage.coverage.saw(Seen::LeaseLapsed);
                         let kind = ErrorKind::LeaseLost;

@@ -4,20 +4,20 @@ use std::{collections::BinaryHeap, rc::Rc};
 
 use callboard_control_plane::machine::{
     COMMAND_VERSIONS, Command, Machine,
-    command::{AllocateNode, BootstrapCluster, HostedChanged, RegisterTypes, TypesOffered},
+    command::{BootstrapCluster, HostedChanged, RegisterTypes, TypesOffered},
 };
-use callboard_types::{Action, TypeDefinition};
+use callboard_types::{Action, Durability, TypeDefinition};
 
 use super::{CALLERS, FAULTS, PROBES_AT, What, World};
 use crate::{
     bugs::Bug,
-    callers::{Callers, SHARDS},
+    callers::{Callers, SHARDS, VOLATILE},
     clock::Clock,
     coverage::Coverage,
     faults,
     history::History,
     net::Net,
-    node::{Facts, Node, TICK, life_of, node_id, started},
+    node::{Facts, Node, TICK, joins, life_of, node_id, started},
     raft::Entry,
     rng::Rng,
     store::Store,
@@ -34,7 +34,9 @@ impl World {
         let count = usize::try_from(rng.between(3, 8)).expect("few");
         let voters = if count >= 5 { 5 } else { 3 };
         let types: Rc<[TypeDefinition]> = definitions().into();
-        let commands = first_commands(count, &types);
+        // The last node may join while the others are at work.
+        let members = count - usize::from(count > voters && rng.chance(500));
+        let commands = first_commands(members, &types);
         let (log, agreed) = agree(&commands);
         let machine = agreed.last().expect("a cluster").clone();
         let nodes = (0..count)
@@ -100,6 +102,9 @@ fn definitions() -> Vec<TypeDefinition> {
         definition.shards = *shards;
         definition.turn_timeout_ms = 1_500;
         definition.idle_timeout_ms = 3_000;
+        if number == VOLATILE as usize {
+            definition.durability = Durability::Volatile;
+        }
         definition.actions.insert("Add".into(), Action::default());
         definition
     };
@@ -119,15 +124,7 @@ fn first_commands(nodes: usize, types: &[TypeDefinition]) -> Vec<Command> {
         commands_min,
         commands_max,
     })];
-    commands.extend((1..nodes).map(|node| {
-        Command::AllocateNode(AllocateNode {
-            folder_id: folder_id(node),
-            address: "gateway".into(),
-            peer_address: "peer".into(),
-            commands_min,
-            commands_max,
-        })
-    }));
+    commands.extend((1..nodes).map(joins));
     commands.extend((0..nodes).map(|node| started(node_id(node), life_of(node), 0)));
     commands.push(Command::TypesOffered(TypesOffered(RegisterTypes {
         system: "default".into(),

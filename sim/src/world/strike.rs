@@ -18,7 +18,7 @@ impl World {
         self.coverage.saw(kind);
         // A machine that is moved loses its peers and its time together.
         let moved = matches!(kind, Seen::IsolateLeader | Seen::IsolateNode | Seen::PauseLong);
-        if moved && self.rng.chance(250) {
+        if moved && self.rng.chance(400) {
             self.coverage.saw(Seen::ClockStep);
             self.step_clock(node);
         }

@@ -59,6 +59,14 @@ impl Keeper {
         self.watched.clear();
     }
 
+    /// The leader's process stood still, and leads on: renewals may have come that it did not read. Everybody has one
+    /// whole lease from now on, except those that were declared: that they are down may be agreed on at any moment.
+    pub fn paused(&mut self, now: Tick) {
+        for watched in self.watched.values_mut().filter(|watched| !watched.declared) {
+            watched.heard = watched.heard.max(now);
+        }
+    }
+
     /// Which nodes are up or draining, and in which life, as the state machine says now. Called after each change of
     /// it. Nodes that are new have one whole lease from now on.
     pub fn members(&mut self, now: Tick, up: impl IntoIterator<Item = (NodeId, u64)>) {

@@ -81,6 +81,19 @@ fn a_new_leader_gives_everybody_one_whole_lease_and_names_the_silent_until_they_
     assert_eq!((keeper.due(ms(99_000)), keeper.wake_at()), (vec![], Tick::NEVER));
 }
 
+#[test]
+fn a_leader_that_stood_still_blames_nobody_for_it_and_takes_back_nothing_that_it_declared() {
+    let mut keeper = Keeper::new(Timings::default());
+    keeper.elected(ms(0));
+    keeper.members(ms(0), [(NodeId(1), 11), (NodeId(2), 12)]);
+    assert_eq!(keeper.heard(NodeId(1), 11, ms(1_000)), Heard::Counts);
+    assert_eq!(keeper.due(ms(2_500)), [(NodeId(2), 12)]);
+    keeper.paused(ms(9_000));
+    assert_eq!(keeper.due(ms(9_000)), [(NodeId(2), 12)], "the proposal may be agreed on yet");
+    assert_eq!(keeper.heard(NodeId(2), 12, ms(9_001)), Heard::TooLate);
+    assert_eq!(keeper.due(ms(11_200)), [(NodeId(1), 11), (NodeId(2), 12)]);
+}
+
 /// A clock with its own origin and rate.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
