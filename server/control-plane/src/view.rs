@@ -211,7 +211,7 @@ mod tests {
         apply(&mut state, Command::Bootstrap(bootstrap));
         for batch in 0..50 {
             let names = (0..200).map(|number| format!("T{:05}", batch * 200 + number));
-            apply(&mut state, register(names.map(|name| TypeDefinition::new(&*name)).collect()));
+            apply(&mut state, register(names.map(|name| TypeDefinition::new(&name)).collect()));
         }
         publisher.publish(&state);
         let before = publisher.current();
