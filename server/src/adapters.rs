@@ -46,6 +46,11 @@ impl Directory for ControlDirectory {
 
     async fn set_hosted(&self, types: Vec<(String, String)>, hosting: Hosting) {
         let types = types.into_iter().map(|(system, name)| (system.into(), name.into()));
-        self.0.set_hosted(types.collect(), hosting == Hosting::Some).await;
+        let types = types.collect();
+        match hosting {
+            Hosting::Some => self.0.set_hosted(types, true).await,
+            Hosting::None => self.0.set_hosted(types, false).await,
+            Hosting::NoneForGood => self.0.hosts_left(types),
+        }
     }
 }

@@ -105,6 +105,12 @@ impl Handle {
         self.hosted.set(types, hosted);
     }
 
+    /// Says that the last hosts of the types, as (system, type), left this node for good: it stops being eligible at
+    /// once, without the grace period, if another node has one.
+    pub fn hosts_left(&self, types: Vec<(Arc<str>, Arc<str>)>) {
+        self.hosted.leave(types);
+    }
+
     /// This node has let go of shards that were to move: nothing of these epochs runs here, and nothing of them will ever
     /// be committed. Never waits; it is said to the leader until the view shows that it was heard.
     pub fn released(&self, shards: Vec<(ShardId, Epoch)>) {

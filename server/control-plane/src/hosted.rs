@@ -1,7 +1,7 @@
 //! Keeps the eligibility bits of this node true: one task compares what is so with what the machine says.
 //!
 //! A type that gains its first host becomes eligible at once. One that lost its last host stays eligible for the grace
-//! period, because hosts restart; bits that an earlier life of this node left behind are treated the same way. Changes
+//! period, because hosts restart, unless that host said that it leaves for good; bits that an earlier life of this node left behind are treated the same way. Changes
 //! that come together go in one command.
 
 use std::{
@@ -32,8 +32,16 @@ pub(crate) struct Hosted(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    types: Mutex<BTreeSet<Key>>,
+    types: Mutex<Types>,
     changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Types {
+    /// Types that have a host.
+    here: BTreeSet<Key>,
+    /// Types whose last host said that no successor is to be expected.
+    left: BTreeSet<Key>,
 }
 
 /// Makes the machine agree with what is so.
@@ -51,11 +59,23 @@ impl Hosted {
         {
             let mut all = self.0.types.lock();
             for key in types {
+                all.left.remove(&key);
                 if hosted {
-                    all.insert(key);
+                    all.here.insert(key);
                 } else {
-                    all.remove(&key);
+                    all.here.remove(&key);
                 }
+            }
+        }
+        self.0.changed.notify_one();
+    }
+
+    pub(crate) fn leave(&self, types: impl IntoIterator<Item = Key>) {
+        {
+            let mut all = self.0.types.lock();
+            for key in types {
+                all.here.remove(&key);
+                all.left.insert(key);
             }
         }
         self.0.changed.notify_one();
@@ -112,14 +132,15 @@ impl Reconciler {
         let agreed: BTreeSet<Key> = state.machine.hosted_by(self.node).collect();
         let view = self.proposer.publisher.current();
         let so = self.hosted.0.types.lock();
-        let gained = so.difference(&agreed).filter(|(s, t)| view.type_of(s, t).is_some());
+        let gained = so.here.difference(&agreed).filter(|(s, t)| view.type_of(s, t).is_some());
         let mut types: Vec<_> =
             gained.map(|(system, name)| (system.to_string(), name.to_string(), true)).collect();
-        missing_since.retain(|key, _| agreed.contains(key) && !so.contains(key));
+        missing_since.retain(|key, _| agreed.contains(key) && !so.here.contains(key));
         let mut next = None;
-        for key in agreed.difference(&so) {
+        for key in agreed.difference(&so.here) {
             let since = *missing_since.entry(key.clone()).or_insert(now);
-            let end = Tick(since.0.saturating_add(micros(self.grace)));
+            let grace = if so.left.contains(key) { 0 } else { micros(self.grace) };
+            let end = Tick(since.0.saturating_add(grace));
             if end <= now {
                 types.push((key.0.to_string(), key.1.to_string(), false));
             } else {

@@ -196,6 +196,23 @@ async fn a_node_is_found_at_its_new_address_after_a_restart() {
 }
 
 #[tokio::test]
+async fn hosts_that_leave_for_good_are_not_waited_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let grace = Duration::from_secs(3_600);
+    let (plane, handle) = start(Options { host_grace: grace, ..options(&folder) }).await;
+    let types = || vec![(Arc::from("default"), Arc::from("Counter"))];
+    handle.set_hosted(types(), true).await;
+    let registered = handle.register_types("default", vec![counter()], Bytes::new()).await;
+    let version = registered.expect("registered");
+    handle.hosts_left(types());
+    let mut view = handle.view();
+    let lost = view.wait_for(|view| view.version > version);
+    tokio::time::timeout(Duration::from_secs(30), lost).await.expect("soon").expect("alive");
+    assert!(handle.proposer.replicated.read().machine.hosted_by(handle.node()).next().is_none());
+    plane.shutdown().await;
+}
+
+#[tokio::test]
 async fn hosts_that_come_back_within_the_grace_period_cost_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let grace = Duration::from_millis(100);
