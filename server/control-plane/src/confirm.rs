@@ -105,6 +105,11 @@ impl Roll {
         self.0.lock().keeper.elected(now);
     }
 
+    /// This process stood still while it led, and may not have read what came meanwhile.
+    pub(crate) fn paused(&self, now: Tick) {
+        self.0.lock().keeper.paused(now);
+    }
+
     /// This node does not lead any longer.
     pub(crate) fn deposed(&self) {
         let mut book = self.0.lock();

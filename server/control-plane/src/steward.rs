@@ -152,7 +152,7 @@ impl Steward {
                 leadership = leads;
             } else if stalled && leads.is_some() {
                 // This process was stopped: the silence may have been its own.
-                self.roll.elected(now);
+                self.roll.paused(now);
             }
             if let Some(leadership) = leadership {
                 self.look(leadership, now);
