@@ -22,9 +22,6 @@ pub const FIRST_HOST: Port = 30;
 /// This process's place, where the clients are.
 pub const CLIENTS: Port = 60;
 
-/// Nodes that a cluster can have over a run, those that replace others included.
-const SPARE_NODES: u8 = 2;
-
 /// How long a host may take to leave.
 const LEAVE_MAX: Duration = Duration::from_secs(30);
 
@@ -180,6 +177,6 @@ fn host_process(command: &HostCommand, folder: &Path) -> Process {
 /// The ports of all nodes that a run can have.
 #[must_use]
 pub fn node_ports(nodes: u8) -> Vec<Port> {
-    let spare = if nodes > 1 { SPARE_NODES } else { 0 };
+    let spare = if nodes > 1 { node::SPARE } else { 0 };
     (1..=nodes + spare).collect()
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use callboard_proto::{
     control::v1::{
-        GetActorTypeRequest, GetClusterStatusRequest, GetClusterStatusResponse,
+        DrainNodeRequest, GetActorTypeRequest, GetClusterStatusRequest, GetClusterStatusResponse,
+        NodeState, RemoveNodeRequest, UndrainNodeRequest,
         actor_types_service_client::ActorTypesServiceClient,
         cluster_service_client::ClusterServiceClient,
     },
@@ -18,6 +19,9 @@ use crate::net::Port;
 
 /// How long an answer may take.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
+
+/// How long a change of membership may take until it is answered.
+const CHANGE_MAX: Duration = Duration::from_secs(15);
 
 /// A connection to a node for one question.
 ///
@@ -98,4 +102,45 @@ async fn owner_by(port: Port, actor: &ActorId) -> Option<u64> {
     let count = u32::try_from(described.shards.len()).ok()?;
     let shard = shard::shard_of(&actor.key, count);
     described.shards.iter().find(|owner| owner.shard == shard).map(|owner| owner.node_id)
+}
+
+/// True if the node at a port belongs to the cluster and serves.
+#[must_use]
+pub fn is_up(status: &GetClusterStatusResponse, port: Port) -> bool {
+    let address = node::gateway(port);
+    let found = status.nodes.iter().find(|node| node.address == address);
+    found.is_some_and(|node| node.state() == NodeState::Up)
+}
+
+/// What can be asked of a cluster about one of its nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Take its shards from it.
+    Drain,
+    /// Let it have shards again.
+    Undrain,
+    /// Remove it for good.
+    Remove,
+}
+
+/// Asks a node to change something about the one at another port. A node that is no member any longer need not be
+/// removed.
+///
+/// # Errors
+/// If the node does not answer, or refuses.
+pub async fn change(asked: Port, port: Port, change: Change) -> Result<(), Error> {
+    let status = status(asked).await?;
+    let Some(node_id) = number_of(&status, port) else {
+        return match change {
+            Change::Remove => Ok(()),
+            _ => Err(Error::failed(format!("node {asked} does not know node {port}"))),
+        };
+    };
+    let mut client = ClusterServiceClient::new(connect(asked, CHANGE_MAX).await?);
+    let done = match change {
+        Change::Drain => client.drain_node(DrainNodeRequest { node_id }).await.map(|_| ()),
+        Change::Undrain => client.undrain_node(UndrainNodeRequest { node_id }).await.map(|_| ()),
+        Change::Remove => client.remove_node(RemoveNodeRequest { node_id }).await.map(|_| ()),
+    };
+    done.map_err(|status| Error::failed(format!("node {asked}: {}", status.message())))
 }

@@ -3,6 +3,7 @@
 //! Faults of the network overlap freely. Of the nodes' processes one is in trouble at a time, and so is the database:
 //! with more, nothing would be served, and nothing shown.
 
+mod membership;
 mod network;
 mod processes;
 
@@ -109,6 +110,8 @@ impl<'a> Nemesis<'a> {
             Kind::RollingNodes => self.roll_nodes(fault, lasts).await,
             Kind::KillHost => self.kill_host(fault, lasts, &mut random).await,
             Kind::RollingHosts => self.roll_hosts(fault, lasts).await,
+            Kind::DrainNode => self.drain_node(fault, lasts, &mut random).await,
+            Kind::ReplaceNode => self.replace_node(fault, lasts, &mut random).await,
             Kind::KillDatabase => self.kill_database(fault, lasts).await,
             Kind::RestartDatabase => self.restart_database(fault, lasts).await,
         }

@@ -17,6 +17,9 @@ const DISK: &str = "size=96m";
 /// How long a node may take to leave in good order.
 const LEAVE_MAX: Duration = Duration::from_secs(40);
 
+/// Nodes that a cluster can have over a run beyond those at its start.
+pub const SPARE: u8 = 2;
+
 /// The port of gateways.
 pub const GATEWAY: u16 = 7070;
 const ADMIN: u16 = 7071;
@@ -49,6 +52,8 @@ pub struct Node {
     disk: PathBuf,
     clock: Clock,
     process: Process,
+    /// True if it joins a cluster that exists, rather than making one with others.
+    joins: bool,
 }
 
 /// Where a node's gateway is.
@@ -69,7 +74,7 @@ impl Node {
         let clock = Clock::create(&setup.clock, &setup.folder.join(format!("node-{port}.clock")))?;
         let log = setup.folder.join(format!("node-{port}.log"));
         let process = Process::new(&format!("node {port}"), &log);
-        Ok(Self { port, setup: setup.clone(), namespace, disk, clock, process })
+        Ok(Self { port, setup: setup.clone(), namespace, disk, clock, process, joins: false })
     }
 
     /// Where its gateway is.
@@ -96,12 +101,15 @@ impl Node {
             command.arg("--set").arg(format!("{key}={value}"));
         };
         if setup.bootstrap > 0 {
-            let peers = (1..=setup.bootstrap)
+            let expected = if self.joins { 0 } else { setup.bootstrap };
+            let last = if self.joins { setup.bootstrap + SPARE } else { setup.bootstrap };
+            let peers = (1..=last)
+                .filter(|port| !self.joins || *port != self.port)
                 .map(|port| format!("{}:{PEER}", net::address(port)))
                 .collect::<Vec<_>>();
             set("listen.peer", format!("{ip}:{PEER}"));
             set("cluster.peers", peers.join(","));
-            set("cluster.bootstrap_expect", setup.bootstrap.to_string());
+            set("cluster.bootstrap_expect", expected.to_string());
             set("cluster.secret", "the secret of the chaos test, long enough".into());
             set("store.url", setup.store.clone());
         }
@@ -111,6 +119,11 @@ impl Node {
         self.clock.give_to(&mut command);
         self.namespace.confine(&mut command);
         self.process.start(command)
+    }
+
+    /// Lets it join a cluster that exists when it is started, instead of making one with others.
+    pub fn joins(&mut self) {
+        self.joins = true;
     }
 
     /// Its process, to be killed, paused and looked at.

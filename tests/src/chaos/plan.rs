@@ -63,6 +63,8 @@ kinds! {
     RollingNodes "rolling-nodes" 2 100..500,
     KillHost "kill-host" 1 100..2_000,
     RollingHosts "rolling-hosts" 1 100..500,
+    DrainNode "drain-node" 3 500..4_000,
+    ReplaceNode "replace-node" 3 500..3_000,
     KillDatabase "kill-database" 2 100..2_000,
     RestartDatabase "restart-database" 2 100..1_000,
 }
