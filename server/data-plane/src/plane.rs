@@ -115,7 +115,8 @@ impl DataPlane {
             directory: Arc::clone(&directory),
         });
         let built = parts.map(Worker::new).collect();
-        let router = Router::new(node, catalog, workers.clone(), forwards.clone());
+        let router =
+            Router::new(node, catalog, workers.clone(), forwards.clone(), directory.lease());
         let looker = Looker::new(router.clone(), Arc::clone(&store), peers);
         let sinks = Arc::new(AtomicU64::new(1));
         let sessions = Sessions::default();

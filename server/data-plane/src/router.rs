@@ -4,7 +4,8 @@ use std::{collections::HashSet, sync::Arc};
 
 use callboard_proto::types::v1 as pb;
 use callboard_types::{
-    ActorId, CallError, ErrorKind, Kind, NodeId, ShardOwner, actor_id::check_key, shard::key_hash,
+    ActorId, CallError, ErrorKind, Kind, Lease, NodeId, ShardOwner, Tick, actor_id::check_key,
+    shard::key_hash,
 };
 
 use crate::{
@@ -22,6 +23,7 @@ pub struct Router {
     catalog: CatalogReader,
     workers: Workers,
     forwards: ForwardQueue,
+    lease: Lease,
 }
 
 /// Where the calls of an actor go.
@@ -49,8 +51,9 @@ impl Router {
         catalog: CatalogReader,
         workers: Workers,
         forwards: ForwardQueue,
+        lease: Lease,
     ) -> Self {
-        Self { node, catalog, workers, forwards }
+        Self { node, catalog, workers, forwards, lease }
     }
 
     /// This node.
@@ -86,10 +89,13 @@ impl Router {
     /// of a NAMED type.
     ///
     /// # Errors
-    /// The part of the name that is unknown or breaks a rule.
+    /// The part of the name that is unknown or breaks a rule. A node without a lease may be behind what the cluster
+    /// agreed on, or have just joined: it does not say that a type does not exist, because nobody asks again then.
     pub fn route(&self, catalog: &Catalog, actor: pb::ActorId) -> Result<Route, CallError> {
         let system = convert::system_or_default(&actor.system);
-        let actor_type = catalog.require(system, &actor.r#type)?;
+        let actor_type = catalog
+            .require(system, &actor.r#type)
+            .map_err(|unknown| if self.lease.holds_at(Tick::now()) { unknown } else { behind() })?;
         let named = actor_type.definition.kind == Kind::Named;
         let key = match actor.key {
             key if !key.is_empty() => key,
@@ -183,4 +189,13 @@ impl Route {
     pub fn owner(&self) -> ShardOwner {
         self.actor_type.view.shards[self.shard as usize]
     }
+}
+
+/// The node does not know yet what the cluster agreed on.
+fn behind() -> CallError {
+    CallError::new(
+        ErrorKind::LeaseLost,
+        "the node does not know yet what the cluster agreed on, and so not whether there is such a type; \
+         the call was not run. Retry it with the same request id, at another node if possible",
+    )
 }
