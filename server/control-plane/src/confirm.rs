@@ -211,8 +211,10 @@ impl Rounds {
             answer.superseded = true;
             return answer;
         }
-        self.roll.note(renewal, member.state() == NodeState::Down);
-        answer.confirmed = renewal.heard == Heard::Counts;
+        let down = member.state() == NodeState::Down;
+        self.roll.note(renewal, down);
+        // What an earlier leader began may have taken the node down since it was heard.
+        answer.confirmed = renewal.heard == Heard::Counts && !down;
         // All of it, and not only what the round asked for: what was decided about the node since must be known to it.
         answer.applied_at_least = state.applied_index();
         answer

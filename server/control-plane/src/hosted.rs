@@ -1,8 +1,8 @@
 //! Keeps the eligibility bits of this node true: one task compares what is so with what the machine says.
 //!
 //! A type that gains its first host becomes eligible at once. One that lost its last host stays eligible for the grace
-//! period, because hosts restart, unless that host said that it leaves for good; bits that an earlier life of this node left behind are treated the same way. Changes
-//! that come together go in one command.
+//! period, because hosts restart, unless that host said that it leaves for good; bits that an earlier life of this node
+//! left behind are treated the same way. Changes that come together go in one command.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -160,7 +160,8 @@ impl Steward {
         }
     }
 
-    /// Takes in where nodes are, and since when they have been down. On every node, so that a new leader need not begin anew.
+    /// Takes in where nodes are, and since when they have been down. On every node, so that a new leader need not begin
+    /// anew.
     fn watch_down(&mut self, now: Tick) {
         let view = self.proposer.publisher.current();
         if !Arc::ptr_eq(&view, &self.seen) {

@@ -23,6 +23,8 @@ use crate::{
 const LEASES_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long another leader may take to be seen.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a removed node may stay in the consensus group: three changes of it, each of which may meet an election.
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Moves in one command.
 const MOVES_MAX: usize = 4_096;
 /// How long a snapshot may take.
@@ -127,7 +129,7 @@ impl Handle {
                 }
             }
         };
-        tokio::time::timeout(PROPOSAL_TIMEOUT, out).await.map_err(|_| {
+        tokio::time::timeout(REMOVAL_TIMEOUT, out).await.map_err(|_| {
             CallError::new(
                 ErrorKind::StoreUnavailable,
                 format!(
