@@ -82,8 +82,9 @@ impl Waiting {
         self.released.retain(|shard, epoch| {
             find(view, shard).is_some_and(|(_, owner)| owner.node == node && owner.epoch == *epoch)
         });
+        // What somebody else owns by now was stored by that owner, as a rule.
         self.too_low.retain(|shard, stored| {
-            find(view, shard).is_some_and(|(_, owner)| owner.epoch <= *stored)
+            find(view, shard).is_some_and(|(_, owner)| owner.node == node && owner.epoch <= *stored)
         });
         let released: Vec<Release> = self
             .released
@@ -97,8 +98,10 @@ impl Waiting {
             .too_low
             .iter()
             .filter_map(|(shard, stored)| {
-                let (type_id, _) = find(view, shard)?;
-                Some(Raised { type_id, shard: shard.number, above: *stored })
+                let (type_id, owner) = find(view, shard)?;
+                // The same epoch in other hands must be passed as well; only what is below `above` rises.
+                let above = if owner.epoch == *stored { stored.next() } else { *stored };
+                Some(Raised { type_id, shard: shard.number, above })
             })
             .collect();
         let released = released
@@ -159,5 +162,17 @@ mod tests {
         assert_eq!(say(&[(1, 3), (1, 2)]), expected, "again, if it got lost");
         assert_eq!(say(&[(2, 4), (1, 9)]), [], "both are done");
         assert_eq!(say(&[(1, 3), (1, 2)]), [], "and forgotten");
+    }
+
+    #[test]
+    fn an_epoch_that_a_new_owner_stored_is_no_news_and_the_own_one_in_other_hands_is_passed() {
+        let (reports, node) = (Reports::default(), NodeId(1));
+        let say = |owners: &[(u64, u64)]| reports.0.waiting.lock().commands(node, &view(owners));
+        reports.too_low(vec![(shard(1), Epoch(8))]);
+        assert_eq!(say(&[(1, 3), (2, 8)]), [], "its owner wrote it");
+        reports.too_low(vec![(shard(1), Epoch(8))]);
+        let raised = Raised { type_id: 7, shard: 1, above: Epoch(9) };
+        let expected = Command::RaiseEpochs(RaiseEpochs { shards: vec![raised] });
+        assert_eq!(say(&[(1, 3), (1, 8)]), [expected], "which raises what is below it");
     }
 }

@@ -78,7 +78,9 @@ impl Lane {
         let written = |verdict: &Verdict| *verdict == Verdict::Committed;
         let mut actors: Vec<_> = batch.actors.iter().zip(of_actors).collect();
         actors.retain(|(_, verdict)| written(verdict));
-        // Any row of a shard that is still ours speaks for the whole transaction.
+        // Any row of a shard that is still ours speaks for the whole transaction, if it was to change: a commit that only
+        // clears accepted calls leaves the revision as it was.
+        actors.retain(|(item, _)| item.record.revision > item.previous);
         let is_ours = |item: &ActorCommit| fences.lost(&item.id, item.shard, item.epoch).is_none();
         let speaker = actors.iter().find(|(item, _)| is_ours(item)).or(actors.first());
         if let Some((item, _)) = speaker {
@@ -97,6 +99,9 @@ impl Lane {
         match call {
             Some((item, _)) if self.is_accepted(item).await? => Ok(Fate::Committed),
             Some(_) => Ok(Fate::RolledBack),
+            // Nothing of it changed a row that can be asked. Clearing what is cleared already does no harm, so it may be
+            // repeated; a shard in other hands is found out by that.
+            None if batch.inbox.is_empty() && only_clears(batch, of_actors) => Ok(Fate::RolledBack),
             None => Ok(Fate::Unknowable),
         }
     }
@@ -113,4 +118,12 @@ impl Lane {
             None => Ok(false),
         }
     }
+}
+
+/// True if nothing of what was written changes a row: only accepted calls that were answered are cleared.
+fn only_clears(batch: &CommitBatch, verdicts: &[Verdict]) -> bool {
+    let mut written = batch.actors.iter().zip(verdicts);
+    written.all(|(item, verdict)| {
+        *verdict != Verdict::Committed || item.record.revision == item.previous
+    })
 }
