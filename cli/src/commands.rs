@@ -1,6 +1,8 @@
 //! The command tree: which commands there are, and who runs them. One file per noun and verb.
 
 mod actors;
+mod backup;
+mod cluster;
 mod completions;
 mod config;
 mod dev;
@@ -49,6 +51,11 @@ pub(crate) enum Command {
     /// Look at the host processes that are connected
     #[command(subcommand)]
     Hosts(hosts::HostsCommand),
+    /// Look at the cluster, and change who belongs to it
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
+    /// Write down what the cluster agreed on, for `cluster recover`
+    Backup(backup::BackupArgs),
     /// Ask whether a node serves
     Health(health::HealthArgs),
     /// Generate typed clients and actor classes from proto files
@@ -78,6 +85,8 @@ impl Command {
             Self::Types(command) => client(command.run(global)),
             Self::Systems(command) => client(command.run(global)),
             Self::Hosts(command) => client(command.run(global)),
+            Self::Cluster(command) => return command.run(global),
+            Self::Backup(args) => client(args.run(global)),
             Self::Health(args) => client(args.run(global)),
             Self::Generate(args) => generate::run(&args, global),
             Self::Config(command) => command.run(global),

@@ -5,8 +5,8 @@ use std::{future::Future, time::Duration};
 use callboard_proto::{
     control::v1::{
         actor_types_service_client::ActorTypesServiceClient,
-        actors_service_client::ActorsServiceClient, hosts_service_client::HostsServiceClient,
-        systems_service_client::SystemsServiceClient,
+        actors_service_client::ActorsServiceClient, cluster_service_client::ClusterServiceClient,
+        hosts_service_client::HostsServiceClient, systems_service_client::SystemsServiceClient,
     },
     gateway::v1::gateway_service_client::GatewayServiceClient,
 };
@@ -87,9 +87,30 @@ impl Connection {
         HostsServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
+    /// The cluster that the node belongs to.
+    pub(crate) fn cluster(&self) -> ClusterServiceClient<Channel> {
+        ClusterServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
     /// Whether the node serves.
     pub(crate) fn health(&self) -> HealthClient<Channel> {
         HealthClient::new(self.channel.clone())
+    }
+
+    /// Waits for something that takes several messages, at most as long as the chosen timeout. `otherwise` says how
+    /// things stand if that is too short.
+    pub(crate) async fn within_timeout<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+        otherwise: &str,
+    ) -> Result<T, Failure> {
+        tokio::time::timeout(self.timeout, work).await.unwrap_or_else(|_| {
+            let time = humantime::format_duration(self.timeout);
+            let message = format!("it took more than {time}; {otherwise}");
+            Err(Failure::new(Exit::Deadline, "DEADLINE_EXCEEDED", message)
+                .retry(Retry::Safe)
+                .advice("allow more time with --timeout"))
+        })
     }
 
     /// Waits for the answer to a call, at most a little longer than the chosen timeout.

@@ -28,7 +28,6 @@ impl Directory for ControlDirectory {
     }
 
     fn epoch_too_low(&self, stored: Vec<(ShardId, Epoch)>) {
-        tracing::warn!(count = stored.len(), "the store holds higher epochs than the cluster");
         self.0.epoch_too_low(stored);
     }
 

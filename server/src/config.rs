@@ -3,18 +3,16 @@
 //! Environment names are `CALLBOARD__SECTION__KEY`, for example `CALLBOARD__LISTEN__GATEWAY`. An unknown key is an error
 //! in every layer, so that a misspelt setting never silently means its default.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+mod cluster;
+mod layers;
 
-use serde::{Deserialize, Serialize};
-use toml::{Table, Value};
+use std::{fmt, net::SocketAddr, path::PathBuf};
 
-/// What environment variables begin with.
-pub const ENV_PREFIX: &str = "CALLBOARD__";
+use serde::{Deserialize, Serialize, Serializer};
+
+pub(crate) use cluster::is_host_and_port;
+pub use cluster::{ClusterConfig, Secret};
+pub use layers::{ENV_PREFIX, Error, Loaded, Origin, load};
 
 /// Settings of one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +23,8 @@ pub struct Config {
     pub node: NodeConfig,
     /// Where it listens.
     pub listen: ListenConfig,
+    /// The cluster that it is part of, if any.
+    pub cluster: ClusterConfig,
     /// Where actors are kept.
     pub store: StoreConfig,
     /// What it writes to the log.
@@ -53,8 +53,12 @@ pub struct ListenConfig {
     pub gateway: SocketAddr,
     /// Health and metrics over HTTP. Port 0 means any free one.
     pub admin: SocketAddr,
+    /// The other nodes of a cluster. Not bound by a node that is alone. Port 0 means any free one.
+    pub peer: SocketAddr,
     /// host:port under which others reach the gateway; empty for the address that it listens on.
     pub advertise: String,
+    /// host:port under which the other nodes reach this one; empty for the address that it listens on.
+    pub advertise_peer: String,
     /// True to listen beyond loopback although nobody is asked who they are.
     pub insecure: bool,
     /// Connections open at a time.
@@ -64,13 +68,18 @@ pub struct ListenConfig {
 }
 
 /// Where actors are kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[derive(Default)]
 pub struct StoreConfig {
-    /// `sqlite:FOLDER?setting=value`; empty for SQLite in the data folder.
+    /// `postgres://user:password@host:port/database`, which nodes can share; `sqlite:FOLDER?setting=value`; empty for
+    /// SQLite in the data folder. Printed without the password.
+    #[serde(serialize_with = "without_password")]
     pub url: String,
 }
+
+/// What a node logs unless somebody says otherwise. openraft tells of every vote and every unreachable peer; what its
+/// callers make of it is logged here. PostgreSQL tells that a connection needed no clearing when it came back.
+const LOG_FILTER: &str = "info,openraft=error,sqlx::postgres::notice=error";
 
 /// What a node writes to the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,7 +118,9 @@ impl Default for ListenConfig {
         Self {
             gateway: SocketAddr::from(([127, 0, 0, 1], 7070)),
             admin: SocketAddr::from(([127, 0, 0, 1], 7071)),
+            peer: SocketAddr::from(([127, 0, 0, 1], 7072)),
             advertise: String::new(),
+            advertise_peer: String::new(),
             insecure: false,
             connections_max: 16_384,
             connections_per_ip_max: 4_096,
@@ -119,150 +130,7 @@ impl Default for ListenConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { filter: "info".to_owned(), format: LogFormat::Text }
-    }
-}
-
-/// Which layer a setting comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Nobody said anything.
-    Default,
-    /// A configuration file.
-    File(PathBuf),
-    /// An environment variable.
-    Env(String),
-    /// A flag.
-    Flag,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::File(path) => write!(f, "file {}", path.display()),
-            Self::Env(name) => write!(f, "environment {name}"),
-            Self::Flag => f.write_str("flag"),
-        }
-    }
-}
-
-/// Settings with the origin of each.
-#[derive(Clone, Debug)]
-pub struct Loaded {
-    /// The settings.
-    pub config: Config,
-    /// Per key (`listen.gateway`), where it comes from.
-    pub origins: BTreeMap<String, Origin>,
-}
-
-/// What is wrong with the settings.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file cannot be read.
-    #[error("the configuration file {path} cannot be read: {error}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: String,
-    },
-    /// A layer has a key that no setting has.
-    #[error("{origin}: there is no setting {key}{hint}")]
-    Unknown {
-        /// The layer.
-        origin: Origin,
-        /// The key.
-        key: String,
-        /// "; did you mean ...?", or nothing.
-        hint: String,
-    },
-    /// A value does not fit its setting.
-    #[error("the settings cannot be used: {0}")]
-    Invalid(String),
-}
-
-/// Puts the layers together. `env` is the process's environment, `flags` are (key, value) as the command line gives
-/// them.
-///
-/// # Errors
-/// The first thing that is wrong, with the layer that says it.
-pub fn load(
-    file: Option<&Path>,
-    env: impl IntoIterator<Item = (String, String)>,
-    flags: &[(&str, String)],
-) -> Result<Loaded, Error> {
-    let defaults =
-        Table::try_from(Config::default()).map_err(|error| Error::Invalid(error.to_string()))?;
-    let mut layers = Layers { values: flatten(&defaults), origins: BTreeMap::new() };
-    layers.origins = layers.values.keys().map(|key| (key.clone(), Origin::Default)).collect();
-    if let Some(path) = file {
-        let wrong = |error: String| Error::File { path: path.to_owned(), error };
-        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-        let table: Table =
-            text.parse().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
-        for (key, value) in flatten(&table) {
-            layers.set(&key, value, Origin::File(path.to_owned()))?;
-        }
-    }
-    for (name, value) in env {
-        if let Some(key) = name.strip_prefix(ENV_PREFIX) {
-            let key = key.to_lowercase().replace("__", ".");
-            layers.set_text(&key, &value, Origin::Env(name.clone()))?;
-        }
-    }
-    for (key, value) in flags {
-        layers.set_text(key, value, Origin::Flag)?;
-    }
-    layers.finish()
-}
-
-struct Layers {
-    values: BTreeMap<String, Value>,
-    origins: BTreeMap<String, Origin>,
-}
-
-impl Layers {
-    fn set(&mut self, key: &str, value: Value, origin: Origin) -> Result<(), Error> {
-        let Some(known) = self.values.get_mut(key) else {
-            let hint = nearest(key, self.values.keys())
-                .map(|name| format!("; did you mean {name}?"))
-                .unwrap_or_default();
-            return Err(Error::Unknown { origin, key: key.to_owned(), hint });
-        };
-        *known = value;
-        self.origins.insert(key.to_owned(), origin);
-        Ok(())
-    }
-
-    /// Sets a value that came as text: it is read as what the setting's default is.
-    fn set_text(&mut self, key: &str, text: &str, origin: Origin) -> Result<(), Error> {
-        let wrong = |what: &str| Error::Invalid(format!("{origin}: {key} must be {what}"));
-        let value = match self.values.get(key) {
-            Some(Value::Integer(_)) => Value::Integer(text.parse().map_err(|_| wrong("a number"))?),
-            Some(Value::Boolean(_)) => {
-                Value::Boolean(text.parse().map_err(|_| wrong("true or false"))?)
-            }
-            _ => Value::String(text.to_owned()),
-        };
-        self.set(key, value, origin)
-    }
-
-    fn finish(self) -> Result<Loaded, Error> {
-        let mut table = Table::new();
-        for (key, value) in self.values {
-            let (section, name) = key.split_once('.').expect("every setting is in a section");
-            let section = table
-                .entry(section)
-                .or_insert_with(|| Value::Table(Table::new()))
-                .as_table_mut()
-                .expect("sections are tables");
-            section.insert(name.to_owned(), value);
-        }
-        let config: Config =
-            table.try_into().map_err(|error: toml::de::Error| Error::Invalid(error.to_string()))?;
-        config.check()?;
-        Ok(Loaded { config, origins: self.origins })
+        Self { filter: LOG_FILTER.to_owned(), format: LogFormat::Text }
     }
 }
 
@@ -291,6 +159,15 @@ impl Config {
                 )));
             }
         }
+        for (key, given) in [
+            ("listen.advertise", &listen.advertise),
+            ("listen.advertise_peer", &listen.advertise_peer),
+        ] {
+            if !given.is_empty() && !is_host_and_port(given) {
+                return Err(Error::Invalid(format!("{key} must be host:port, not \"{given}\"")));
+            }
+        }
+        self.cluster.check(self)?;
         if self.node.workers > 256 {
             return Err(Error::Invalid("node.workers must be 0 to 256".to_owned()));
         }
@@ -309,88 +186,52 @@ impl Config {
             given => given,
         }
     }
+
+    /// True if the node is, or is to be, part of a cluster: it listens for other nodes then.
+    #[must_use]
+    pub fn is_clustered(&self) -> bool {
+        self.cluster.bootstrap_expect > 0 || !self.cluster.peers.is_empty()
+    }
 }
 
-fn flatten(table: &Table) -> BTreeMap<String, Value> {
-    let mut flat = BTreeMap::new();
-    for (section, value) in table {
-        match value.as_table() {
-            Some(fields) => {
-                for (name, value) in fields {
-                    flat.insert(format!("{section}.{name}"), value.clone());
-                }
+// === impl StoreConfig ===
+
+impl StoreConfig {
+    /// True if several nodes can share it.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        ["postgres://", "postgresql://"].iter().any(|scheme| self.url.starts_with(scheme))
+    }
+
+    /// The URL as people may see it.
+    #[must_use]
+    pub fn url_for_people(&self) -> String {
+        let Some((scheme, rest)) = self.url.split_once("://") else {
+            return self.url.clone();
+        };
+        // Parameters can carry a password as well.
+        let (rest, hint) = rest.split_once('?').map_or((rest, ""), |(rest, _)| (rest, "?..."));
+        match rest.rsplit_once('@') {
+            Some((user, place)) => {
+                let user = user
+                    .split_once(':')
+                    .map_or(user.to_owned(), |(name, _)| format!("{name}:redacted"));
+                format!("{scheme}://{user}@{place}{hint}")
             }
-            None => drop(flat.insert(section.clone(), value.clone())),
+            None => format!("{scheme}://{rest}{hint}"),
         }
     }
-    flat
 }
 
-/// The name that shares most letters with `key`, if it is near enough to be meant.
-fn nearest<'a>(key: &str, names: impl Iterator<Item = &'a String>) -> Option<&'a String> {
-    let distance = |name: &&String| edit_distance(key, name);
-    names.min_by_key(distance).filter(|name| edit_distance(key, name) <= key.len() / 3)
-}
-
-/// Levenshtein's distance between two short names.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let above = row[j + 1];
-            row[j + 1] = (above + 1).min(row[j] + 1).min(corner + usize::from(x != *y));
-            corner = above;
-        }
+impl fmt::Debug for StoreConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreConfig").field("url", &self.url_for_people()).finish()
     }
-    row[b.len()]
+}
+
+fn without_password<S: Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&StoreConfig { url: url.to_owned() }.url_for_people())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn env(name: &str, value: &str) -> Vec<(String, String)> {
-        vec![(name.to_owned(), value.to_owned())]
-    }
-
-    #[test]
-    fn flags_win_over_environment_over_file_over_defaults() {
-        let folder = std::env::temp_dir().join(format!("callboard-config-{}", std::process::id()));
-        std::fs::write(&folder, "[node]\nworkers = 2\ndrain_ms = 5\nhost_ping_ms = 7\n")
-            .expect("write");
-        let env = [
-            ("CALLBOARD__NODE__WORKERS".to_owned(), "3".to_owned()),
-            ("CALLBOARD__NODE__DRAIN_MS".to_owned(), "6".to_owned()),
-        ];
-        let loaded = load(Some(&folder), env, &[("node.workers", "4".to_owned())]).expect("loads");
-        std::fs::remove_file(&folder).expect("remove");
-        let node = loaded.config.node;
-        assert_eq!((node.workers, node.drain_ms, node.host_ping_ms), (4, 6, 7));
-        assert_eq!(loaded.origins["node.workers"], Origin::Flag);
-        assert_eq!(loaded.origins["node.data"], Origin::Default);
-    }
-
-    #[test]
-    fn a_misspelt_setting_is_an_error_that_names_the_right_one() {
-        let error = load(None, env("CALLBOARD__NODE__WORKRES", "3"), &[]).expect_err("unknown");
-        assert!(error.to_string().contains("did you mean node.workers?"), "{error}");
-    }
-
-    #[test]
-    fn listening_beyond_loopback_needs_to_be_said() {
-        let flags = [("listen.gateway", "0.0.0.0:7070".to_owned())];
-        let error = load(None, [], &flags).expect_err("refused");
-        assert!(error.to_string().contains("--insecure"), "{error}");
-        let flags = [flags[0].clone(), ("listen.insecure", "true".to_owned())];
-        load(None, [], &flags).expect("allowed");
-    }
-
-    #[test]
-    fn a_number_that_is_none_is_refused_with_its_origin() {
-        let error = load(None, env("CALLBOARD__NODE__WORKERS", "many"), &[]).expect_err("refused");
-        assert!(error.to_string().contains("CALLBOARD__NODE__WORKERS"), "{error}");
-    }
-}
+mod tests;

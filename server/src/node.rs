@@ -1,42 +1,31 @@
 //! The composition root: builds the parts of a node in the order of their dependencies, and stops them in reverse.
+//!
+//! The order is: store, ports, control plane (which may have to join a cluster first), data plane, service. `membership`
+//! says how a node becomes part of its cluster, `peers` and `gateway` what its ports serve, `keeper` when it is ready.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, thread::JoinHandle, time::Duration};
+mod gateway;
+mod keeper;
+mod membership;
+mod peers;
 
-use callboard_control_plane::{
-    ControlPlane, Handle as ControlHandle, Options as ControlOptions,
-    grpc::{
-        actor_types::{Activity, ActorTypes},
-        cluster::Cluster,
-        systems::Systems,
-    },
+use std::{net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
+
+use callboard_control_plane::{ControlPlane, Handle as ControlHandle};
+use callboard_data_plane::plane::{DataPlane, Handle as DataHandle, Options as DataOptions};
+use callboard_statestore_sql::SqlStore;
+use callboard_transport::{
+    accept,
+    peer::{PeerDialer, PeerIdentity},
 };
-use callboard_data_plane::{
-    plane::{DataPlane, Handle as DataHandle, Options as DataOptions},
-    worker::Worker,
-};
-use callboard_proto::{
-    FILE_DESCRIPTOR_SET,
-    control::v1::{
-        actor_types_service_server::ActorTypesServiceServer,
-        actors_service_server::ActorsServiceServer, cluster_service_server::ClusterServiceServer,
-        hosts_service_server::HostsServiceServer, systems_service_server::SystemsServiceServer,
-    },
-    gateway::v1::gateway_service_server::GatewayServiceServer,
-    host::v1::host_service_server::HostServiceServer,
-};
-use callboard_statestore_sql::{SqlStore, SqliteOptions};
-use callboard_transport::{accept, server::configure};
-use callboard_types::{ClusterView, limits};
-use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tonic::{service::Routes, transport::Server};
-use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{Config, VERSION, adapters::ControlDirectory, admin, telemetry, threads};
+pub(crate) use membership::{open_store, timings};
 
-/// How long connections may take to send their last replies when the node stops.
-const LAST_REPLIES: Duration = Duration::from_secs(1);
+use gateway::Alarm;
+use keeper::Keeper;
+use peers::LateForwarding;
 
 /// Why a node did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +46,9 @@ pub enum Error {
         /// Why.
         error: std::io::Error,
     },
+    /// The node and its cluster do not fit together.
+    #[error("{0}")]
+    Cluster(String),
     /// A thread cannot be made.
     #[error("a thread cannot be started: {0}")]
     Thread(std::io::Error),
@@ -70,104 +62,142 @@ pub enum Error {
 pub struct Node {
     gateway_address: SocketAddr,
     admin_address: SocketAddr,
+    peer_address: Option<SocketAddr>,
     control: ControlPlane,
     control_handle: ControlHandle,
     data: DataHandle,
     store: Arc<SqlStore>,
     threads: Vec<JoinHandle<()>>,
-    background: Vec<tokio::task::JoinHandle<()>>,
-    health: HealthReporter,
-    ready: watch::Sender<bool>,
+    background: Background,
+    keeper: tokio::task::JoinHandle<()>,
+    /// Cancelled when the node is no longer ready, long before it stops.
+    leaving: CancellationToken,
     /// Stops taking connections and answering probes.
     stop: CancellationToken,
     failed: watch::Receiver<Option<String>>,
     drain: Duration,
 }
 
+/// Tasks that end with the node.
+#[derive(Debug, Default)]
+struct Background(Vec<tokio::task::JoinHandle<()>>);
+
+impl Background {
+    fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.push(tokio::spawn(task));
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        for task in &self.0 {
+            task.abort();
+        }
+    }
+}
+
 impl Node {
     /// Builds and starts a node. When it returns, the node serves: its ports are open, and everything that was ever
-    /// committed is there.
+    /// committed is there. A node that waits for its cluster waits here; dropping the future gives up.
     ///
     /// # Errors
     /// What keeps it from starting. Nothing is left running then.
     pub async fn start(config: &Config) -> Result<Self, Error> {
         let _ = telemetry::metrics();
-        // The folder's lock comes first: whatever follows may rely on being alone in it.
-        let store = Arc::new(SqlStore::open_sqlite(store_options(config)?).await?);
-        // Ports come before the control plane, which tells others the real one; nothing is accepted yet.
+        // A data folder's lock comes first: whatever follows may rely on being alone in it.
+        let store = Arc::new(membership::open_store(config).await?);
+        let (stop, mut background) = (CancellationToken::new(), Background::default());
+        // Boxed: the future holds every part of a node, and callers keep theirs on their stacks.
+        let starting = Box::pin(Self::start_over(config, &store, &stop, &mut background));
+        match starting.await {
+            Ok(parts) => Ok(parts.into_node(config, store, stop, background)),
+            Err(error) => {
+                stop.cancel();
+                drop(background);
+                store.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Starts everything above the store.
+    async fn start_over(
+        config: &Config,
+        store: &Arc<SqlStore>,
+        stop: &CancellationToken,
+        background: &mut Background,
+    ) -> Result<Parts, Error> {
+        // Ports come before the control plane, which tells others the real ones; nothing is accepted yet.
         let listeners = Listeners::bind(config)?;
-        let advertised = match config.listen.advertise.as_str() {
-            "" => listeners.gateway_address.to_string(),
-            given => given.to_owned(),
-        };
-        let options = ControlOptions::new(&config.node.data, advertised);
-        let (control, control_handle) = ControlPlane::start(options).await?;
+        let addresses = listeners.addresses();
+        let (ready, ready_seen) = watch::channel(false);
+        // Probes are answered while the node waits for its cluster: it lives, and is not ready.
+        let admin = admin::serve(listeners.admin, admin::Readiness(ready_seen), stop.clone());
+        background.spawn(async move {
+            if let Err(error) = admin.await {
+                tracing::error!(%error, "the admin listener failed");
+            }
+        });
+        let (alarm, failed) = watch::channel(None);
+        let identity = identity_of(config)?;
+        let (gateway, peer) = addresses.advertised(config);
+        let options =
+            membership::control_options(config, gateway, peer, identity.as_ref(), store).await?;
+        let opened = ControlPlane::open(options).await?;
+        let forwarding = LateForwarding::default();
+        if let (Some((acceptor, incoming)), Some(identity)) = (listeners.peer, &identity) {
+            let serving =
+                peers::serve(incoming, identity, &opened, forwarding.clone(), stop.clone());
+            background.spawn(serving);
+            background.spawn(gateway::accept_until(acceptor, stop.clone(), alarm.clone()));
+        }
+        let (control, control_handle) = opened.start().await?;
+        let bound =
+            membership::bind_store(store, control.cluster_id(), control_handle.node()).await;
+        if let Err(error) = bound {
+            control.shutdown().await;
+            return Err(error);
+        }
 
         let data_options = DataOptions {
             workers: config.worker_count(),
             host_ping: Duration::from_millis(config.node.host_ping_ms),
             version: VERSION,
-            peers: None,
+            peers: identity.map(PeerDialer::new),
         };
         let directory = Arc::new(ControlDirectory(control_handle.clone()));
-        let plane = DataPlane::new(
-            &data_options,
-            control_handle.node(),
-            Arc::clone(&store) as _,
-            directory,
-        );
+        let plane =
+            DataPlane::new(&data_options, control_handle.node(), Arc::clone(store) as _, directory);
         let data = plane.handle;
-        let mut background = vec![tokio::spawn(plane.catalog)];
+        background.spawn(plane.catalog);
+        forwarding.open(data.forward_service());
 
-        let (health, routes) = routes(&data, &control_handle).await;
-        let (failed_sender, failed) = watch::channel(None);
-        let stop = CancellationToken::new();
+        let (health, routes) = gateway::routes(&data, &control_handle).await;
         // The store's tasks go beside the first worker.
         let mut store_tasks = plane.store_tasks;
-        let threads = plane.workers.into_iter().zip(listeners.incoming).enumerate();
+        let threads = plane.workers.into_iter().zip(listeners.gateway.1).enumerate();
         let threads = threads.map(|(number, (worker, incoming))| {
-            let alarm = Alarm(failed_sender.clone());
+            let alarm = Alarm(alarm.clone());
             let beside = std::mem::take(&mut store_tasks);
-            let serving = serve(worker, beside, incoming, routes.clone(), stop.clone(), alarm);
+            let (routes, stop) = (routes.clone(), stop.clone());
+            let serving = gateway::serve(worker, beside, incoming, routes, stop, alarm);
             threads::spawn(format!("worker-{number}"), move || serving)
         });
         let threads = threads.collect::<Result<_, _>>().map_err(Error::Thread)?;
-        background.push(tokio::spawn(accept_until(
-            listeners.acceptor,
-            stop.clone(),
-            failed_sender,
-        )));
+        background.spawn(gateway::accept_until(listeners.gateway.0, stop.clone(), alarm));
 
-        let (ready, ready_seen) = watch::channel(false);
+        let leaving = CancellationToken::new();
         let keeper = Keeper {
             data: data.clone(),
             view: control_handle.view(),
-            health: health.clone(),
-            ready: ready.clone(),
-        };
-        keeper.look().await;
-        background.push(tokio::spawn(keeper.run(stop.clone())));
-        let admin = admin::serve(listeners.admin, admin::Readiness(ready_seen), stop.clone());
-        background.push(tokio::spawn(async move {
-            if let Err(error) = admin.await {
-                tracing::error!(%error, "the admin listener failed");
-            }
-        }));
-        Ok(Self {
-            gateway_address: listeners.gateway_address,
-            admin_address: listeners.admin_address,
-            control,
-            control_handle,
-            data,
-            store,
-            threads,
-            background,
+            lease: control_handle.lease(),
             health,
             ready,
-            stop,
-            failed,
-            drain: Duration::from_millis(config.node.drain_ms),
-        })
+            leaving: leaving.clone(),
+        };
+        keeper.look().await;
+        let keeper = tokio::spawn(keeper.run());
+        Ok(Parts { addresses, control, control_handle, data, threads, keeper, leaving, failed })
     }
 
     /// Where callers and hosts connect.
@@ -182,8 +212,20 @@ impl Node {
         self.admin_address
     }
 
-    /// Waits until a part failed that the node cannot go on without. The process must exit then, without draining: what
-    /// is in memory can no longer be made durable.
+    /// Where other nodes connect. None on a node that is alone.
+    #[must_use]
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        self.peer_address
+    }
+
+    /// The node's number in its cluster.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.control_handle.node().0
+    }
+
+    /// Waits until a part failed that the node cannot go on without, or another life of the node has begun. The process
+    /// must exit then, without draining: what is in memory can no longer be made durable.
     pub async fn failed(&mut self) -> Error {
         let mut data = self.data.clone();
         let why = tokio::select! {
@@ -198,27 +240,29 @@ impl Node {
         Error::Failed(why)
     }
 
-    /// Stops in order: no new calls, running ones end, everything saved, then the parts. True if every call ended in
-    /// time.
+    /// Stops in order: shards go to other nodes while calls are still taken, then no new calls, running ones end,
+    /// everything is saved, then the parts. True if every call ended in time.
     pub async fn stop(self) -> bool {
         let patience = self.drain;
         self.stop_within(patience).await
     }
 
-    /// Stops like [`stop`](Self::stop), but waits only this long for running calls.
+    /// Stops like [`stop`](Self::stop), but waits only this long for moves and running calls together.
     pub async fn stop_within(self, patience: Duration) -> bool {
+        let begun = tokio::time::Instant::now();
+        self.leaving.cancel();
+        let _ = self.keeper.await;
         self.data.start_draining();
-        self.ready.send_replace(false);
-        self.health.set_service_status("readiness", ServingStatus::NotServing).await;
-        self.health.set_service_status("", ServingStatus::NotServing).await;
-        let drained = self.data.drain(patience).await;
-        self.stop.cancel();
+        // Half of the time is left for what cannot move.
+        if !self.control_handle.drain_self(patience / 2).await {
+            tracing::info!("some shards stay with this node until others take them over");
+        }
+        let drained = self.data.drain(patience.saturating_sub(begun.elapsed())).await;
         drop(self.data);
         self.control.shutdown().await;
+        self.stop.cancel();
         self.store.close().await;
-        for task in self.background {
-            task.abort();
-        }
+        drop(self.background);
         let threads = self.threads;
         let joined = tokio::task::spawn_blocking(move || {
             for thread in threads {
@@ -230,64 +274,59 @@ impl Node {
     }
 }
 
-/// How often readiness is looked at, and metrics are put in order.
-const KEEPER_INTERVAL: Duration = Duration::from_millis(500);
-
-/// Keeps readiness honest: the node is ready while commits work and it knows who leads.
-struct Keeper {
+/// What a node is made of, besides what it was built on.
+struct Parts {
+    addresses: Addresses,
+    control: ControlPlane,
+    control_handle: ControlHandle,
     data: DataHandle,
-    view: watch::Receiver<Arc<ClusterView>>,
-    health: HealthReporter,
-    ready: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+    keeper: tokio::task::JoinHandle<()>,
+    leaving: CancellationToken,
+    failed: watch::Receiver<Option<String>>,
 }
 
-impl Keeper {
-    async fn run(self, stop: CancellationToken) {
-        loop {
-            let pause = tokio::time::sleep(KEEPER_INTERVAL);
-            if stop.run_until_cancelled(pause).await.is_none() || self.data.is_draining() {
-                return;
-            }
-            self.look().await;
-            // Histograms keep every sample until somebody puts them into buckets, whether or not anybody scrapes.
-            telemetry::metrics().run_upkeep();
+impl Parts {
+    fn into_node(
+        self,
+        config: &Config,
+        store: Arc<SqlStore>,
+        stop: CancellationToken,
+        background: Background,
+    ) -> Node {
+        Node {
+            gateway_address: self.addresses.gateway,
+            admin_address: self.addresses.admin,
+            peer_address: self.addresses.peer,
+            control: self.control,
+            control_handle: self.control_handle,
+            data: self.data,
+            store,
+            threads: self.threads,
+            background,
+            keeper: self.keeper,
+            leaving: self.leaving,
+            stop,
+            failed: self.failed,
+            drain: Duration::from_millis(config.node.drain_ms),
         }
-    }
-
-    async fn look(&self) {
-        let ready = self.data.store_is_up() && self.view.borrow().leader.is_some();
-        if self.ready.send_replace(ready) != ready {
-            let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
-            self.health.set_service_status("readiness", status).await;
-            self.health.set_service_status("", status).await;
-        }
-    }
-}
-
-/// Tells the node that a worker's thread ended without being asked.
-struct Alarm(watch::Sender<Option<String>>);
-
-impl Alarm {
-    fn disarm(self) {
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for Alarm {
-    fn drop(&mut self) {
-        self.0.send_replace(Some(
-            "a shard worker or the commit writer ended; see the log".to_owned(),
-        ));
     }
 }
 
 /// The bound ports of a node.
 struct Listeners {
-    acceptor: accept::Acceptor,
-    incoming: Vec<accept::Incoming>,
+    gateway: (accept::Acceptor, Vec<accept::Incoming>),
     admin: std::net::TcpListener,
-    gateway_address: SocketAddr,
     admin_address: SocketAddr,
+    peer: Option<(accept::Acceptor, accept::Incoming)>,
+}
+
+/// The real addresses of the ports.
+#[derive(Clone, Copy)]
+struct Addresses {
+    gateway: SocketAddr,
+    admin: SocketAddr,
+    peer: Option<SocketAddr>,
 }
 
 impl Listeners {
@@ -298,96 +337,57 @@ impl Listeners {
             ..accept::Options::default()
         };
         let wrong = |address| move |error| Error::Listen { address, error };
-        let gateway = config.listen.gateway;
-        let (acceptor, incoming) =
-            accept::listen(gateway, limits, config.worker_count()).map_err(wrong(gateway))?;
+        let address = config.listen.gateway;
+        let gateway =
+            accept::listen(address, limits, config.worker_count()).map_err(wrong(address))?;
         let admin = admin::bind(config.listen.admin).map_err(wrong(config.listen.admin))?;
         let admin_address = admin.local_addr().map_err(wrong(config.listen.admin))?;
-        let gateway_address = acceptor.local_address();
-        Ok(Self { acceptor, incoming, admin, gateway_address, admin_address })
+        let mut peer = None;
+        if config.is_clustered() {
+            let limits = accept::Options {
+                connections_max: peers::LIMITS.0,
+                connections_per_ip_max: peers::LIMITS.1,
+                ..accept::Options::default()
+            };
+            let address = config.listen.peer;
+            let (acceptor, mut lanes) =
+                accept::listen(address, limits, 1).map_err(wrong(address))?;
+            peer = lanes.pop().map(|lane| (acceptor, lane));
+        }
+        Ok(Self { gateway, admin, admin_address, peer })
     }
-}
 
-/// What a worker's thread does: runs the worker with what goes beside it, and serves its share of the connections.
-async fn serve(
-    worker: Worker,
-    beside: Vec<BoxFuture<'static, ()>>,
-    incoming: accept::Incoming,
-    routes: Routes,
-    stop: CancellationToken,
-    alarm: Alarm,
-) {
-    let server = configure(Server::builder()).add_routes(routes);
-    let serving = server.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
-    let serving = tokio::task::spawn_local(serving);
-    for task in beside {
-        // Its end, or its panic, ends the node: nobody else writes and reads.
-        let alarm = Alarm(alarm.0.clone());
-        tokio::task::spawn_local(async move {
-            task.await;
-            drop(alarm);
-        });
-    }
-    tokio::select! {
-        () = worker.run() => {}
-        () = stop.cancelled() => {
-            // Last replies leave; streams that their callers keep open are cut off.
-            let _ = tokio::time::timeout(LAST_REPLIES, serving).await;
-            alarm.disarm();
+    fn addresses(&self) -> Addresses {
+        Addresses {
+            gateway: self.gateway.0.local_address(),
+            admin: self.admin_address,
+            peer: self.peer.as_ref().map(|(acceptor, _)| acceptor.local_address()),
         }
     }
 }
 
-async fn accept_until(
-    acceptor: accept::Acceptor,
-    stop: CancellationToken,
-    failed: watch::Sender<Option<String>>,
-) {
-    if let Err(error) = acceptor.run(stop).await {
-        failed.send_replace(Some(format!("the listener failed: {error}")));
+impl Addresses {
+    /// What others are told: the gateway's address, and the one for nodes.
+    fn advertised(&self, config: &Config) -> (String, String) {
+        let advertised = |given: &str, bound: SocketAddr| match given {
+            "" => bound.to_string(),
+            given => given.to_owned(),
+        };
+        let gateway = advertised(&config.listen.advertise, self.gateway);
+        let peer = self.peer.map(|bound| advertised(&config.listen.advertise_peer, bound));
+        (gateway, peer.unwrap_or_default())
     }
 }
 
-fn store_options(config: &Config) -> Result<SqliteOptions, Error> {
-    let data: &Path = &config.node.data;
-    Ok(match config.store.url.as_str() {
-        "" => SqliteOptions::new(data),
-        url => SqliteOptions::from_url(url)?,
-    })
+/// What a node shows to others, if it has any.
+fn identity_of(config: &Config) -> Result<Option<PeerIdentity>, Error> {
+    if !config.is_clustered() {
+        return Ok(None);
+    }
+    let secret = config.cluster.read_secret().map_err(|error| settings(&error))?;
+    Ok(Some(PeerIdentity::new(secret)))
 }
 
-/// Every service of the gateway's port.
-async fn routes(data: &DataHandle, control: &ControlHandle) -> (HealthReporter, Routes) {
-    let (reporter, health) = tonic_health::server::health_reporter();
-    reporter.set_service_status("liveness", ServingStatus::Serving).await;
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .include_reflection_service(true)
-    };
-    let v1 = reflection().build_v1().expect("the protocol's own descriptors are sound");
-    let v1alpha = reflection().build_v1alpha().expect("the protocol's own descriptors are sound");
-    let view = control.view();
-    let activity = {
-        let data = data.clone();
-        move |system: &str, name: &str| Activity {
-            hosts: data.hosts_of(system, name),
-            active: data.active_of(system, name),
-        }
-    };
-    let most = limits::MESSAGE_BYTES_MAX;
-    let routes = Routes::new(health)
-        .add_service(v1)
-        .add_service(v1alpha)
-        .add_service(
-            GatewayServiceServer::new(data.gateway.clone()).max_decoding_message_size(most),
-        )
-        .add_service(HostServiceServer::new(data.hosts.clone()).max_decoding_message_size(most))
-        .add_service(ActorsServiceServer::new(data.actors.clone()))
-        .add_service(HostsServiceServer::new(data.actors.clone()))
-        .add_service(SystemsServiceServer::new(Systems::new(view.clone())))
-        .add_service(ActorTypesServiceServer::new(ActorTypes::new(view, Arc::new(activity))))
-        .add_service(ClusterServiceServer::new(Cluster::new(control.clone())));
-    (reporter, routes)
+pub(crate) fn settings(error: &crate::config::Error) -> Error {
+    Error::Cluster(error.to_string())
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How much is logged with `-q`, without flags, with `-v` and with `-vv`.
-const LOG_LEVELS: [&str; 4] = ["error", "warn", "info", "debug"];
+const LOG_LEVELS: [&str; 4] = ["error", "warn,openraft=error", "info,openraft=error", "debug"];
 
 /// Where the node listens and keeps its data.
 #[derive(Args)]
@@ -109,6 +109,8 @@ mod tests {
         let ready = |port| Ready {
             address: ([127, 0, 0, 1], port).into(),
             admin_address: ([127, 0, 0, 1], 7071).into(),
+            peer_address: None,
+            node_id: 1,
             data: "callboard-data".into(),
             pid: 1,
             started_in_ms: 120,

@@ -24,6 +24,10 @@ pub(super) struct Ready {
     pub(super) address: SocketAddr,
     /// Where health and metrics are.
     pub(super) admin_address: SocketAddr,
+    /// Where other nodes connect, if the node is part of a cluster.
+    pub(super) peer_address: Option<SocketAddr>,
+    /// The node's number in its cluster.
+    pub(super) node_id: u64,
     /// The data folder.
     pub(super) data: PathBuf,
     /// This process.
@@ -61,10 +65,17 @@ pub(super) fn run(
     let result = runtime.block_on(async {
         // Before anything starts, so that no signal finds the default handler.
         let mut signals = Signals::listen()?;
-        let mut node = Node::start(config).await.map_err(|error| not_started(&error))?;
+        // A node may wait for its cluster for as long as it takes.
+        let started = tokio::select! {
+            started = Node::start(config) => started,
+            () = signals.next() => return Err(interrupted()),
+        };
+        let mut node = started.map_err(|error| not_started(config, &error))?;
         let ready = Ready {
             address: node.gateway_address(),
             admin_address: node.admin_address(),
+            peer_address: node.peer_address(),
+            node_id: node.number(),
             data: config.node.data.clone(),
             pid: std::process::id(),
             started_in_ms: Tick::now().micros_since(begun) / 1_000,
@@ -141,12 +152,18 @@ fn interrupted() -> Failure {
     Failure::new(Exit::Interrupted, "INTERRUPTED", "interrupted")
 }
 
-fn not_started(error: &Error) -> Failure {
+fn not_started(config: &Config, error: &Error) -> Failure {
     let message = format!("the node cannot start: {error}");
     let (reason, advice) = match error {
         Error::Listen { .. } => ("LISTEN", "name another port, or stop what listens there"),
+        Error::Store(_) if config.store.is_shared() => {
+            ("STORE", "check that the database at store.url answers and is this cluster's")
+        }
         Error::Store(_) => {
             ("STORE", "one node at a time holds a data folder; --data names another")
+        }
+        Error::Cluster(_) => {
+            ("CLUSTER", "compare cluster.* and store.url with those of the other nodes")
         }
         Error::Control(_) => {
             ("CONTROL", "the data folder must belong to this version and this node")

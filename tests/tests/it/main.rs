@@ -3,6 +3,7 @@
 mod bad_input;
 mod cli;
 mod cli_node;
+mod cluster;
 mod forward;
 mod host;
 mod invoke;

@@ -168,7 +168,11 @@ impl Shared {
             }
             Err(error) => {
                 ::metrics::counter!(PEER_DIALS_FAILED, "reason" => error.label()).increment(1);
-                if state.failures == 0 {
+                // Seeds may name the node itself, and nodes that begin a cluster together start one by one.
+                let expected = self.to.node == NodeId::ZERO && !error.is_refusal();
+                if state.failures == 0 && expected {
+                    tracing::debug!(%error, "no connection to a possible peer");
+                } else if state.failures == 0 {
                     tracing::warn!(%error, "no connection to a peer; it is tried again");
                 }
                 let pause = backoff(state.failures);

@@ -24,6 +24,7 @@ use tower::Service;
 use super::{
     CONNECT_TIMEOUT, HANDSHAKE_BYTES_MAX, HANDSHAKE_TIMEOUT, Inner, KEEPALIVE_INTERVAL,
     KEEPALIVE_TIMEOUT, PeerError, PeerIdentity, SESSION_KEY,
+    handshake::{MYSELF, REFUSED_KEY},
     proof::{Answer, Digest, Nonce, Offer},
 };
 use crate::{server, status::from_status};
@@ -138,6 +139,9 @@ fn refusal(to: &Target, status: &Status) -> PeerError {
     let (peer, error) = (to.to_string(), from_status(status));
     let is_typed = matches!(error.kind, ErrorKind::PeerRefused | ErrorKind::ProtocolVersion);
     match status.code() {
+        _ if error.metadata.get(REFUSED_KEY).is_some_and(|why| why == MYSELF) => {
+            PeerError::Myself { peer }
+        }
         _ if is_typed => PeerError::Refused { peer, error },
         Code::Unavailable | Code::DeadlineExceeded => {
             PeerError::Unreachable { peer, reason: status.message().to_owned() }

@@ -35,6 +35,12 @@ pub enum PeerError {
         /// What it said; [`ErrorKind::PeerRefused`] or [`ErrorKind::ProtocolVersion`].
         error: CallError,
     },
+    /// The address is this node's own.
+    #[error("{peer} is this node itself")]
+    Myself {
+        /// The address.
+        peer: String,
+    },
     /// The two speak no common version of the protocol.
     #[error(
         "{peer} speaks version {theirs} of the protocol between nodes, and this node {min} to \
@@ -82,7 +88,7 @@ impl PeerError {
     /// True if only a change of somebody's settings helps.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        !matches!(self, Self::Unreachable { .. } | Self::OtherNode { .. })
+        !matches!(self, Self::Unreachable { .. } | Self::OtherNode { .. } | Self::Myself { .. })
     }
 
     /// A word for metrics.
@@ -92,6 +98,7 @@ impl PeerError {
             Self::Unreachable { .. } => "unreachable",
             Self::NotANode { .. } => "not_a_node",
             Self::Refused { .. } => "refused",
+            Self::Myself { .. } => "self",
             Self::Version { .. } => "version",
             Self::WrongSecret { .. } => "secret",
             Self::ForeignCluster { .. } => "cluster",
@@ -107,6 +114,7 @@ impl From<PeerError> for Status {
             PeerError::Version { .. } => Some(ErrorKind::ProtocolVersion),
             PeerError::Refused { error, .. } => Some(error.kind),
             PeerError::NotANode { .. }
+            | PeerError::Myself { .. }
             | PeerError::WrongSecret { .. }
             | PeerError::ForeignCluster { .. } => Some(ErrorKind::PeerRefused),
         };

@@ -24,6 +24,11 @@ pub struct Handshake {
     identity: PeerIdentity,
 }
 
+/// Metadata of a refusal: its word in metrics.
+pub(super) const REFUSED_KEY: &str = "refused";
+/// The word of a handshake that a node had with itself.
+pub(super) const MYSELF: &str = "self";
+
 /// A refusal, and its word in metrics.
 type Refusal = (&'static str, CallError);
 
@@ -86,7 +91,7 @@ impl Handshake {
 
     fn check_names(&self, request: &OpenRequest, nonce: &Nonce) -> Result<(), Refusal> {
         if self.identity.0.dialing.lock().contains(nonce) {
-            return Err(refused("self", "this is the node itself".to_owned()));
+            return Err(refused(MYSELF, "this is the node itself".to_owned()));
         }
         let (cluster_id, own) = (self.identity.cluster_id(), self.identity.node().0);
         if request.to_node != 0 && request.to_node != own {
@@ -119,7 +124,7 @@ impl Handshake {
 }
 
 fn refused(label: &'static str, text: String) -> Refusal {
-    (label, CallError::new(ErrorKind::PeerRefused, text))
+    (label, CallError::new(ErrorKind::PeerRefused, text).with(REFUSED_KEY, label))
 }
 
 #[tonic::async_trait]

@@ -10,7 +10,8 @@ use std::{
 };
 
 use callboard_proto::peer::v1::{
-    JoinRequest, JoinResponse, OpenRequest, RenewLeaseRequest, RenewLeaseResponse,
+    GreetRequest, GreetResponse, HandOverRequest, HandOverResponse, JoinRequest, JoinResponse,
+    ListLeasesRequest, ListLeasesResponse, OpenRequest, RenewLeaseRequest, RenewLeaseResponse,
     handshake_service_client::HandshakeServiceClient,
     membership_service_client::MembershipServiceClient,
     membership_service_server::{MembershipService, MembershipServiceServer},
@@ -59,6 +60,31 @@ impl MembershipService for Members {
         peer.check(NodeId(claimed)).map_err(|error| crate::status::to_status(&error))?;
         let answer = RenewLeaseResponse { leader_id: peer.0.0, ..RenewLeaseResponse::default() };
         Ok(Response::new(answer))
+    }
+
+    async fn greet(
+        &self,
+        request: Request<GreetRequest>,
+    ) -> Result<Response<GreetResponse>, Status> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        let PeerNode(peer) = *request.extensions().get().expect("the guard puts it there");
+        Ok(Response::new(GreetResponse { node_id: peer.0, ..GreetResponse::default() }))
+    }
+
+    async fn list_leases(
+        &self,
+        _request: Request<ListLeasesRequest>,
+    ) -> Result<Response<ListLeasesResponse>, Status> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(Response::new(ListLeasesResponse::default()))
+    }
+
+    async fn hand_over(
+        &self,
+        _request: Request<HandOverRequest>,
+    ) -> Result<Response<HandOverResponse>, Status> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(Response::new(HandOverResponse::default()))
     }
 }
 
@@ -173,9 +199,12 @@ async fn a_node_without_a_number_may_join_and_nothing_else() {
     let mut client = client(&PeerIdentity::new(SECRET), 0, &listening.address());
     let joined = client.join(JoinRequest::default()).await.expect("heard").into_inner();
     assert_eq!(joined.node_id, 0, "the session has no number");
+    client.greet(GreetRequest::default()).await.expect("heard");
     let status = client.renew_lease(renewal(1)).await.expect_err("refused");
     assert_eq!(from_status(&status).kind, ErrorKind::PeerRefused);
-    assert_eq!(listening.served(), 1);
+    let status = client.hand_over(HandOverRequest::default()).await.expect_err("refused");
+    assert_eq!(from_status(&status).kind, ErrorKind::PeerRefused);
+    assert_eq!(listening.served(), 2);
 }
 
 #[tokio::test]
@@ -258,7 +287,7 @@ async fn a_node_that_calls_itself_notices() {
     let listening = Listening::start(PeerIdentity::new(SECRET));
     let dialer = PeerDialer::new(listening.identity.clone());
     let error = dialer.meet(&listening.address()).await.expect_err("refused");
-    assert!(error.to_string().contains("the node itself"), "{error}");
+    assert!(matches!(error, PeerError::Myself { .. }), "{error}");
 }
 
 #[tokio::test]
