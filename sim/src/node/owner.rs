@@ -99,10 +99,12 @@ pub(super) struct Owner {
     raised: Vec<Raised>,
     next_turn: u64,
     next_commit: u64,
+    /// The newest session with the store. What was shut out once stays so, whatever shard comes back.
+    newest_session: u64,
 }
 
 impl Held {
-    fn new(epoch: Epoch) -> Self {
+    fn new(epoch: Epoch, session: u64) -> Self {
         Self {
             epoch,
             phase: Phase::Idle,
@@ -111,7 +113,7 @@ impl Held {
             actors: BTreeMap::new(),
             queue: VecDeque::new(),
             in_flight: None,
-            session: 0,
+            session,
             claimed_at: 0,
             touched: false,
         }
@@ -195,7 +197,10 @@ impl Owner {
         self.collect(facts, control, stage);
         self.shards.retain(|shard, held| owned.get(shard).is_some_and(|it| it.epoch == held.epoch));
         for (shard, owner) in owned {
-            let held = self.shards.entry(shard).or_insert_with(|| Held::new(owner.epoch));
+            let held = self.shards.entry(shard).or_insert_with(|| {
+                self.newest_session += 1;
+                Held::new(owner.epoch, self.newest_session)
+            });
             if !owner.is_moving() {
                 held.moving_since = None;
             } else if held.moving_since.is_none() {
@@ -409,7 +414,8 @@ impl Owner {
                 continue;
             }
             // A newer session takes the fence row and shuts the older one out before it asks.
-            held.session += 1;
+            self.newest_session += 1;
+            held.session = self.newest_session;
             held.ask(facts, *shard, Request::Resolve { number }, stage);
         }
     }
