@@ -199,7 +199,11 @@ impl Renewals {
     fn grant(&self, grant: Grant) {
         match grant {
             Grant::Unchanged => {}
-            Grant::Extend(end) => self.lease.extend_to(end),
+            // The view is as new as what the grant asks for: it is published before the index moves.
+            Grant::Extend(end) => {
+                let version = self.proposer.publisher.current().version;
+                self.lease.grant(end, Tick::now(), version);
+            }
             Grant::Revoke => {
                 tracing::warn!(
                     "the cluster took this node to be gone; its shards are elsewhere now"

@@ -134,13 +134,17 @@ impl ReplyTo {
         matches!(self, Self::Stream { sink, .. } if sink.peer)
     }
 
+    /// True if it is a call of a stream that is named among these, as (sink, stream id).
+    #[must_use]
+    pub fn is_named_in(&self, calls: &HashSet<(u64, u64)>) -> bool {
+        matches!(self, Self::Stream { sink, stream_id, .. } if calls.contains(&(sink.id, *stream_id)))
+    }
+
     /// True if nobody waits any longer. `cancelled` names calls of streams as (sink, stream id).
     #[must_use]
     pub fn is_gone(&self, cancelled: &HashSet<(u64, u64)>) -> bool {
         match self {
-            Self::Stream { sink, stream_id, .. } => {
-                sink.batches.is_closed() || cancelled.contains(&(sink.id, *stream_id))
-            }
+            Self::Stream { sink, .. } => sink.batches.is_closed() || self.is_named_in(cancelled),
             Self::Unary(waiter) => waiter.is_closed(),
             Self::Turn { session, .. } => session.is_closed(),
             Self::Nobody => false,

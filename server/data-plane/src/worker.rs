@@ -136,7 +136,7 @@ impl Worker {
             waiting: HashMap::new(),
             unleased: VecDeque::new(),
             moves: Moves::new(),
-            leased: parts.lease.holds_at(Tick::now()),
+            leased: parts.lease.holds_for(Tick::now(), 0),
             lease: parts.lease,
             directory: parts.directory,
             cancelled: HashSet::new(),
@@ -187,7 +187,7 @@ impl Worker {
 
     fn on_message(&mut self, message: Message) {
         match message {
-            Message::Calls(calls) => calls.into_iter().for_each(|call| self.on_call(call)),
+            Message::Calls(calls) => self.on_calls(calls),
             Message::Results { session, results } => self.on_results(&session, results),
             Message::Written(verdicts) => self.on_written(verdicts),
             Message::WriterReady => {
@@ -218,7 +218,7 @@ impl Worker {
             Message::Passed(to) => drop(to.send(())),
             Message::Inspect { type_id, key, to } => {
                 let stats = self.inspect(type_id, &key);
-                if self.lease.holds_at(Tick::now()) {
+                if self.lease.holds_for(Tick::now(), self.catalog.view.version) {
                     drop(to.send(stats));
                 }
             }
@@ -230,6 +230,15 @@ impl Worker {
     }
 
     // === calls ===
+
+    fn on_calls(&mut self, calls: Vec<RoutedCall>) {
+        let named = |routed: &RoutedCall| routed.call.reply_to.is_named_in(&self.cancelled);
+        if !self.cancelled.is_empty() && calls.iter().any(named) {
+            // The caller uses the number of a call again that it gave up before: the new one is wanted.
+            self.drop_unwanted();
+        }
+        calls.into_iter().for_each(|call| self.on_call(call));
+    }
 
     fn on_call(&mut self, routed: RoutedCall) {
         let type_id = routed.actor_type.view.id;
@@ -426,7 +435,7 @@ impl Worker {
             }
         }
         self.see_moves_through();
-        self.outbox.flush(&self.lease);
+        self.outbox.flush(&self.lease, self.catalog.view.version);
     }
 
     /// Forgets calls whose callers have gone.

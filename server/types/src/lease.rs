@@ -14,42 +14,80 @@ use crate::{
 };
 
 /// A lease that its owner extends and everybody else reads. Cheap to clone; reading takes no lock.
+///
+/// While a lease has lapsed, the node's shards may go to others and come back. So each grant that ends a gap names the
+/// version of the view that was known to the control plane then, and whoever has not taken up that version must not
+/// serve on it: see [`holds_for`](Self::holds_for).
 #[derive(Clone, Debug)]
-pub struct Lease(Arc<AtomicU64>);
+pub struct Lease(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// Until when it holds.
+    end: AtomicU64,
+    /// The version of the view at the last grant that ended a gap.
+    version: AtomicU64,
+}
 
 impl Lease {
     /// A lease that was never granted: it does not hold until it is extended.
     #[must_use]
     pub fn lapsed() -> Self {
-        Self(Arc::new(AtomicU64::new(0)))
+        Self::until(0)
     }
 
     /// A lease that always holds, for a node that nobody can replace: it is alone by construction.
     #[must_use]
     pub fn unlimited() -> Self {
-        Self(Arc::new(AtomicU64::new(u64::MAX)))
+        Self::until(u64::MAX)
+    }
+
+    fn until(end: u64) -> Self {
+        Self(Arc::new(Inner { end: AtomicU64::new(end), version: AtomicU64::new(0) }))
     }
 
     /// Lets it hold until a tick. Never shortens it.
     pub fn extend_to(&self, end: Tick) {
-        self.0.fetch_max(end.0, Ordering::AcqRel);
+        self.0.end.fetch_max(end.0, Ordering::AcqRel);
+    }
+
+    /// Like [`extend_to`](Self::extend_to); if it has lapsed by `now`, it holds from here on only for those who have taken
+    /// up this version of the view. As long as it does not lapse, nobody else got the node's shards behind its back, so
+    /// unbroken extensions leave the version as it is. Not to be called by two at a time.
+    pub fn grant(&self, end: Tick, now: Tick, version: u64) {
+        if now.0 >= self.0.end.load(Ordering::Acquire) {
+            // Before the end: whoever sees the new end sees this too.
+            self.0.version.store(version, Ordering::Release);
+        }
+        self.extend_to(end);
     }
 
     /// Ends it now, for example because another life of the node has started.
     pub fn revoke(&self) {
-        self.0.store(0, Ordering::Release);
+        self.0.end.store(0, Ordering::Release);
     }
 
-    /// True if it holds at a tick. Read the clock immediately before what depends on it.
+    /// True if it holds at a tick. Read the clock immediately before what depends on it. What is served from memory needs
+    /// [`holds_for`](Self::holds_for).
     #[must_use]
     pub fn holds_at(&self, now: Tick) -> bool {
-        now.0 < self.0.load(Ordering::Acquire) || planted::is(Bug::LeaseNotChecked)
+        now.0 < self.0.end.load(Ordering::Acquire) || planted::is(Bug::LeaseNotChecked)
+    }
+
+    /// True if it holds at a tick for somebody who has taken up this version of the view: with an older one, shards that
+    /// were lost and regained in a gap would be served as they were before it.
+    #[must_use]
+    pub fn holds_for(&self, now: Tick, version: u64) -> bool {
+        // The end first: the version that belongs to it was stored before it.
+        let lasts = now.0 < self.0.end.load(Ordering::Acquire);
+        lasts && version >= self.0.version.load(Ordering::Acquire)
+            || planted::is(Bug::LeaseNotChecked)
     }
 
     /// When it ends, as far as is known now.
     #[must_use]
     pub fn ends_at(&self) -> Tick {
-        Tick(self.0.load(Ordering::Acquire))
+        Tick(self.0.end.load(Ordering::Acquire))
     }
 }
 
@@ -67,5 +105,21 @@ mod tests {
         lease.revoke();
         assert!(!lease.holds_at(Tick(1)));
         assert!(Lease::unlimited().holds_at(Tick::now()));
+    }
+
+    #[test]
+    fn a_lease_that_comes_back_holds_only_for_those_who_know_what_happened_meanwhile() {
+        let lease = Lease::lapsed();
+        lease.grant(Tick(100), Tick(10), 5);
+        assert!(lease.holds_for(Tick(50), 5) && !lease.holds_for(Tick(50), 4));
+        lease.grant(Tick(200), Tick(99), 8);
+        assert!(lease.holds_for(Tick(150), 5), "nothing was lost while it held");
+        lease.grant(Tick(300), Tick(200), 9);
+        assert!(!lease.holds_for(Tick(250), 8) && lease.holds_for(Tick(250), 9));
+        assert!(lease.holds_at(Tick(250)));
+        lease.revoke();
+        lease.grant(Tick(300), Tick(260), 10);
+        assert!(!lease.holds_for(Tick(270), 9) && lease.holds_for(Tick(270), 10));
+        assert!(Lease::unlimited().holds_for(Tick::now(), 0));
     }
 }

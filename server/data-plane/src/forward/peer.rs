@@ -4,11 +4,14 @@
 //! flight. A call stays in the task's hands until its end has come: when the stream breaks, calls in flight are sent
 //! again with their request ids, and when the view names another owner, calls that wait go back to the custody.
 
-use std::{collections::VecDeque, future::pending, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    future::pending,
+    time::Duration,
+};
 
 use callboard_proto::peer::v1::{ForwardRequest, ForwardResponse, ForwardedReply};
 use callboard_types::{CallError, ErrorKind, NodeId, Tick, limits};
-use slab::Slab;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
@@ -43,7 +46,7 @@ pub(super) enum ToPeer {
 }
 
 /// A call that was sent, with what [`Parcel::sent`] was before; `None` if nobody waits for it any longer, but the peer's
-/// answer still has to come before its number is free.
+/// answer still has to come before the peer has room for another one.
 type Flight = Option<(Parcel, bool)>;
 
 /// An open stream.
@@ -60,7 +63,10 @@ pub(super) struct Peer {
     inbox: mpsc::Receiver<ToPeer>,
     custody: mpsc::Sender<News>,
     waiting: VecDeque<Parcel>,
-    flights: Slab<Flight>,
+    /// Calls that the peer has not answered, by their numbers. A number is used once per life of the task: a cancellation
+    /// that crosses the call's own end must never reach a later call.
+    flights: BTreeMap<u64, Flight>,
+    next_id: u64,
     credits: usize,
     /// Calls in flight that nobody waits for any longer, for the next message.
     cancels: Vec<u64>,
@@ -88,7 +94,8 @@ impl Peer {
             inbox,
             custody,
             waiting: VecDeque::new(),
-            flights: Slab::new(),
+            flights: BTreeMap::new(),
+            next_id: 1,
             credits: 0,
             cancels: Vec::new(),
             back: Vec::new(),
@@ -238,12 +245,13 @@ impl Peer {
                 parcel.refuse(&mut self.answers, too_late);
                 continue;
             }
-            let entry = self.flights.vacant_entry();
-            let call = wire::call(&parcel, entry.key() as u64, self.now, version);
+            let id = self.next_id;
+            self.next_id += 1;
+            let call = wire::call(&parcel, id, self.now, version);
             bytes += wire::size(&call);
             message.calls.push(call);
             let before = std::mem::replace(&mut parcel.sent, true);
-            entry.insert(Some((parcel, before)));
+            self.flights.insert(id, Some((parcel, before)));
         }
         metrics::forwarded(message.calls.len());
         message
@@ -263,8 +271,7 @@ impl Peer {
     }
 
     fn on_end(&mut self, end: ForwardedReply) {
-        let id = usize::try_from(end.forward_id).unwrap_or(usize::MAX);
-        let Some(Some((mut parcel, sent_before))) = self.flights.try_remove(id) else {
+        let Some(Some((mut parcel, sent_before))) = self.flights.remove(&end.forward_id) else {
             return;
         };
         let refused = match wire::outcome(end) {
@@ -291,10 +298,8 @@ impl Peer {
         self.credits = 0;
         self.cancels.clear();
         let flights = std::mem::take(&mut self.flights);
-        let lost: Vec<Parcel> = flights
-            .into_iter()
-            .filter_map(|(_, flight)| flight.map(|(parcel, _)| parcel))
-            .collect();
+        let lost: Vec<Parcel> =
+            flights.into_values().filter_map(|flight| flight.map(|(parcel, _)| parcel)).collect();
         tracing::debug!(peer = %self.node, %why, calls = lost.len(), "a stream to a peer ended");
         metrics::resent(lost.len());
         // The view may name somebody else by now: the custody looks.
@@ -368,7 +373,7 @@ impl Peer {
             {
                 parcel.refuse(answers, too_late);
                 *flight = None;
-                self.cancels.push(id as u64);
+                self.cancels.push(*id);
             }
         }
         let soonest = now.plus_millis(SWEEP_GRAIN_MS);
@@ -391,7 +396,7 @@ impl Peer {
             {
                 parcel.refuse(answers, cancelled);
                 *flight = None;
-                self.cancels.push(id as u64);
+                self.cancels.push(*id);
             }
         }
     }
@@ -418,3 +423,6 @@ fn comes_back(parcel: &Parcel, error: &CallError) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,7 +36,9 @@ impl Worker {
             slot.compare_offers();
             self.compare_shards(runtime.view.id, &mut news);
         }
+        self.outbox.withhold_unleased(&self.lease, self.catalog.view.version);
         self.catalog = catalog;
+        self.look_at_lease();
         if !news.is_empty() {
             self.on_shards_changed(news);
         }

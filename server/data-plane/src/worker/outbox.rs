@@ -106,13 +106,21 @@ impl Outbox {
         self.writes.send(self.worker, &mut self.unsent_writes);
     }
 
-    /// Sends everything. Without a lease, answers that no commit covers are withheld: the shard may be another node's by
-    /// now, with newer state. A pause after this look at the clock is harmless: what is sent was true when it was taken.
-    pub(super) fn flush(&mut self, lease: &Lease) {
-        if self.answers.has_outcomes() && !lease.holds_at(Tick::now()) {
+    /// Without a lease, answers that no commit covers are withheld: the shard may be another node's by now, with newer
+    /// state. A pause after this look at the clock is harmless: what is sent was true when it was taken.
+    ///
+    /// `version` is that of the view by which the answers were computed. They are looked at once more before a newer one is
+    /// taken up, or they would profit from a lease that was granted for that.
+    pub(super) fn withhold_unleased(&mut self, lease: &Lease, version: u64) {
+        if self.answers.has_outcomes() && !lease.holds_for(Tick::now(), version) {
             let withheld = self.answers.withhold(&lease_lost(), &not_owner());
             metrics::answers_withheld(withheld);
         }
+    }
+
+    /// Sends everything that the lease allows.
+    pub(super) fn flush(&mut self, lease: &Lease, version: u64) {
+        self.withhold_unleased(lease, version);
         self.answers.flush();
         if !self.unsent_forwards.is_empty() {
             self.forwards.send(std::mem::take(&mut self.unsent_forwards));

@@ -263,6 +263,12 @@ impl Stage {
 
     /// The cluster agrees on who owns the shard.
     fn agree(&mut self, owner: ShardOwner) {
+        let news = self.agreed(owner);
+        self.round(vec![news]);
+    }
+
+    /// The same, for a round of the test's own.
+    fn agreed(&mut self, owner: ShardOwner) -> Message {
         let version = self.catalog.view.version + 1;
         let mut view = ClusterView { version, node: ME, ..ClusterView::default() };
         view.systems = vec!["default".into()];
@@ -276,7 +282,7 @@ impl Stage {
             shards: Arc::new([owner]),
         })]);
         self.catalog = Arc::new(Catalog::next(&self.catalog, &Arc::new(view)));
-        self.round(vec![Message::Catalog(Arc::clone(&self.catalog))]);
+        Message::Catalog(Arc::clone(&self.catalog))
     }
 
     fn agree_on_move(&mut self, epoch: u64) {
@@ -324,6 +330,19 @@ impl Stage {
         change: impl FnOnce(&mut Call),
     ) -> oneshot::Receiver<Outcome> {
         let (to, waiter) = oneshot::channel();
+        let routed = self.routed(id, action, ReplyTo::Unary(to), change);
+        self.round(vec![Message::Calls(vec![routed])]);
+        waiter
+    }
+
+    /// A call for a round of the test's own.
+    fn routed(
+        &self,
+        id: &str,
+        action: &str,
+        reply_to: ReplyTo,
+        change: impl FnOnce(&mut Call),
+    ) -> RoutedCall {
         let mut call = Call {
             action: action.to_owned(),
             argument: Payload::default(),
@@ -335,21 +354,23 @@ impl Stage {
             asynchronous: false,
             activates_only: false,
             from_json: false,
-            reply_to: ReplyTo::Unary(to),
+            reply_to,
         };
         change(&mut call);
         let actor_type = Arc::clone(&self.catalog.types()[0]);
         let key = "a".to_owned();
-        let routed =
-            RoutedCall { actor_type, key_hash: key_hash(&key), key, shard: 0, begun: false, call };
-        self.round(vec![Message::Calls(vec![routed])]);
-        waiter
+        RoutedCall { actor_type, key_hash: key_hash(&key), key, shard: 0, begun: false, call }
     }
 
     /// A call whose caller is at another node.
     fn call_of_peer(&mut self, id: &str, action: &str, stream_id: u64) {
+        let routed = self.routed_of_peer(id, action, stream_id);
+        self.round(vec![Message::Calls(vec![routed])]);
+    }
+
+    fn routed_of_peer(&self, id: &str, action: &str, stream_id: u64) -> RoutedCall {
         let to = ReplyTo::Stream { sink: Arc::clone(&self.peer.0), stream_id, extras: None };
-        self.call_with(id, action, |call| call.reply_to = to);
+        self.routed(id, action, to, |_| ())
     }
 
     fn peer_answer(&mut self) -> Option<(u64, Outcome)> {
@@ -392,6 +413,12 @@ impl Stage {
 
     /// The host answers a turn and leaves a state.
     fn answer(&mut self, turn: &Turn, state: &str) {
+        let answered = self.answered(turn, state);
+        self.round(vec![answered]);
+    }
+
+    /// The same, for a round of the test's own.
+    fn answered(&mut self, turn: &Turn, state: &str) -> Message {
         let reply = Payload { content_type: "text".into(), ..Payload::default() };
         let state = StateBlob {
             content_type: "text".into(),
@@ -401,7 +428,7 @@ impl Stage {
         let end = TurnEnd { outcome: Some(Ok(reply)), state: Some(state), tags: None };
         let session = Arc::clone(&self.session);
         self.session.release(1);
-        self.round(vec![Message::Results { session, results: vec![(turn.turn_id, end)] }]);
+        Message::Results { session, results: vec![(turn.turn_id, end)] }
     }
 
     // === what came of it ===

@@ -7,9 +7,12 @@ use super::{RoutedCall, Worker, epochs::not_owner, types::TypeSlot};
 use crate::call::ReplyTo;
 
 impl Worker {
-    /// Looks at the lease once per round. Answers are checked again, right before they leave.
+    /// Looks at the lease, once per round and with each new view. Answers are checked again, right before they leave.
+    ///
+    /// A lease that comes back after a gap counts only once the view of that time was taken up: shards that went to another
+    /// node in the gap and came back are this worker's at their old epoch until then.
     pub(super) fn look_at_lease(&mut self) {
-        let leased = self.lease.holds_at(self.now);
+        let leased = self.lease.holds_for(self.now, self.catalog.view.version);
         if leased && !self.leased {
             self.types.iter_mut().flatten().for_each(TypeSlot::retry);
             self.local_calls.append(&mut self.unleased);

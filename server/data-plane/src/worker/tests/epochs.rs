@@ -173,3 +173,16 @@ async fn a_named_actor_lives_on_the_owner_only_and_once_per_epoch() {
     stage.agree(ShardOwner::new(ME, Epoch(3)));
     assert_eq!(stage.run().await[0].action, "init");
 }
+
+#[tokio::test]
+async fn a_cancellation_ends_the_call_that_was_there_and_not_a_later_one_of_the_same_number() {
+    let mut stage = Stage::serving(counter(Durability::Durable));
+    stage.call_of_peer("1", "add", 5);
+    stage.run().await;
+    let call = stage.routed_of_peer("2", "add", 5);
+    let cancelled = HashSet::from([(stage.peer.0.id, 5)]);
+    stage.round(vec![Message::Cancelled(cancelled), Message::Calls(vec![call])]);
+    let (_, outcome) = stage.peer_answer().expect("the first one is told");
+    assert_eq!(kind(outcome), ErrorKind::Cancelled);
+    assert!(stage.peer_answer().is_none(), "the second one waits");
+}

@@ -35,6 +35,44 @@ async fn a_read_that_was_computed_before_the_lease_lapsed_is_not_answered_after_
 }
 
 #[tokio::test]
+async fn a_lease_that_comes_back_before_the_view_does_lets_nobody_see_the_state_of_the_lost_epoch()
+{
+    let mut stage = added(Durability::Durable).await;
+    let mut running = stage.call("2", "read");
+    let turns = stage.run().await;
+    lapse(&stage);
+    // Another node had the shard meanwhile, and this one has it again: the lease comes with the next view.
+    let next = stage.catalog.view.version + 1;
+    stage.lease.grant(Tick::NEVER, Tick::now(), next);
+    stage.pass(1);
+    let mut early = stage.call("3", "get");
+    assert_eq!(kind(stage.outcome(&mut early).await), ErrorKind::LeaseLost);
+    let (to, mut stats) = oneshot::channel();
+    stage.round(vec![Message::Inspect { type_id: 0, key: "a".into(), to }]);
+    assert!(stats.try_recv().is_err(), "nor is anybody shown what is in memory");
+    stage.answer(&turns[0], "ignored");
+    assert_eq!(kind(stage.outcome(&mut running).await), ErrorKind::LeaseLost);
+    stage.agree(ShardOwner::new(ME, Epoch(2)));
+    let mut read = stage.call("4", "get");
+    assert_eq!(stage.outcome(&mut read).await.expect("ok").payload.data, "one");
+}
+
+#[tokio::test]
+async fn what_was_computed_in_the_lost_epoch_is_withheld_even_if_the_view_comes_in_the_same_round()
+{
+    let mut stage = added(Durability::Volatile).await;
+    let mut waiter = stage.call("2", "add");
+    let turns = stage.run().await;
+    lapse(&stage);
+    let next = stage.catalog.view.version + 1;
+    stage.lease.grant(Tick::NEVER, Tick::now(), next);
+    let answered = stage.answered(&turns[0], "two");
+    let news = stage.agreed(ShardOwner::new(ME, Epoch(2)));
+    stage.round(vec![answered, news]);
+    assert_eq!(kind(stage.outcome(&mut waiter).await), ErrorKind::LeaseLost);
+}
+
+#[tokio::test]
 async fn a_committed_outcome_is_told_without_a_lease_and_so_is_its_repetition_later() {
     let mut stage = added(Durability::Durable).await;
     let mut waiter = stage.call("2", "add");
