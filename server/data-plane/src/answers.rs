@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use callboard_proto::host::v1::{NodeFrame, TurnCallResult, node_frame::Frame, turn_call_result};
-use callboard_types::{CallError, SessionId};
+use callboard_types::{CallError, ErrorKind, SessionId};
 use hashbrown::HashMap;
 use tokio::sync::oneshot;
 
@@ -86,22 +86,28 @@ impl Answers {
         !self.streams.is_empty() || !self.unary.is_empty() || !self.turns.is_empty()
     }
 
-    /// Replaces every outcome that no commit covers, by `peer` for other nodes and by `error` for everybody else. Returns
-    /// how many there were. A reply that says `durable` is true for good, whoever owns the shard by now.
-    pub fn withhold(&mut self, error: &CallError, peer: &CallError) -> usize {
+    /// Replaces every outcome that no commit covers and that says anything of an actor. Returns how many there were. A
+    /// reply that says `durable` is true for good, whoever owns the shard by now; so is that this node does not serve it.
+    pub fn withhold(&mut self, by: &CallError) -> usize {
         let mut count = 0;
-        let mut replace = |outcome: &mut Outcome, by: &CallError| {
-            if !outcome.as_ref().is_ok_and(|reply| reply.durable) {
+        let mut replace = |outcome: &mut Outcome| {
+            let stands = match outcome {
+                Ok(reply) => reply.durable,
+                Err(error) => {
+                    let kind = error.from_actor.is_none().then_some(error.kind);
+                    matches!(kind, Some(ErrorKind::NotOwner | ErrorKind::LeaseLost))
+                }
+            };
+            if !stands {
                 *outcome = Err(by.clone());
                 count += 1;
             }
         };
-        for (sink, batch) in self.streams.values_mut() {
-            let by = if sink.peer { peer } else { error };
-            batch.iter_mut().for_each(|answer| replace(&mut answer.outcome, by));
+        for (_, batch) in self.streams.values_mut() {
+            batch.iter_mut().for_each(|answer| replace(&mut answer.outcome));
         }
-        self.unary.iter_mut().for_each(|(_, outcome)| replace(outcome, error));
-        self.turns.iter_mut().for_each(|turn| replace(&mut turn.outcome, error));
+        self.unary.iter_mut().for_each(|(_, outcome)| replace(outcome));
+        self.turns.iter_mut().for_each(|turn| replace(&mut turn.outcome));
         count
     }
 

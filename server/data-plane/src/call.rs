@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use callboard_types::{ActorId, CallError, Millis, Revision, Tick, limits};
+use callboard_types::{ActorId, CallError, ErrorKind, Millis, Revision, Tick, limits};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{catalog::TypeRuntime, session::SessionLink};
@@ -60,6 +60,9 @@ pub struct Call {
     /// True if the gateway converted the argument from JSON by the descriptors of the call's type. An owner with other
     /// descriptors refuses the call then.
     pub from_json: bool,
+    /// True if a host, here or at another node, may have begun it before; then only its request id keeps it from being
+    /// applied twice, and nobody may say that it was not run.
+    pub begun: bool,
     /// Who is told.
     pub reply_to: ReplyTo,
 }
@@ -79,8 +82,23 @@ impl Call {
             asynchronous: false,
             activates_only: true,
             from_json: false,
+            begun: false,
             reply_to,
         }
+    }
+
+    /// What the caller hears if the call cannot be taken up for this reason: that it was not run, if that is true.
+    #[must_use]
+    pub fn refused_for(&self, error: CallError) -> CallError {
+        if !self.begun {
+            return error;
+        }
+        let text = format!(
+            "the call was begun before and had to be given up, and cannot be taken up again now ({}). It may have been \
+             applied. Retry it with the same request id",
+            error.reason()
+        );
+        CallError::new(ErrorKind::OutcomeUnknown, text).retry_after(error.retry_after_ms)
     }
 }
 
@@ -127,7 +145,8 @@ pub enum ReplyTo {
 
 impl ReplyTo {
     /// True if another node waits, with the call in its custody. A worker that cannot serve such a call answers
-    /// `NotOwner`, and the other node finds the owner; calls of this node's own callers go to the
+    /// `NotOwner`, or `LeaseLost` if the call may have been applied here, and the other node finds the owner; calls of this
+    /// node's own callers go to the
     /// [`ForwardQueue`](crate::forward::ForwardQueue) instead. So no call travels in circles.
     #[must_use]
     pub fn is_peer(&self) -> bool {

@@ -19,7 +19,7 @@ use std::{
     },
 };
 
-use callboard_types::{CallError, ErrorKind, NodeId, Tick, limits};
+use callboard_types::{CallError, Durability, ErrorKind, NodeId, Tick, limits};
 use tokio::sync::{Notify, mpsc};
 
 pub use custody::Custody;
@@ -85,6 +85,13 @@ pub(crate) struct Parcel {
 }
 
 impl Parcel {
+    /// True if its owner would run it once more if it got it twice: the call changes an actor whose outcomes are not stored.
+    pub(crate) fn is_unguarded(&self) -> bool {
+        let (definition, call) = (&self.routed.actor_type.definition, &self.routed.call);
+        let action = definition.actions.get(&call.action).filter(|_| !call.activates_only);
+        definition.durability != Durability::Durable && action.is_some_and(|found| !found.read_only)
+    }
+
     /// The call was refused by whom it went to. It goes nowhere else, or there again after a pause.
     pub(crate) fn come_back(&mut self, now: Tick) {
         let pause = PAUSE_MS[(self.returns as usize).min(PAUSE_MS.len() - 1)];
@@ -162,7 +169,7 @@ impl ForwardQueue {
                 continue;
             }
             let ticket = Ticket::draw(&self.held);
-            let sent = routed.begun;
+            let sent = routed.call.begun;
             let mut parcel =
                 Parcel { routed, returns: 0, not_before: Tick(0), sent, refreshed: false, ticket };
             if parcel.ticket.is_none() {
@@ -213,6 +220,16 @@ fn not_owner() -> CallError {
     )
 }
 
+/// The owner may have run a call of which it keeps no outcome: sent again, it might be run twice.
+fn maybe_run(_: &Parcel) -> CallError {
+    CallError::new(
+        ErrorKind::OutcomeUnknown,
+        "the actor's node may have run the call before its answer was lost, and keeps no outcomes for actors of this \
+         type; so the call was not sent again. A retry is applied once more if it was: retry it with the same request id \
+         if that does no harm, or read the actor's state first",
+    )
+}
+
 fn cancelled(_: &Parcel) -> CallError {
     CallError::new(
         ErrorKind::Cancelled,
@@ -220,13 +237,16 @@ fn cancelled(_: &Parcel) -> CallError {
     )
 }
 
-fn full(_: &Parcel) -> CallError {
-    CallError::new(
-        ErrorKind::MailboxFull,
-        "as many calls wait for other nodes as one node may hold; this one was not run. Retry it later",
-    )
-    .with("limit", limits::FORWARDS_HELD_MAX)
-    .retry_after(100)
+fn full(parcel: &Parcel) -> CallError {
+    let (kind, text) = if parcel.sent {
+        let text = "as many calls wait for other nodes as one node may hold, and this one may have been applied before \
+                    it had to wait. Retry it later with the same request id";
+        (ErrorKind::OutcomeUnknown, text)
+    } else {
+        let text = "as many calls wait for other nodes as one node may hold; this one was not run. Retry it later";
+        (ErrorKind::MailboxFull, text)
+    };
+    CallError::new(kind, text).with("limit", limits::FORWARDS_HELD_MAX).retry_after(100)
 }
 
 #[cfg(test)]

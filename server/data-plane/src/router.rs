@@ -173,7 +173,6 @@ impl Route {
             key: self.key,
             key_hash: self.key_hash,
             shard: self.shard,
-            begun: false,
             call,
         }
     }

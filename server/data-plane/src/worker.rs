@@ -31,7 +31,7 @@ pub use table::Slot;
 pub(crate) use unleased::lease_lost;
 
 use crate::{
-    activation::machine::{Activation, Admission, Effect, Env, Timer},
+    activation::machine::{Activation, Admission, Effect, Env, Timer, cancelled_by_caller},
     call::{Call, ReplyTo},
     catalog::Catalog,
     forward::ForwardQueue,
@@ -39,7 +39,7 @@ use crate::{
     ports::Directory,
     store::{ReadQueue, WriteQueue},
 };
-use epochs::not_owner;
+use epochs::not_served;
 use moves::Moves;
 use outbox::Outbox;
 use table::Table;
@@ -247,6 +247,9 @@ impl Worker {
             return self.send_elsewhere(routed);
         }
         if let Some(error) = self.refusal(&routed) {
+            // A call of another node goes on to the owner, whatever became of it here.
+            let goes_on = matches!(error.kind, ErrorKind::NotOwner | ErrorKind::LeaseLost);
+            let error = if goes_on { error } else { routed.call.refused_for(error) };
             return self.refuse(routed.call.reply_to, error);
         }
         if !self.leased {
@@ -263,7 +266,7 @@ impl Worker {
         // Turns that may still finish may also make their calls; a refusal would become their stored outcome.
         if self.refusing && routed.call.reply_to.is_peer() {
             // Its node keeps it until the shard has moved.
-            return Some(not_owner());
+            return Some(not_served(&routed.call));
         }
         if self.refusing && !matches!(routed.call.reply_to, ReplyTo::Turn { .. }) {
             return Some(CallError::new(
@@ -443,11 +446,26 @@ impl Worker {
         self.callers_gone = false;
         let cancelled = std::mem::take(&mut self.cancelled);
         let gone = |to: &ReplyTo| to.is_gone(&cancelled);
+        let mut unwanted = Vec::new();
+        self.waiting.retain(|_, waiting| {
+            unwanted.extend(waiting.extract_if(.., |routed| gone(&routed.call.reply_to)));
+            !waiting.is_empty()
+        });
+        self.held = self.held.saturating_sub(unwanted.len());
+        let (left, kept) = std::mem::take(&mut self.unleased)
+            .into_iter()
+            .partition::<Vec<_>, _>(|routed| gone(&routed.call.reply_to));
+        self.unleased = kept.into();
+        for routed in unwanted.into_iter().chain(left) {
+            self.refuse(routed.call.reply_to, cancelled_by_caller());
+        }
         for slot in self.busy_slots() {
             self.step(slot, |activation, _, fx| {
                 activation.on_callers_gone(gone, fx);
             });
         }
+        // What went into custody before this is looked through there.
+        self.outbox.callers_gone(cancelled);
     }
 
     /// The slots that hold calls. Also forgets those that no longer do.

@@ -63,6 +63,7 @@ pub fn decode(bytes: &[u8]) -> Result<Call, String> {
         asynchronous: true,
         activates_only: false,
         from_json: false,
+        begun: false,
         reply_to: ReplyTo::Nobody,
     })
 }

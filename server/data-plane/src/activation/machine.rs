@@ -24,6 +24,7 @@ use crate::call::{Call, Outcome, Reply, ReplyTo};
 pub use admission::Admission;
 pub use commit::CommitUnit;
 pub use time::Timer;
+pub(crate) use time::cancelled as cancelled_by_caller;
 pub use turns::{Answered, TurnEnd, TurnView};
 
 /// What the worker knows and the machine needs at each step.
@@ -68,12 +69,7 @@ pub enum Effect {
         outcome: Outcome,
     },
     /// This node cannot serve a call and has not answered it: it goes back whence it came.
-    HandBack {
-        /// The call.
-        call: Box<Call>,
-        /// True if a host got it.
-        begun: bool,
-    },
+    HandBack(Box<Call>),
     /// Tell a session that nobody waits for a turn.
     CancelTurn {
         /// The session.
@@ -122,6 +118,8 @@ struct Queued {
     sequence: Option<u64>,
     /// True while its row must not be written yet, because it may be a repetition.
     row_held_back: bool,
+    /// True once its row is known to be in the store. Whether anybody still waits for that is another matter.
+    row_durable: bool,
     /// True while the store is asked whether it was answered before.
     checking: bool,
     attempts: u32,
@@ -139,10 +137,16 @@ impl Queued {
             acceptance: Vec::new(),
             sequence: None,
             row_held_back: false,
+            row_durable: false,
             checking: false,
             attempts: 0,
             arrived: now,
         }
+    }
+
+    /// True if a host may have run it.
+    fn is_begun(&self) -> bool {
+        self.attempts > 0 || self.call.begun
     }
 
     /// Makes an accepted call durable, once it is known to be new.
@@ -154,7 +158,13 @@ impl Queued {
         }
     }
 
-    /// When the last of those who wait gives up; [`Tick::NEVER`] for accepted calls.
+    /// When the first of those who wait gives up.
+    fn next_deadline(&self) -> Tick {
+        let waiters = self.joined.iter().chain(&self.acceptance);
+        waiters.map(|(_, at)| *at).fold(self.call.deadline, Tick::min)
+    }
+
+    /// When the last of those who wait for the outcome gives up; [`Tick::NEVER`] for accepted calls.
     fn latest_deadline(&self) -> Tick {
         self.joined.iter().map(|(_, at)| *at).fold(self.call.deadline, Tick::max)
     }

@@ -172,7 +172,10 @@ impl Custody {
             return self.answers.refuse(parcel.routed.call.reply_to, error);
         }
         match place {
-            Place::Here(worker) => self.to_workers[worker].push(parcel.routed),
+            Place::Here(worker) => {
+                parcel.routed.call.begun |= parcel.sent;
+                self.to_workers[worker].push(parcel.routed);
+            }
             Place::Peer(node) => self.pass_to_peer(catalog, node, parcel),
             Place::Nowhere => self.keep(parcel),
         }

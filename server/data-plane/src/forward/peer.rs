@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use super::{Cancelled, News, Parcel, cancelled, full, peers::Client, too_late, wire};
+use super::{Cancelled, News, Parcel, cancelled, full, maybe_run, peers::Client, too_late, wire};
 use crate::{
     answers::Answers,
     catalog::{Catalog, CatalogReader},
@@ -113,6 +113,7 @@ impl Peer {
             if let Some(link) = self.open().await {
                 let why = self.serve(link).await;
                 self.take_back(&why);
+                self.answers.flush();
                 self.hand_over().await;
                 self.pause().await;
             }
@@ -283,6 +284,9 @@ impl Peer {
         };
         // What lost its lease may have run the call before; the others did not.
         parcel.sent = sent_before || refused == ErrorKind::LeaseLost;
+        if refused == ErrorKind::LeaseLost && parcel.is_unguarded() {
+            return parcel.refuse(&mut self.answers, maybe_run);
+        }
         parcel.come_back(self.now);
         if refused == ErrorKind::DescriptorChanged {
             // Without newer descriptors it would be refused again.
@@ -293,13 +297,17 @@ impl Peer {
         self.back.push(parcel);
     }
 
-    /// The stream is over: what was in flight goes first on the next one, in the order in which it was sent.
+    /// The stream is over: what was in flight goes first on the next one, in the order in which it was sent. The peer may
+    /// have run it: stored outcomes see to it that durable actors do not run it again, of others the callers are told.
     fn take_back(&mut self, why: &Status) {
         self.credits = 0;
         self.cancels.clear();
         let flights = std::mem::take(&mut self.flights);
-        let lost: Vec<Parcel> =
-            flights.into_values().filter_map(|flight| flight.map(|(parcel, _)| parcel)).collect();
+        let mut lost: Vec<Parcel> =
+            flights.into_values().flatten().map(|(parcel, _)| parcel).collect();
+        for mut parcel in lost.extract_if(.., |parcel| parcel.is_unguarded()) {
+            parcel.refuse(&mut self.answers, maybe_run);
+        }
         tracing::debug!(peer = %self.node, %why, calls = lost.len(), "a stream to a peer ended");
         metrics::resent(lost.len());
         // The view may name somebody else by now: the custody looks.
@@ -336,6 +344,8 @@ impl Peer {
         if self.waiting.len() + self.flights.len() >= limits::FORWARDS_PER_PEER_MAX {
             return parcel.refuse(&mut self.answers, full);
         }
+        // Its pause was for the place that it came back from.
+        parcel.not_before = Tick(0);
         let due = parcel.routed.call.deadline.max(self.now.plus_millis(SWEEP_GRAIN_MS));
         self.sweep_at = self.sweep_at.min(due);
         self.waiting.push_back(parcel);

@@ -67,14 +67,7 @@ impl Node {
         };
         let catalog = self.catalog.load();
         let actor_type = Arc::clone(catalog.type_of("default", "Counter").expect("registered"));
-        RoutedCall {
-            actor_type,
-            key: "a".into(),
-            key_hash: key_hash("a"),
-            shard: 0,
-            begun: false,
-            call,
-        }
+        RoutedCall { actor_type, key: "a".into(), key_hash: key_hash("a"), shard: 0, call }
     }
 
     fn unary(&self, deadline_ms: u64) -> (RoutedCall, oneshot::Receiver<Outcome>) {
@@ -102,6 +95,11 @@ async fn more_calls_than_a_node_may_hold_are_refused_at_once_and_places_come_fre
     let error = outcome.await.expect("answered").expect_err("refused");
     assert_eq!(error.kind, ErrorKind::MailboxFull);
     assert!(error.retry_after_ms > 0 && error.metadata.contains_key("limit"));
+    let (mut begun, outcome) = node.unary(60_000);
+    begun.call.begun = true;
+    node.queue.send(vec![begun]);
+    let error = outcome.await.expect("answered").expect_err("refused");
+    assert_eq!(error.kind, ErrorKind::OutcomeUnknown, "it may have been applied before");
     drop(node.custody);
     node.queue.idle().await;
 }
@@ -154,10 +152,22 @@ async fn what_may_have_been_run_is_not_called_unrun_when_its_deadline_passes() {
     let error = unrun.await.expect("answered").expect_err("nobody served it");
     assert_eq!(error.kind, ErrorKind::NotOwner);
     let (mut left, maybe_run) = node.unary(30);
-    left.begun = true;
+    left.call.begun = true;
     node.queue.send(vec![left]);
     let error = maybe_run.await.expect("answered").expect_err("nobody served it");
     assert_eq!(error.kind, ErrorKind::DeadlineExceeded);
+}
+
+#[tokio::test]
+async fn a_worker_learns_that_another_node_may_have_run_a_call() {
+    let mut node = Node::start(ShardOwner::new(NODE, Epoch(1))).await;
+    node.run();
+    let (routed, _waits) = node.unary(60_000);
+    let ticket = Ticket::draw(&node.queue.held);
+    let not_before = Tick(0);
+    let parcel = Parcel { routed, returns: 1, not_before, sent: true, refreshed: false, ticket };
+    node.queue.inbox.send(News::Returned(vec![parcel])).await.expect("custody runs");
+    assert!(node.arrived().await[0].call.begun);
 }
 
 #[tokio::test]

@@ -96,6 +96,7 @@ pub(crate) fn from_wire(call: ForwardedCall, now: Tick) -> Result<Call, CallErro
         asynchronous: call.r#async,
         activates_only: call.activates_only,
         from_json: !call.descriptor_hash.is_empty(),
+        begun: false,
         reply_to: ReplyTo::Nobody,
     })
 }

@@ -110,6 +110,7 @@ impl Gateway {
             asynchronous: mode == InvokeMode::Async,
             activates_only: false,
             from_json: json_for.is_some(),
+            begun: false,
             reply_to: ReplyTo::Nobody,
         };
         let queue = self.router.queue_of(&route);

@@ -144,6 +144,7 @@ impl Worker {
                 kind,
                 "the deadline passed before the actor's shard was taken over; the call was not run. Retry it",
             );
+            let error = routed.call.refused_for(error);
             self.answer_now(routed.call.reply_to, Err(error));
         }
     }

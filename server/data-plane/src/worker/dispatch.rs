@@ -315,6 +315,7 @@ fn turn_call(
         asynchronous: false,
         activates_only: false,
         from_json: false,
+        begun: false,
         reply_to: ReplyTo::Nobody,
     };
     Ok(TurnCall { target: made.target, call })

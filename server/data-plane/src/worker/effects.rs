@@ -19,7 +19,7 @@ impl Worker {
                 self.metrics.answered(&outcome);
                 self.outbox.answer(to, outcome);
             }
-            Effect::HandBack { call, begun } => self.hand_back(slot, *call, begun),
+            Effect::HandBack(call) => self.hand_back(slot, *call),
             Effect::Wake(at) => self.timers.push(Reverse((at, slot))),
             Effect::LookUp { request_id, created_at } => {
                 if let Some(id) = self.actor_id(slot) {
@@ -52,14 +52,8 @@ impl Worker {
         let shard = actor_type.view.shard_of(&target.key);
         let worker = self.workers.of(actor_type.view.id, shard);
         let owner = actor_type.view.shards.get(shard as usize).map(|owner| owner.node);
-        let routed = RoutedCall {
-            actor_type,
-            key: target.key.to_string(),
-            key_hash: hash,
-            shard,
-            begun: false,
-            call,
-        };
+        let routed =
+            RoutedCall { actor_type, key: target.key.to_string(), key_hash: hash, shard, call };
         if worker == self.number {
             return self.local_calls.push_back(routed);
         }

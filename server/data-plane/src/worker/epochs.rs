@@ -14,6 +14,7 @@ use callboard_types::{CallError, Epoch, ErrorKind, shard::key_hash};
 use super::{
     RoutedCall, Slot, Worker,
     types::{Place, ShardSlot, ShardState, Standing, TypeSlot},
+    unleased::lease_lost,
 };
 use crate::{call::Call, catalog::Catalog};
 
@@ -121,7 +122,7 @@ impl Worker {
     // === the redirect exit ===
 
     /// An activation gives a call back: it goes where the newest catalog says.
-    pub(super) fn hand_back(&mut self, slot: Slot, call: Call, begun: bool) {
+    pub(super) fn hand_back(&mut self, slot: Slot, call: Call) {
         let Some(entry) = self.table.get(slot) else { return };
         let Some(slot_type) = self.types[entry.type_id as usize].as_ref() else {
             return;
@@ -131,7 +132,6 @@ impl Worker {
             key: entry.key.to_string(),
             key_hash: key_hash(&entry.key),
             shard: entry.shard,
-            begun,
             call,
         };
         self.metrics.handed_back();
@@ -145,7 +145,8 @@ impl Worker {
     /// Sends away a call that another node has to serve. A call of another node stays in that one's custody.
     pub(super) fn send_elsewhere(&mut self, routed: RoutedCall) {
         if routed.call.reply_to.is_peer() {
-            self.outbox.answer(routed.call.reply_to, Err(not_owner()));
+            let error = not_served(&routed.call);
+            self.outbox.answer(routed.call.reply_to, Err(error));
         } else {
             self.outbox.forward(routed);
         }
@@ -192,7 +193,12 @@ impl Worker {
     }
 }
 
-pub(super) fn not_owner() -> CallError {
+/// What another node hears of a call that is not served here: it looks for the owner then. `NotOwner` would say that the
+/// call was not run.
+pub(super) fn not_served(call: &Call) -> CallError {
+    if call.begun {
+        return lease_lost();
+    }
     CallError::new(
         ErrorKind::NotOwner,
         "this node does not serve the actor's shard, or not any longer. Retry the call",

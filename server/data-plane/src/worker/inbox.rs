@@ -26,8 +26,6 @@ pub struct RoutedCall {
     pub key_hash: u64,
     /// The number of its shard.
     pub shard: u32,
-    /// True if a host of this node may have begun it; then only its request id keeps it from being applied twice.
-    pub begun: bool,
     /// The call.
     pub call: Call,
 }

@@ -1,6 +1,9 @@
 //! What a worker has to send, gathered over a round and sent at its end.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
 use callboard_proto::host::v1::{CancelTurn, NodeFrame, node_frame::Frame};
 use callboard_types::{Lease, SessionId, Tick};
@@ -14,7 +17,7 @@ use crate::{
     store::{ReadJob, ReadQueue, WriteJob, WriteQueue},
 };
 
-use super::{RoutedCall, epochs::not_owner, unleased::lease_lost};
+use super::{RoutedCall, unleased::lease_lost};
 
 /// Everything that leaves a worker.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub(super) struct Outbox {
     answers: Answers,
     forwards: ForwardQueue,
     unsent_forwards: Vec<RoutedCall>,
+    /// Calls that were cancelled, for the custody; `None` if no caller has gone.
+    callers_gone: Option<HashSet<(u64, u64)>>,
     writes: WriteQueue,
     /// Jobs that the writer has no room for; bounded because no turns are handed out meanwhile.
     unsent_writes: VecDeque<WriteJob>,
@@ -42,6 +47,7 @@ impl Outbox {
             answers: Answers::default(),
             forwards,
             unsent_forwards: Vec::new(),
+            callers_gone: None,
             writes,
             unsent_writes: VecDeque::new(),
             reads,
@@ -79,6 +85,12 @@ impl Outbox {
         self.unsent_forwards.push(routed);
     }
 
+    /// Callers have gone: of these calls, as (sink, stream id), and others. The custody hears it after it got the calls that
+    /// are on their way there.
+    pub(super) fn callers_gone(&mut self, cancelled: HashSet<(u64, u64)>) {
+        self.callers_gone.get_or_insert_default().extend(cancelled);
+    }
+
     pub(super) fn write(&mut self, job: WriteJob) {
         self.unsent_writes.push_back(job);
     }
@@ -113,7 +125,7 @@ impl Outbox {
     /// taken up, or they would profit from a lease that was granted for that.
     pub(super) fn withhold_unleased(&mut self, lease: &Lease, version: u64) {
         if self.answers.has_outcomes() && !lease.holds_for(Tick::now(), version) {
-            let withheld = self.answers.withhold(&lease_lost(), &not_owner());
+            let withheld = self.answers.withhold(&lease_lost());
             metrics::answers_withheld(withheld);
         }
     }
@@ -124,6 +136,9 @@ impl Outbox {
         self.answers.flush();
         if !self.unsent_forwards.is_empty() {
             self.forwards.send(std::mem::take(&mut self.unsent_forwards));
+        }
+        if let Some(cancelled) = self.callers_gone.take() {
+            self.forwards.callers_gone(&cancelled);
         }
         if !self.unsent_writes.is_empty() {
             self.retry_writes();

@@ -354,12 +354,13 @@ impl Stage {
             asynchronous: false,
             activates_only: false,
             from_json: false,
+            begun: false,
             reply_to,
         };
         change(&mut call);
         let actor_type = Arc::clone(&self.catalog.types()[0]);
         let key = "a".to_owned();
-        RoutedCall { actor_type, key_hash: key_hash(&key), key, shard: 0, begun: false, call }
+        RoutedCall { actor_type, key_hash: key_hash(&key), key, shard: 0, call }
     }
 
     /// A call whose caller is at another node.
@@ -373,10 +374,17 @@ impl Stage {
         self.routed(id, action, to, |_| ())
     }
 
+    /// What the peer was told in one round, by the numbers of its calls.
+    fn peer_answers(&mut self) -> Vec<(u64, Outcome)> {
+        let mut batch = self.peer.1.try_recv().unwrap_or_default();
+        batch.sort_by_key(|answer| answer.stream_id);
+        batch.into_iter().map(|answer| (answer.stream_id, answer.outcome)).collect()
+    }
+
     fn peer_answer(&mut self) -> Option<(u64, Outcome)> {
-        let mut batch = self.peer.1.try_recv().ok()?;
-        assert_eq!(batch.len(), 1);
-        batch.pop().map(|answer| (answer.stream_id, answer.outcome))
+        let mut batch = self.peer_answers();
+        assert!(batch.len() <= 1);
+        batch.pop()
     }
 
     /// The request ids of calls that went into custody since this was asked last, in order.

@@ -3,7 +3,7 @@
 
 use callboard_types::{CallError, ErrorKind};
 
-use super::{RoutedCall, Worker, epochs::not_owner, types::TypeSlot};
+use super::{RoutedCall, Worker, epochs::not_served, types::TypeSlot};
 use crate::call::ReplyTo;
 
 impl Worker {
@@ -25,7 +25,10 @@ impl Worker {
     pub(super) fn on_call_unleased(&mut self, routed: RoutedCall) {
         match &routed.call.reply_to {
             ReplyTo::Turn { .. } | ReplyTo::Nobody => self.unleased.push_back(routed),
-            to if to.is_peer() => self.refuse(routed.call.reply_to, not_owner()),
+            to if to.is_peer() => {
+                let error = not_served(&routed.call);
+                self.refuse(routed.call.reply_to, error);
+            }
             _ => self.refuse(routed.call.reply_to, lease_lost()),
         }
     }

@@ -60,7 +60,8 @@ impl Activation {
             }
         }
         if self.depth() >= env.definition.mailbox_limit as usize && !replayed {
-            return refuse(call.reply_to, mailbox_full(env.definition), fx);
+            let error = call.refused_for(mailbox_full(env.definition));
+            return refuse(call.reply_to, error, fx);
         }
         let mut item = Queued {
             id_hash: hash,
@@ -70,6 +71,7 @@ impl Activation {
         };
         if replayed {
             item.sequence = Some(sequence);
+            item.row_durable = true;
         } else if item.call.asynchronous {
             let hold_back = checking || self.is_loading();
             accept(&mut item, sequence, keeps_outcome, hold_back, fx);
@@ -80,7 +82,7 @@ impl Activation {
                 created_at: item.call.created_at,
             });
         }
-        self.arm(item.call.deadline, fx);
+        self.arm(item.next_deadline(), fx);
         self.busy_mut().mailbox.push_back(item);
         Admission::Taken
     }
@@ -98,13 +100,17 @@ impl Activation {
         };
         if item.fingerprint != print {
             refuse(call.reply_to, id_reused(&call.request_id), fx);
-        } else if !call.asynchronous {
+            return None;
+        }
+        item.call.begun |= call.begun;
+        if !call.asynchronous {
             item.joined.push((call.reply_to, call.deadline));
             self.arm(call.deadline, fx);
-        } else if item.sequence.is_some() && item.acceptance.is_empty() {
+        } else if item.row_durable {
             fx.push(Effect::Answer { to: call.reply_to, outcome: Ok(accepted(true)) });
         } else if item.sequence.is_some() {
             item.acceptance.push((call.reply_to, call.deadline));
+            self.arm(call.deadline, fx);
         } else {
             item.joined.push((call.reply_to, call.deadline));
             self.arm(call.deadline, fx);
@@ -136,6 +142,7 @@ impl Activation {
                 item.joined.push((waiter, deadline));
                 item.call.asynchronous = true;
                 item.sequence = Some(sequence);
+                item.row_durable = true;
             }
         }
         true

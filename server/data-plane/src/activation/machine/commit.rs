@@ -126,6 +126,7 @@ impl Activation {
         let Some(item) = busy.items_mut().find(|item| item.sequence == Some(sequence)) else {
             return;
         };
+        item.row_durable = true;
         for (to, _) in item.acceptance.drain(..) {
             fx.push(Effect::Answer { to, outcome: Ok(accepted(true)) });
         }
@@ -147,6 +148,7 @@ impl Activation {
         }
         if let Some(item) = busy.items_mut().find(|item| item.sequence == Some(sequence)) {
             item.sequence = Some(next);
+            item.row_durable = false;
             item.row_held_back = true;
             item.write_row(fx);
             self.stale_rows.push(sequence);

@@ -54,7 +54,7 @@ impl Activation {
 impl Queued {
     /// True from the moment an accepted call's row is handed out until it is durable.
     fn row_is_under_way(&self) -> bool {
-        self.sequence.is_some() && !self.row_held_back && !self.acceptance.is_empty()
+        self.sequence.is_some() && !self.row_held_back && !self.row_durable
     }
 }
 
@@ -63,9 +63,9 @@ fn hand_back(item: Queued, now: Tick, fx: &mut Vec<Effect>) {
     if item.work == Work::Init {
         return;
     }
-    let begun = item.attempts > 0;
-    let mut give_back = |call| fx.push(Effect::HandBack { call: Box::new(call), begun });
-    let mut call = item.call;
+    let begun = item.is_begun();
+    let mut give_back = |call| fx.push(Effect::HandBack(Box::new(call)));
+    let mut call = Call { begun, ..item.call };
     for (to, deadline) in item.joined {
         let one = Call { asynchronous: false, ..again(&call, to, deadline) };
         give_back(one);
@@ -96,6 +96,7 @@ fn again(call: &Call, reply_to: ReplyTo, deadline: Tick) -> Call {
         asynchronous: call.asynchronous,
         activates_only: call.activates_only,
         from_json: call.from_json,
+        begun: call.begun,
         reply_to,
     }
 }

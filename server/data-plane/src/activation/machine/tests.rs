@@ -1,5 +1,6 @@
 //! State and input in, effects out.
 
+mod acceptance;
 mod leave;
 mod simulation;
 
@@ -103,6 +104,7 @@ impl Stage {
             asynchronous: false,
             activates_only: false,
             from_json: false,
+            begun: false,
             reply_to: ReplyTo::Unary(to),
         };
         change(&mut call);
@@ -357,6 +359,8 @@ fn a_full_mailbox_refuses_and_forgets_nothing() {
     stage.definition.mailbox_limit = 2;
     let _kept = (stage.call("1", "add"), stage.call("2", "add"));
     assert_eq!(stage.call("3", "add").error(), ErrorKind::MailboxFull);
+    let mut begun = stage.call_with("4", "add", |call| call.begun = true);
+    assert_eq!(begun.error(), ErrorKind::OutcomeUnknown, "it may have been applied elsewhere");
     assert_eq!(stage.run().len(), 2);
 }
 

@@ -64,8 +64,10 @@ impl Activation {
     fn expire_calls(&mut self, env: Env<'_>, fx: &mut Vec<Effect>) {
         let Some(busy) = self.busy.as_mut() else { return };
         let waiting = if env.hosted { deadline("before the call was run") } else { no_host(env) };
+        let begun = deadline("after the call was begun; it may still be applied");
         busy.mailbox.retain_mut(|item| {
-            expire_waiters(item, env.now, &waiting, fx);
+            let why = if item.is_begun() { &begun } else { &waiting };
+            expire_waiters(item, env.now, why, fx);
             item.is_wanted()
         });
         let session = busy.session;
@@ -93,6 +95,8 @@ impl Activation {
             let wanted_before = item.is_wanted();
             let joined = item.joined.extract_if(.., |(to, _)| gone(to));
             let mut left: Vec<ReplyTo> = joined.map(|(to, _)| to).collect();
+            let waited = item.acceptance.extract_if(.., |(to, _)| gone(to));
+            left.extend(waited.map(|(to, _)| to));
             if gone(&item.call.reply_to) {
                 left.push(std::mem::replace(&mut item.call.reply_to, ReplyTo::Nobody));
             }
@@ -121,10 +125,7 @@ impl Activation {
         let items = (busy.settled.iter().map(|settled| &settled.item))
             .chain(busy.run.iter().map(|running| &running.item))
             .chain(busy.mailbox.iter());
-        let of = |item: &Queued| {
-            item.joined.iter().map(|(_, at)| *at).fold(item.call.deadline, Tick::min)
-        };
-        items.map(of).min().unwrap_or(Tick::NEVER).min(self.turn_ends(env))
+        items.map(Queued::next_deadline).min().unwrap_or(Tick::NEVER).min(self.turn_ends(env))
     }
 }
 
@@ -137,6 +138,10 @@ fn expire_waiters(item: &mut Queued, now: Tick, error: &CallError, fx: &mut Vec<
         late.push(std::mem::replace(&mut item.call.reply_to, ReplyTo::Nobody));
     }
     let any = !late.is_empty();
+    for (to, _) in item.acceptance.extract_if(.., |(_, at)| *at <= now) {
+        let error = deadline("before the call was accepted durably; it may still be run");
+        fx.push(Effect::Answer { to, outcome: Err(error) });
+    }
     for to in late.into_iter().filter(|to| !matches!(to, ReplyTo::Nobody)) {
         fx.push(Effect::Answer { to, outcome: Err(error.clone()) });
     }
@@ -150,7 +155,8 @@ fn deadline(when: &str) -> CallError {
     )
 }
 
-fn cancelled() -> CallError {
+/// The caller has gone, or said that it does not wait any longer.
+pub(crate) fn cancelled() -> CallError {
     CallError::new(
         ErrorKind::Cancelled,
         "the caller gave up; if the call was running already it may still be applied",

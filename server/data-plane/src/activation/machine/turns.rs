@@ -262,8 +262,10 @@ impl Activation {
             std::mem::take(&mut busy.mailbox).into_iter().partition(|item| item.sequence.is_some());
         let unasked = named || !kept.is_empty();
         busy.mailbox.extend(kept);
-        for item in failed {
-            answer_all(item, &Err(told.clone()), fx);
+        for mut item in failed {
+            item.call.begun = item.is_begun();
+            let told = item.call.refused_for(told.clone());
+            answer_all(item, &Err(told), fx);
         }
         if unasked {
             self.init_not_before = env.now.plus_millis(INIT_RETRY_MS);
@@ -434,6 +436,7 @@ impl Activation {
             asynchronous: false,
             activates_only: false,
             from_json: false,
+            begun: false,
             reply_to: ReplyTo::Nobody,
         };
         Some(Queued { attempts: self.init_attempts, ..Queued::new(call, Work::Init, env.now) })

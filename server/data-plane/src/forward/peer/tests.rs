@@ -69,7 +69,7 @@ impl Stream {
         let catalog = self.peer.catalog.load();
         let actor_type = Arc::clone(catalog.type_of("default", "Counter").expect("registered"));
         let (key, key_hash) = ("a".to_owned(), key_hash("a"));
-        let routed = RoutedCall { actor_type, key, key_hash, shard: 0, begun: false, call };
+        let routed = RoutedCall { actor_type, key, key_hash, shard: 0, call };
         drop(catalog);
         let ticket = Ticket::draw(&self.held);
         let not_before = Tick(0);
@@ -120,4 +120,59 @@ async fn the_number_of_a_call_that_ended_is_never_given_to_another_one() {
     let message = stream.peer.message();
     assert_eq!(message.cancelled, [first]);
     assert_ne!(message.calls[0].forward_id, first, "the cancellation is for the first one only");
+}
+
+#[tokio::test]
+async fn what_the_peer_did_not_run_is_called_unrun_and_what_it_may_have_run_is_not() {
+    let mut stream = Stream::open(Durability::Durable).await;
+    let _waits = (stream.call("add", |_| ()), stream.call("add", |_| ()));
+    let ids: Vec<u64> = stream.sent().iter().map(|call| call.forward_id).collect();
+    stream.end(ids[0], Ended::Redirect(Redirect::default()));
+    stream.refuse(ids[1], ErrorKind::LeaseLost);
+    let sent: Vec<bool> = stream.peer.back.iter().map(|parcel| parcel.sent).collect();
+    assert_eq!(sent, [false, true]);
+}
+
+#[tokio::test]
+async fn after_a_broken_stream_everything_is_sent_again_in_order_that_cannot_be_applied_twice() {
+    let mut durable = Stream::open(Durability::Durable).await;
+    let _waits = (durable.call("add", |_| ()), durable.call("read", |_| ()));
+    durable.sent();
+    let _unsent = durable.call("add", |_| ());
+    durable.breaks();
+    let actions = |stream: &Stream| -> Vec<String> {
+        stream.peer.back.iter().map(|parcel| parcel.routed.call.action.clone()).collect()
+    };
+    assert_eq!(actions(&durable), ["add", "read", "add"]);
+    for durability in [Durability::Volatile, Durability::Snapshot] {
+        let mut stream = Stream::open(durability).await;
+        let (maybe_run, _read) = (stream.call("add", |_| ()), stream.call("read", |_| ()));
+        stream.sent();
+        let mut unsent = stream.call("add", |_| ());
+        stream.breaks();
+        assert_eq!(kind(maybe_run), ErrorKind::OutcomeUnknown);
+        assert_eq!(actions(&stream), ["read", "add"]);
+        assert!(unsent.try_recv().is_err(), "it was never sent");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_the_peer_withholds_is_not_computed_twice_if_no_outcome_is_kept() {
+    let mut stream = Stream::open(Durability::Volatile).await;
+    let (change, _read) = (stream.call("add", |_| ()), stream.call("read", |_| ()));
+    for call in stream.sent() {
+        stream.refuse(call.forward_id, ErrorKind::LeaseLost);
+    }
+    assert_eq!(kind(change), ErrorKind::OutcomeUnknown);
+    assert_eq!(stream.peer.back.len(), 1, "reading twice does no harm");
+}
+
+#[tokio::test]
+async fn a_call_that_waited_for_newer_descriptors_does_not_wait_for_them_again_after_a_broken_stream()
+ {
+    let mut stream = Stream::open(Durability::Durable).await;
+    let _waits = stream.call("add", |parcel| parcel.not_before = Tick::NEVER);
+    stream.sent();
+    stream.breaks();
+    assert_eq!(stream.peer.back[0].not_before, Tick(0));
 }

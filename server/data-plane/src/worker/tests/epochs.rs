@@ -59,14 +59,17 @@ async fn calls_of_a_shard_that_went_away_leave_once_per_waiter_and_those_of_peer
     stage.run().await;
     let _waiting = (stage.call("2", "add"), stage.call("2", "add"), stage.call("3", "get"));
     stage.call_of_peer("1", "add", 8);
+    stage.call_of_peer("5", "add", 9);
     stage.agree(ShardOwner::new(OTHER, Epoch(2)));
-    let (stream_id, outcome) = stage.peer_answer().expect("the peer is told");
-    assert_eq!((stream_id, kind(outcome)), (8, ErrorKind::NotOwner));
+    // What was begun may be said to be unrun by nobody.
+    let told = stage.peer_answers().into_iter().map(|(id, outcome)| (id, kind(outcome)));
+    let told: Vec<_> = told.collect();
+    assert_eq!(told, [(8, ErrorKind::LeaseLost), (9, ErrorKind::NotOwner)]);
     let mut calls = stage.calls_given_away();
     calls.sort_by(|a, b| a.call.request_id.cmp(&b.call.request_id));
     let ids: Vec<&str> = calls.iter().map(|routed| routed.call.request_id.as_str()).collect();
     assert_eq!(ids, ["1", "2", "2", "3"]);
-    let begun: Vec<bool> = calls.iter().map(|routed| routed.begun).collect();
+    let begun: Vec<bool> = calls.iter().map(|routed| routed.call.begun).collect();
     assert_eq!(begun, [true, false, false, false]);
     assert!(calls.iter().all(|routed| matches!(routed.call.reply_to, ReplyTo::Unary(_))));
     let _late = stage.call("4", "add");
@@ -185,4 +188,73 @@ async fn a_cancellation_ends_the_call_that_was_there_and_not_a_later_one_of_the_
     let (_, outcome) = stage.peer_answer().expect("the first one is told");
     assert_eq!(kind(outcome), ErrorKind::Cancelled);
     assert!(stage.peer_answer().is_none(), "the second one waits");
+}
+
+#[tokio::test]
+async fn that_a_call_was_begun_is_not_forgotten_when_it_is_taken_up_again_in_the_next_epoch() {
+    let mut stage = Stage::serving(counter(Durability::Volatile));
+    let _waiter = stage.call("1", "add");
+    stage.run().await;
+    // From now on nobody runs it.
+    stage.session.set_credits(0);
+    stage.agree(ShardOwner::new(ME, Epoch(2)));
+    stage.agree(ShardOwner::new(OTHER, Epoch(3)));
+    let calls = stage.calls_given_away();
+    assert_eq!((calls.len(), calls[0].call.begun), (1, true));
+}
+
+#[tokio::test]
+async fn a_call_that_was_begun_and_cannot_be_taken_up_again_is_not_called_unrun() {
+    let mut stage = Stage::serving(counter(Durability::Volatile));
+    let mut waiter = stage.call("1", "add");
+    stage.run().await;
+    let (done, _drained) = oneshot::channel();
+    stage.round(vec![Message::Drain(done)]);
+    stage.agree(ShardOwner::new(ME, Epoch(2)));
+    assert_eq!(kind(stage.outcome(&mut waiter).await), ErrorKind::OutcomeUnknown);
+    let mut fresh = stage.call("2", "add");
+    assert_eq!(kind(stage.outcome(&mut fresh).await), ErrorKind::ShuttingDown);
+}
+
+// === callers that go ===
+
+#[tokio::test]
+async fn a_cancelled_call_that_waits_for_its_shard_is_never_run() {
+    let mut stage = Stage::new(counter(Durability::Durable));
+    Doors::shut(&stage.doors.claims);
+    stage.agree(ShardOwner::new(ME, Epoch(1)));
+    stage.offer();
+    stage.call_of_peer("1", "add", 5);
+    let mut kept = stage.call("2", "add");
+    let cancelled = HashSet::from([(stage.peer.0.id, 5)]);
+    stage.round(vec![Message::Cancelled(cancelled)]);
+    let (_, outcome) = stage.peer_answer().expect("told");
+    assert_eq!(kind(outcome), ErrorKind::Cancelled);
+    Doors::open(&stage.doors.claims);
+    let turns = stage.run().await;
+    assert_eq!(turns.len(), 1);
+    stage.answer(&turns[0], "one");
+    assert_eq!(stage.outcome(&mut kept).await.expect("ok").revision, Revision(1));
+}
+
+#[tokio::test]
+async fn calls_of_a_session_that_is_over_wait_neither_for_the_lease_nor_in_custody() {
+    let mut stage = Stage::serving(counter(Durability::Durable));
+    let (to_host, _frames) = mpsc::channel(4);
+    let session = SessionLink::new(SessionId(6), HostInfo::default(), 1, to_host);
+    let of_turn = |call_index| {
+        let session = Arc::clone(&session);
+        ReplyTo::Turn { session, turn_id: 99, call_index }
+    };
+    stage.lease.revoke();
+    stage.call_with("1", "add", |call| call.reply_to = of_turn(0));
+    assert_eq!(stage.worker.unleased.len(), 1);
+    session.close();
+    stage.round(vec![Message::SessionClosed(SessionId(6))]);
+    assert!(stage.worker.unleased.is_empty());
+    stage.agree(ShardOwner::new(OTHER, Epoch(2)));
+    stage.call_with("2", "add", |call| call.reply_to = of_turn(1));
+    stage.round(vec![Message::SessionClosed(SessionId(6))]);
+    let Ok(News::Calls(_held)) = stage.forwards.try_recv() else { panic!("it is in custody") };
+    assert!(matches!(stage.forwards.try_recv(), Ok(News::CallersGone(_))));
 }

@@ -101,6 +101,17 @@ async fn a_volatile_reply_is_withheld_and_a_peer_is_told_to_look_elsewhere() {
 }
 
 #[tokio::test]
+async fn a_peer_whose_call_was_run_but_may_not_be_answered_is_not_told_that_it_was_not_run() {
+    let mut stage = added(Durability::Volatile).await;
+    stage.call_of_peer("2", "add", 2);
+    let turns = stage.run().await;
+    lapse(&stage);
+    stage.answer(&turns[0], "two");
+    let (stream_id, outcome) = stage.peer_answer().expect("told");
+    assert_eq!((stream_id, kind(outcome)), (2, ErrorKind::LeaseLost));
+}
+
+#[tokio::test]
 async fn without_a_lease_nobody_is_shown_what_is_in_memory() {
     let mut stage = added(Durability::Volatile).await;
     let mut ask = |leased: bool| {

@@ -6,11 +6,11 @@ impl Stage {
     /// The calls that were handed back since this was asked last, as (request id, waits for acceptance only).
     fn handed_back(&mut self) -> Vec<(String, bool)> {
         let of = |effect: &Effect| match effect {
-            Effect::HandBack { call, .. } => Some((call.request_id.clone(), call.asynchronous)),
+            Effect::HandBack(call) => Some((call.request_id.clone(), call.asynchronous)),
             _ => None,
         };
         let calls = self.fx.iter().filter_map(of).collect();
-        self.fx.retain(|effect| !matches!(effect, Effect::HandBack { .. }));
+        self.fx.retain(|effect| !matches!(effect, Effect::HandBack(_)));
         calls
     }
 
@@ -55,7 +55,7 @@ fn every_waiter_that_leaves_keeps_its_own_deadline_and_the_calls_identity() {
     stage.end_epoch();
     let calls: Vec<&Call> = (stage.fx.iter())
         .filter_map(|effect| match effect {
-            Effect::HandBack { call, .. } => Some(&**call),
+            Effect::HandBack(call) => Some(&**call),
             _ => None,
         })
         .collect();
@@ -185,4 +185,18 @@ fn an_acceptance_that_nobody_knows_about_is_not_written_again_once_its_turn_is_o
     assert_eq!(unit.commit.inbox_done, [40]);
     stage.committed(&unit);
     assert!(accepted.answer().expect("accepted").expect("ok").durable);
+}
+
+#[test]
+fn an_accepted_call_whose_row_is_on_its_way_stays_even_if_nobody_waits_for_it_any_longer() {
+    let mut stage = Stage::durable();
+    let mut waiter = stage.call_with("1", "add", |call| call.asynchronous = true);
+    stage.pass(10_001);
+    assert_eq!(waiter.error(), ErrorKind::DeadlineExceeded);
+    stage.begin_move();
+    assert_eq!(stage.activation.held(), 1, "the row may come to be there after the move");
+    stage.with(|a, _, fx| a.on_accepted(40, fx));
+    stage.begin_move();
+    assert_eq!(stage.activation.held(), 0);
+    assert!(stage.handed_back().is_empty(), "the row is enough");
 }

@@ -81,6 +81,7 @@ impl World {
             asynchronous,
             activates_only: false,
             from_json: false,
+            begun: false,
             reply_to: ReplyTo::Unary(to),
         };
         self.admit(call);
@@ -158,7 +159,7 @@ impl World {
                 Effect::Accept { sequence, call } => {
                     self.writes.push_back(Write::Accept(sequence, call));
                 }
-                Effect::HandBack { call, .. } => self.handed_back.push(*call),
+                Effect::HandBack(call) => self.handed_back.push(*call),
                 Effect::LookUp { request_id, .. } => {
                     let packs = self.store.packs.iter();
                     let found = packs
