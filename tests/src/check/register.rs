@@ -97,17 +97,37 @@ struct Search<'a> {
     places: Vec<(usize, usize)>,
     done: Vec<u64>,
     value: u64,
-    /// Operations in the order so far, each with the value before it.
-    order: Vec<(usize, u64)>,
+    /// Answered operations that are not yet in the order.
+    answered_left: usize,
     seen: HashSet<(Box<[u64]>, u64)>,
+    /// Values that some operation is known to have met.
+    met: HashSet<u64>,
+    /// Values that some operation is known not to have met.
+    missed: HashSet<u64>,
+}
+
+/// One step of the order: what can come next, and what was tried.
+struct Step {
+    /// Operations that can come next, last one first.
+    candidates: Vec<usize>,
+    /// The one that is tried now, and the value before it.
+    tried: Option<(usize, u64)>,
 }
 
 impl<'a> Search<'a> {
     fn new(operations: &'a [Operation]) -> Self {
         let mut times: Vec<(u64, bool, usize)> = Vec::with_capacity(operations.len() * 2);
+        let (mut met, mut missed) = (HashSet::new(), HashSet::new());
         for (index, operation) in operations.iter().enumerate() {
             times.push((operation.invoked_ns, true, index));
             times.push((operation.returned_ns.unwrap_or(u64::MAX), false, index));
+            match operation.act {
+                Act::Read { seen: Some(seen) } => drop(met.insert(seen)),
+                Act::Swap { expected, swapped: Some(false), .. } => drop(missed.insert(expected)),
+                // A swap without an answer may have met it.
+                Act::Swap { expected, .. } => drop(met.insert(expected)),
+                _ => {}
+            }
         }
         // At the same time calls come first: what may overlap is taken to do so.
         times.sort_unstable_by_key(|(time, call, index)| (*time, !call, *index));
@@ -121,52 +141,90 @@ impl<'a> Search<'a> {
             }
         }
         let head = marks.len();
-        let next = (1..=head).chain([0]).collect();
-        let previous = [head].into_iter().chain(0..head).collect();
         Self {
             operations,
+            next: (1..=head).chain([0]).collect(),
+            previous: [head].into_iter().chain(0..head).collect(),
             marks,
-            next,
-            previous,
             places,
             done: vec![0; operations.len().div_ceil(64)],
             value: 0,
-            order: Vec::new(),
+            answered_left: operations.iter().filter(|one| one.returned_ns.is_some()).count(),
             seen: HashSet::new(),
+            met,
+            missed,
         }
     }
 
     fn run(&mut self, steps: u64) -> Result<(), Finding> {
-        let head = self.marks.len();
-        let mut at = self.next[head];
-        let (mut furthest, mut stuck) = (0, 0);
+        let (mut fewest_left, mut stuck) = (usize::MAX, 0);
+        let mut order = vec![self.step()];
         for _ in 0..steps {
-            if at == head {
+            if self.answered_left == 0 {
                 return Ok(());
             }
-            let (index, call) = self.marks[at];
-            if call {
-                at = match self.try_next(index) {
-                    true => self.next[head],
-                    false => self.next[at],
-                };
-                continue;
-            }
-            // An answer whose operation was not done before it: the last choice was wrong.
-            if self.order.len() >= furthest {
-                (furthest, stuck) = (self.order.len(), index);
-            }
-            let Some((last, value)) = self.order.pop() else {
-                return Err(Finding::NotLinearizable { operation: self.operations[stuck].number });
+            let Some(step) = order.last_mut() else {
+                return Err(Finding::NotLinearizable { operation: stuck });
             };
-            self.value = value;
-            self.done[last / 64] ^= 1 << (last % 64);
-            let (call, answer) = self.places[last];
-            self.put_back(answer);
-            self.put_back(call);
-            at = self.next[call];
+            if let Some((index, value)) = step.tried.take() {
+                self.put_back(index, value);
+            }
+            match step.candidates.pop() {
+                None => {
+                    if self.answered_left < fewest_left {
+                        (fewest_left, stuck) = (self.answered_left, self.first_answer());
+                    }
+                    order.pop();
+                }
+                Some(index) => {
+                    let before = self.value;
+                    if self.try_next(index) {
+                        step.tried = Some((index, before));
+                        let next = self.step();
+                        order.push(next);
+                    }
+                }
+            }
         }
         Err(Finding::Undecided)
+    }
+
+    /// What can come next: everything that was called before the first answer. What was answered is tried before what
+    /// was not, because the latter need not have happened at all.
+    fn step(&self) -> Step {
+        let (mut answered, mut open) = (Vec::new(), Vec::new());
+        let mut at = self.next[self.marks.len()];
+        while let Some((index, true)) = self.marks.get(at).copied() {
+            match self.operations[index].returned_ns {
+                Some(_) => answered.push(index),
+                None if self.can_matter(index) => open.push(index),
+                None => {}
+            }
+            at = self.next[at];
+        }
+        answered.reverse();
+        open.append(&mut answered);
+        Step { candidates: open, tried: None }
+    }
+
+    /// False if an operation without an answer makes no difference here: nobody met its value, and nobody missed the one
+    /// that it takes away.
+    fn can_matter(&self, index: usize) -> bool {
+        let after = self.operations[index].act.apply(self.value);
+        let changes = after.filter(|after| *after != self.value);
+        changes.is_some_and(|after| self.met.contains(&after) || self.missed.contains(&self.value))
+    }
+
+    /// The operation whose answer comes first among those that are left.
+    fn first_answer(&self) -> u64 {
+        let mut at = self.next[self.marks.len()];
+        while let Some((index, call)) = self.marks.get(at) {
+            if !call {
+                return self.operations[*index].number;
+            }
+            at = self.next[at];
+        }
+        0
     }
 
     /// Makes the operation the next one of the order, unless that cannot be or was tried.
@@ -179,23 +237,27 @@ impl<'a> Search<'a> {
             self.done[index / 64] ^= 1 << (index % 64);
             return false;
         }
-        self.order.push((index, self.value));
         self.value = value;
+        self.answered_left -= usize::from(self.operations[index].returned_ns.is_some());
         let (call, answer) = self.places[index];
-        self.take_out(call);
-        self.take_out(answer);
+        for mark in [call, answer] {
+            let (before, after) = (self.previous[mark], self.next[mark]);
+            self.next[before] = after;
+            self.previous[after] = before;
+        }
         true
     }
 
-    fn take_out(&mut self, mark: usize) {
-        let (before, after) = (self.previous[mark], self.next[mark]);
-        self.next[before] = after;
-        self.previous[after] = before;
-    }
-
-    fn put_back(&mut self, mark: usize) {
-        let (before, after) = (self.previous[mark], self.next[mark]);
-        self.next[before] = mark;
-        self.previous[after] = mark;
+    /// Takes the last operation out of the order again.
+    fn put_back(&mut self, index: usize, value: u64) {
+        self.value = value;
+        self.done[index / 64] ^= 1 << (index % 64);
+        self.answered_left += usize::from(self.operations[index].returned_ns.is_some());
+        let (call, answer) = self.places[index];
+        for mark in [answer, call] {
+            let (before, after) = (self.previous[mark], self.next[mark]);
+            self.next[before] = mark;
+            self.previous[after] = mark;
+        }
     }
 }
