@@ -11,6 +11,7 @@ mod epochs;
 mod inbox;
 mod moves;
 mod outbox;
+mod steady;
 mod table;
 mod types;
 mod unleased;
@@ -109,6 +110,8 @@ pub struct Worker {
     held: usize,
     now: Tick,
     wall: Millis,
+    /// What low-water times go by.
+    steady: steady::SteadyClock,
     next_tick: Tick,
     draining: Option<oneshot::Sender<()>>,
     refusing: bool,
@@ -146,6 +149,7 @@ impl Worker {
             held: 0,
             now: Tick::now(),
             wall: Millis::now(),
+            steady: steady::SteadyClock::new(Tick::now(), Millis::now()),
             next_tick: Tick::now(),
             draining: None,
             refusing: false,

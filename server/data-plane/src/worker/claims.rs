@@ -151,7 +151,8 @@ impl Worker {
 
     /// Asks for a higher low-water time where it lags far enough behind the window.
     pub(super) fn raise_low_water(&mut self) {
-        let target = self.wall.plus(-limits::OUTCOME_WINDOW_MS);
+        // The mark never falls: a clock that is wrong for a moment must not move it out of reach of every call.
+        let target = self.steady.follow(self.now, self.wall).plus(-limits::OUTCOME_WINDOW_MS);
         for slot in self.types.iter_mut().flatten() {
             if slot.runtime.definition.durability == Durability::Volatile {
                 continue;
