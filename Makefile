@@ -10,7 +10,7 @@ demo: ## Three languages add to the same durable actors; everything is killed; n
 	@tests/scripts/demo.sh
 
 up: ## Start a cluster in containers: three nodes, PostgreSQL, a host in each language
-	@docker/compose.sh up --build --detach
+	@docker/up.sh
 
 down: ## Stop the cluster of `make up` and throw its data away
 	@docker/compose.sh down --volumes --remove-orphans

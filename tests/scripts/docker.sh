@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the images of docker/ and runs the cluster of compose.yaml in containers, in an engine of its own: three nodes,
-# PostgreSQL, a host in each language. A node and a host are killed under load; totals must be exact.
+# PostgreSQL, a host in each language. Plays the README's walk-through: a node and a host are killed under load, and totals
+# must be exact.
 #
 # No image is pulled: the base is made with debootstrap, and the images take what was built before. The engine lives in a
 # network namespace of its own and leaves nothing behind. Needs root, and says so
@@ -12,8 +13,6 @@ cd "$root"
 target=${CARGO_TARGET_DIR:-$root/target}
 base_tar=$target/tools/docker-base.tar
 given=$root/target/docker
-CALLS=200
-START_SECONDS_MAX=120
 
 fail() {
   echo "docker: $*" >&2
@@ -104,7 +103,7 @@ finish() {
 
 # Everything that talks to containers does it from their network.
 inside() { nsenter --net="/var/run/netns/$namespace" env PATH="/usr/bin:$target/debug:$PATH" "$@"; }
-compose() { inside docker/compose.sh --file ../tests/docker/compose.yaml "$@"; }
+compose() { inside docker/compose.sh "$@"; }
 
 start_engine() {
   state=$(mktemp -d /var/tmp/callboard-docker.XXXXXX)
@@ -123,15 +122,6 @@ start_engine() {
   done
 }
 
-wait_until() {
-  local what=$1 deadline=$((SECONDS + START_SECONDS_MAX))
-  shift
-  until "$@" >/dev/null 2>&1; do
-    [ $SECONDS -lt $deadline ] || fail "$what does not happen"
-    sleep 0.2
-  done
-}
-
 # === the story ===
 
 export CALLBOARD_BASE=callboard-base CALLBOARD_RUST_BASE=callboard-base CALLBOARD_NODE_BASE=callboard-base \
@@ -139,34 +129,12 @@ export CALLBOARD_BASE=callboard-base CALLBOARD_RUST_BASE=callboard-base CALLBOAR
   POSTGRES_IMAGE=callboard-base CALLBOARD_BINARY=given CALLBOARD_TYPESCRIPT=typescript-given \
   CALLBOARD_PYTHON=python-given CALLBOARD_JAVA=java-given
 CALLBOARD_SECRET=$(head -c 32 /dev/urandom | base64)
-export CALLBOARD_SECRET
+export CALLBOARD_SECRET CALLBOARD_COMPOSE=../tests/docker/compose.yaml
 
-# Three gateways; a caller may use any.
-nodes=127.0.0.1:7070,127.0.0.1:7170,127.0.0.1:7270
-first=127.0.0.1:7070
-third=127.0.0.1:7270
-
-rows() { inside callboard "$@" -o jsonl -q; }
-hosts_on() { [ "$(rows hosts list --server "$1" | grep -c Incrementor)" -ge "$2" ]; }
-up_nodes() { [ "$(rows cluster status --server "$first" | grep -c '"state":"up"')" -eq "$1" ]; }
-
-# Adds one, CALLS times, over both surviving gateways; every call is repeated by the command line until it is answered.
-add_all() {
-  local call
-  for call in $(seq "$CALLS"); do
-    local server=$first
-    [ $((call % 2)) -eq 0 ] || server=$third
-    inside callboard invoke "Incrementor/key-$((call % 8))" Add -d '{"amount": 1}' --server "$server" --timeout 20s -q -o name
-  done
-}
-
-total() {
-  local key sum=0 value
-  for key in $(seq 0 7); do
-    value=$(rows invoke "Incrementor/key-$key" Get --server "$1" --timeout 20s | sed -nE 's/.*"(total|value)":"?([0-9]+).*/\2/p')
-    sum=$((sum + value))
-  done
-  echo $sum
+# The README's walk-through: its commands in one shell, each with what it is said to print.
+walk_through() {
+  python3 tests/scripts/readme_story.py README.md cluster >"$target/walk-through.sh"
+  inside bash "$target/walk-through.sh"
 }
 
 trap finish EXIT
@@ -177,24 +145,7 @@ gather
 say "Starting an engine of its own, then the cluster"
 start_engine
 inside docker import "$base_tar" callboard-base >/dev/null
-compose up --build --detach >"$target/compose.log" 2>&1 || { tail -n 40 "$target/compose.log" >&2; fail "compose up failed"; }
-wait_until "three nodes are up" up_nodes 3
-for server in ${nodes//,/ }; do wait_until "three hosts are at $server" hosts_on "$server" 3; done
-inside callboard cluster status --server "$first"
-[ "$(inside docker inspect --format '{{.Config.User}}' callboard_node1_1)" = 65532:65532 ] || fail "a node runs as root"
-wait_until "the health check passes" sh -c "[ \"\$(docker inspect --format '{{.State.Health.Status}}' callboard_node1_1)\" = healthy ]"
-
-say "$CALLS calls begin; node2 and the Python host are killed in the middle of them"
-add_all >"$target/docker-calls.log" 2>&1 &
-calls=$!
-wait_until "the first calls are answered" sh -c "[ \"\$(wc -l <'$target/docker-calls.log')\" -ge 20 ]"
-inside docker update --restart no callboard_node2_1 callboard_python_1 >/dev/null
-inside docker kill callboard_node2_1 callboard_python_1 >/dev/null
-wait "$calls" || { tail -n 20 "$target/docker-calls.log" >&2; fail "a call failed"; }
-wait_until "the cluster sees that node2 is gone" up_nodes 2
-inside callboard cluster status --server "$third"
-[ "$(total "$first")" -eq "$CALLS" ] || fail "$(total "$first") of $CALLS adds are there"
-inside docker start callboard_node2_1 >/dev/null
-wait_until "node2 is back" up_nodes 3
-[ "$(total 127.0.0.1:7170)" -eq "$CALLS" ] || fail "node2 sees another total"
-say "docker: $CALLS of $CALLS adds, over the loss of a node and a host"
+say "The README's walk-through, as it stands there"
+walk_through || fail "the README's walk-through does not do what it says"
+[ "$(inside docker image inspect --format '{{.Config.User}}' callboard)" = 65532:65532 ] || fail "a node runs as root"
+say "docker: the README's cluster does what the README says"
