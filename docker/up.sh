@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts the cluster of compose.yaml and waits until every node serves.
+# Starts the cluster of compose.yaml and waits until every node serves and every host is there.
 set -euo pipefail
 
 cd "$(dirname "$0")"
@@ -13,4 +13,12 @@ for node in node1 node2 node3; do
     fi
     sleep 0.5
   done
+done
+deadline=$((SECONDS + 60))
+until [ "$(./compose.sh exec -T node1 callboard hosts list -q -o jsonl | grep -c Incrementor)" -ge 3 ]; do
+  if [ $SECONDS -ge $deadline ]; then
+    echo "a host is missing; see: docker/compose.sh logs typescript python java" >&2
+    exit 1
+  fi
+  sleep 0.5
 done
