@@ -107,6 +107,8 @@ pub struct Worker {
     callers_gone: bool,
     turn_count: u32,
     claim_cursor: usize,
+    /// Claims that were made.
+    claim_count: u64,
     held: usize,
     now: Tick,
     wall: Millis,
@@ -146,6 +148,7 @@ impl Worker {
             callers_gone: false,
             turn_count: 0,
             claim_cursor: 0,
+            claim_count: 0,
             held: 0,
             now: Tick::now(),
             wall: Millis::now(),
@@ -218,7 +221,9 @@ impl Worker {
             Message::CreditsChanged => self.types.iter_mut().flatten().for_each(TypeSlot::retry),
             Message::SessionClosed(session) => self.on_session_closed(session),
             Message::Catalog(catalog) => self.on_catalog(catalog),
-            Message::Claimed { type_id, shards } => self.on_claimed(type_id, shards),
+            Message::Claimed { type_id, number, shards } => {
+                self.on_claimed((type_id, number), shards);
+            }
             Message::Passed(to) => drop(to.send(())),
             Message::Inspect { type_id, key, to } => {
                 let stats = self.inspect(type_id, &key);

@@ -1,6 +1,10 @@
 //! Finds the owner of each call in custody, and keeps the call while there is none.
 
-use std::sync::Arc;
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    sync::Arc,
+};
 
 use callboard_types::{CallError, NodeId, Tick};
 use hashbrown::HashMap;
@@ -20,8 +24,10 @@ use crate::{
 
 /// News that one round of the loop takes at most.
 const ROUND_NEWS_MAX: usize = 256;
-/// Kept calls are looked through at most this often, in milliseconds, whatever their deadlines.
+/// A kept call is looked at again after this many milliseconds at the earliest, whatever its deadline.
 const REVIEW_GRAIN_MS: u64 = 5;
+/// Times of calls that are gone that may be remembered beyond the number of kept calls.
+const DUE_SLACK: usize = 1_024;
 /// Batches that wait for a peer's task.
 const PEER_INBOX_BATCHES: usize = 1_024;
 
@@ -42,12 +48,14 @@ pub struct Custody {
     inbox: mpsc::Receiver<News>,
     catalog: CatalogReader,
     workers: Workers,
-    /// Calls that nobody serves now, by type and shard.
-    kept: HashMap<(u32, u32), Vec<Parcel>>,
+    /// Calls that nobody serves now, in the order in which they came.
+    kept: BTreeMap<u64, Parcel>,
+    /// Numbers kept calls.
+    kept_count: u64,
+    /// When which kept call must be looked at again, though nothing was agreed on. Also names some that are gone.
+    due: BinaryHeap<Reverse<(Tick, u64)>>,
     /// The version of the view by which calls were placed last.
     version: u64,
-    /// When kept calls must be looked at again.
-    review_at: Tick,
     to_workers: Vec<Vec<RoutedCall>>,
     peers: Peers,
     /// The peers that calls go to, with the addresses at which they were called.
@@ -82,9 +90,10 @@ impl Custody {
             inbox,
             catalog,
             workers,
-            kept: HashMap::new(),
+            kept: BTreeMap::new(),
+            kept_count: 0,
+            due: BinaryHeap::new(),
             version: 0,
-            review_at: Tick::NEVER,
             to_workers,
             peers,
             links: HashMap::new(),
@@ -99,12 +108,13 @@ impl Custody {
     pub async fn run(mut self) {
         let mut round = Vec::with_capacity(ROUND_NEWS_MAX);
         loop {
-            let review = tokio::time::sleep(self.review_at.duration_after(Tick::now()));
+            let review_at = self.due.peek().map_or(Tick::NEVER, |Reverse((at, _))| *at);
+            let review = tokio::time::sleep(review_at.duration_after(Tick::now()));
             tokio::select! {
                 biased;
                 _ = self.inbox.recv_many(&mut round, ROUND_NEWS_MAX) => {}
                 () = self.catalog.changed() => {}
-                () = review, if self.review_at != Tick::NEVER => {}
+                () = review, if review_at != Tick::NEVER => {}
             }
             self.now = Tick::now();
             let catalog = self.catalog.load_full();
@@ -113,10 +123,9 @@ impl Custody {
             let changed = std::mem::replace(&mut self.version, version) != version;
             if changed {
                 self.look_at_peers(&catalog);
-            }
-            if changed || self.review_at <= self.now {
                 self.review(&catalog);
             }
+            self.review_due(&catalog);
             for news in round.drain(..) {
                 match news {
                     News::Calls(parcels) => {
@@ -260,16 +269,27 @@ impl Custody {
             routed.call.deadline
         };
         let due = due.max(self.now.plus_millis(REVIEW_GRAIN_MS));
-        self.review_at = self.review_at.min(due);
-        let place = (routed.actor_type.view.id, routed.shard);
-        self.kept.entry(place).or_default().push(parcel);
+        self.kept_count += 1;
+        self.due.push(Reverse((due, self.kept_count)));
+        self.kept.insert(self.kept_count, parcel);
     }
 
-    /// Looks at every kept call again: the view changed, or a time has come.
+    /// Looks at every kept call again: the view changed.
     fn review(&mut self, catalog: &Catalog) {
-        self.review_at = Tick::NEVER;
-        for (_, parcels) in std::mem::take(&mut self.kept) {
-            for parcel in parcels {
+        self.due.clear();
+        for (_, parcel) in std::mem::take(&mut self.kept) {
+            self.pass(catalog, parcel);
+        }
+    }
+
+    /// Looks again at the kept calls whose time has come: a pause is over, or a deadline has passed.
+    fn review_due(&mut self, catalog: &Catalog) {
+        while let Some(Reverse((at, number))) = self.due.peek().copied()
+            && at <= self.now
+        {
+            self.due.pop();
+            // What is kept again is due later than now.
+            if let Some(parcel) = self.kept.remove(&number) {
                 self.pass(catalog, parcel);
             }
         }
@@ -281,13 +301,16 @@ impl Custody {
             let _ = link.inbox.try_send(ToPeer::CallersGone(Arc::clone(unwanted)));
         }
         let answers = &mut self.answers;
-        self.kept.retain(|_, parcels| {
-            let gone = |parcel: &mut Parcel| parcel.routed.call.reply_to.is_gone(unwanted);
-            for mut parcel in parcels.extract_if(.., gone) {
+        self.kept.retain(|_, parcel| {
+            let gone = parcel.routed.call.reply_to.is_gone(unwanted);
+            if gone {
                 parcel.refuse(answers, cancelled);
             }
-            !parcels.is_empty()
+            !gone
         });
+        if self.due.len() > 2 * self.kept.len() + DUE_SLACK {
+            self.due.retain(|Reverse((_, number))| self.kept.contains_key(number));
+        }
     }
 }
 

@@ -49,6 +49,8 @@ pub enum ReadJob {
     Claim {
         /// The type.
         type_id: u32,
+        /// Tells the worker's claims apart; comes back with the answer.
+        number: u64,
         /// The shards.
         claims: Vec<ShardClaim>,
     },
@@ -112,7 +114,7 @@ struct Reads {
 struct Sorted {
     loads: Vec<(usize, Slot, ActorId)>,
     look_ups: Vec<(usize, Slot, ActorId, String, Millis)>,
-    claims: Vec<(usize, u32, Vec<ShardClaim>)>,
+    claims: Vec<(usize, (u32, u64), Vec<ShardClaim>)>,
     low_water: Vec<(Vec<ShardClaim>, Millis)>,
 }
 
@@ -152,8 +154,8 @@ impl Reader {
                     for (worker, jobs) in taken.drain(..) {
                         jobs.into_iter().for_each(|job| sorted.add(worker, job));
                     }
-                    for (worker, type_id, shards) in std::mem::take(&mut sorted.claims) {
-                        claims.push(Box::pin(reads.claim(worker, type_id, shards)));
+                    for (worker, which, shards) in std::mem::take(&mut sorted.claims) {
+                        claims.push(Box::pin(reads.claim(worker, which, shards)));
                     }
                     look_ups = Some(Box::pin(reads.look_up_all(sorted)));
                     Some(())
@@ -183,7 +185,12 @@ impl Reads {
         Some(())
     }
 
-    async fn claim(&self, worker: usize, type_id: u32, claims: Vec<ShardClaim>) -> Option<()> {
+    async fn claim(
+        &self,
+        worker: usize,
+        (type_id, number): (u32, u64),
+        claims: Vec<ShardClaim>,
+    ) -> Option<()> {
         let answers = self.until_done(|| self.store.claim(&claims)).await?;
         // A takeover claims many shards, and their calls wait until all inboxes are read.
         let mut reads: Vec<BoxFuture<'_, Option<ClaimedShard>>> = Vec::new();
@@ -193,7 +200,7 @@ impl Reads {
         let shards: Vec<_> =
             futures::stream::iter(reads).buffered(INBOXES_AT_A_TIME).collect().await;
         let shards = shards.into_iter().collect::<Option<Vec<_>>>()?;
-        self.workers.send(worker, Message::Claimed { type_id, shards }).await;
+        self.workers.send(worker, Message::Claimed { type_id, number, shards }).await;
         Some(())
     }
 
@@ -280,7 +287,9 @@ impl Sorted {
             ReadJob::LookUp { slot, id, request_id, created_at } => {
                 self.look_ups.push((worker, slot, id, request_id, created_at));
             }
-            ReadJob::Claim { type_id, claims } => self.claims.push((worker, type_id, claims)),
+            ReadJob::Claim { type_id, number, claims } => {
+                self.claims.push((worker, (type_id, number), claims));
+            }
             ReadJob::RaiseLowWater { claims, to } => self.low_water.push((claims, to)),
         }
     }

@@ -11,7 +11,7 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -114,8 +114,49 @@ impl WriteJob {
 #[derive(Debug, Default)]
 struct Shared {
     waiting: AtomicUsize,
-    down: AtomicBool,
+    /// A bit per lane whose commits fail; lanes beyond the last bit share it.
+    down: AtomicU64,
     starved: AtomicBool,
+}
+
+impl Shared {
+    /// Says whether the commits of a lane fail. One lane says nothing about the others: they may use other connections.
+    fn set_down(&self, lane: usize, down: bool) {
+        let bit = 1 << lane.min(63);
+        if down {
+            self.down.fetch_or(bit, Ordering::Relaxed);
+        } else if self.down.load(Ordering::Relaxed) & bit != 0 {
+            self.down.fetch_and(!bit, Ordering::Relaxed);
+        }
+    }
+}
+
+/// How often a lane's transaction has failed in a row, and how long to wait before it is tried again.
+struct Failures<'a> {
+    shared: &'a Shared,
+    lane: usize,
+    count: u32,
+    pause: u64,
+}
+
+impl<'a> Failures<'a> {
+    fn none(shared: &'a Shared, lane: usize) -> Self {
+        Self { shared, lane, count: 0, pause: RETRY_MS.0 }
+    }
+
+    async fn one_more(&mut self) {
+        self.count += 1;
+        if self.count >= FAILURES_UNTIL_DOWN {
+            self.shared.set_down(self.lane, true);
+        }
+        metrics::commit_failed();
+        tokio::time::sleep(Duration::from_millis(self.pause)).await;
+        self.pause = (self.pause * 2).min(RETRY_MS.1);
+    }
+
+    fn over(self) {
+        self.shared.set_down(self.lane, false);
+    }
 }
 
 /// A worker's way to the writer.
@@ -151,10 +192,10 @@ impl WriteQueue {
         full
     }
 
-    /// True while commits fail.
+    /// True while commits fail, in whichever lane.
     #[must_use]
     pub fn is_down(&self) -> bool {
-        self.shared.down.load(Ordering::Relaxed)
+        self.shared.down.load(Ordering::Relaxed) != 0
     }
 }
 
@@ -362,29 +403,32 @@ impl Writer {
 impl Committer {
     async fn commit(self: Arc<Self>, lane: usize, group: Group) -> Ended {
         let started = Tick::now();
-        let verdicts = self.commit_until_known(&group.batch).await;
+        let verdicts = self.commit_until_known(lane, &group.batch).await;
         metrics::commit(Tick::now().micros_since(started), group.batch.actors.len());
         (lane, group, verdicts)
     }
 
     /// Repeats a batch until the store took it. `None` verdicts mean that nobody knows; `None` as a whole that the
     /// store failed for good.
-    async fn commit_until_known(&self, batch: &CommitBatch) -> Option<Vec<Option<Verdict>>> {
-        let mut failures = 0;
-        let mut pause = RETRY_MS.0;
+    async fn commit_until_known(
+        &self,
+        lane: usize,
+        batch: &CommitBatch,
+    ) -> Option<Vec<Option<Verdict>>> {
+        let mut failures = Failures::none(&self.shared, lane);
         loop {
             match self.store.commit(batch.clone()).await {
                 Ok(verdicts) => {
-                    self.shared.down.store(false, Ordering::Relaxed);
+                    failures.over();
                     return Some(verdicts.into_iter().map(Some).collect());
                 }
                 Err(Error::Unavailable(why)) => {
-                    failures += 1;
-                    tracing::warn!(%why, failures, "a commit failed and is repeated");
+                    tracing::warn!(%why, failures = failures.count + 1, "a commit failed and is repeated");
+                    failures.one_more().await;
                 }
                 Err(Error::OutcomeUnknown(why)) => {
                     tracing::warn!(%why, "the outcome of a commit is unknown; its actors start over");
-                    let lost = self.claim_again(batch).await?;
+                    let lost = self.claim_again(batch, failures).await?;
                     return Some(verdicts_unknown(batch, &lost));
                 }
                 Err(error @ (Error::Fatal(_) | Error::Refused(_))) => {
@@ -392,18 +436,16 @@ impl Committer {
                     return None;
                 }
             }
-            if failures >= FAILURES_UNTIL_DOWN {
-                self.shared.down.store(true, Ordering::Relaxed);
-            }
-            metrics::commit_failed();
-            tokio::time::sleep(Duration::from_millis(pause)).await;
-            pause = (pause * 2).min(RETRY_MS.1);
         }
     }
 
     /// Takes the fence rows of a batch again, which waits out or excludes the transaction that nobody knows about. Returns
     /// the shards that are another epoch's by now. Nothing is read before.
-    async fn claim_again(&self, batch: &CommitBatch) -> Option<HashMap<ShardId, Epoch>> {
+    async fn claim_again(
+        &self,
+        batch: &CommitBatch,
+        mut failures: Failures<'_>,
+    ) -> Option<HashMap<ShardId, Epoch>> {
         let actors = batch.actors.iter().map(|item| (shard_of(&item.id, item.shard), item.epoch));
         let inbox = batch.inbox.iter().map(|item| (shard_of(&item.id, item.shard), item.epoch));
         let shards: HashSet<_> = actors.chain(inbox).collect();
@@ -414,6 +456,7 @@ impl Committer {
         loop {
             match self.store.claim(&claims).await {
                 Ok(answers) => {
+                    failures.over();
                     let lost = claims.into_iter().zip(answers).filter_map(|(claim, answer)| {
                         let Claimed::Lost { stored } = answer else { return None };
                         Some((claim.shard, stored))
@@ -424,15 +467,18 @@ impl Committer {
                     self.give_up(&error);
                     return None;
                 }
-                Err(error) => tracing::warn!(%error, "claiming shards again after a lost commit"),
+                Err(error) => {
+                    tracing::warn!(%error, failures = failures.count + 1,
+                        "claiming shards again after a lost commit");
+                    failures.one_more().await;
+                }
             }
-            tokio::time::sleep(Duration::from_millis(RETRY_MS.1)).await;
         }
     }
 
     fn give_up(&self, error: &Error) {
         tracing::error!(%error, "the state store failed");
-        self.shared.down.store(true, Ordering::Relaxed);
+        self.shared.down.store(u64::MAX, Ordering::Relaxed);
         self.fatal.send_replace(Some(error.to_string()));
     }
 }

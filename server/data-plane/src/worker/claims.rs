@@ -15,6 +15,8 @@ impl Worker {
     /// type, so that accepted calls go on without waiting for a new one.
     pub(super) fn claim_type(&mut self, type_id: u32) {
         let (workers, number) = (self.workers.clone(), self.number);
+        self.claim_count += 1;
+        let claim = self.claim_count;
         let Some(slot) = self.types[type_id as usize].as_mut() else {
             return;
         };
@@ -27,11 +29,12 @@ impl Worker {
             let mut claims = Vec::new();
             for (shard, at) in unused {
                 shard.state = ShardState::Claiming;
+                shard.claim = claim;
                 let id = slot.runtime.view.shard_id(at);
                 claims.push(ShardClaim { shard: id, epoch: shard.epoch, node: self.node });
             }
             if !claims.is_empty() {
-                self.outbox.read(ReadJob::Claim { type_id, claims });
+                self.outbox.read(ReadJob::Claim { type_id, number: claim, claims });
             }
         }
         self.activate_named(type_id);
@@ -58,10 +61,12 @@ impl Worker {
         };
         let shard = &mut slot.shards[at as usize];
         if shard.state == ShardState::Unused {
+            self.claim_count += 1;
             shard.state = ShardState::Claiming;
+            shard.claim = self.claim_count;
             let id = slot.runtime.view.shard_id(at);
             let claims = vec![ShardClaim { shard: id, epoch: shard.epoch, node: self.node }];
-            self.outbox.read(ReadJob::Claim { type_id, claims });
+            self.outbox.read(ReadJob::Claim { type_id, number: shard.claim, claims });
         }
         self.waiting.entry((type_id, at)).or_default().push(routed);
         self.held += 1;
@@ -69,13 +74,14 @@ impl Worker {
 
     /// Takes the store's answers to claims. An answer to a claim of another epoch, or to one that was given up since, says
     /// nothing about the shard as it is now.
-    pub(super) fn on_claimed(&mut self, type_id: u32, claimed: Vec<ClaimedShard>) {
+    pub(super) fn on_claimed(&mut self, (type_id, number): (u32, u64), claimed: Vec<ClaimedShard>) {
         for ClaimedShard { shard: at, epoch, claimed, inbox } in claimed {
             let Some(slot) = self.types[type_id as usize].as_mut() else {
                 return;
             };
             let shard = &mut slot.shards[at as usize];
-            if shard.epoch != epoch || shard.state != ShardState::Claiming {
+            let awaited = shard.state == ShardState::Claiming && shard.claim == number;
+            if shard.epoch != epoch || !awaited {
                 continue;
             }
             match claimed {

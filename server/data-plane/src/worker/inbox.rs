@@ -143,6 +143,8 @@ pub enum Message {
     Claimed {
         /// The type.
         type_id: u32,
+        /// The number of the claim.
+        number: u64,
         /// Its shards.
         shards: Vec<ClaimedShard>,
     },

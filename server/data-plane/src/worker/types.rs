@@ -47,6 +47,8 @@ pub(super) struct ShardSlot {
     /// The epoch in which this node owns the shard; zero if it does not.
     pub(super) epoch: Epoch,
     pub(super) state: ShardState,
+    /// The number of the last claim. An answer to an earlier one says nothing of what was accepted since.
+    pub(super) claim: u64,
     /// True if the node is to release it: no new turn begins.
     pub(super) moving: bool,
     /// Calls created before this time are refused; as the fence row has it, or higher.

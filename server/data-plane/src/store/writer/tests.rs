@@ -6,15 +6,21 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use callboard_statestore::{ActorRecord, ActorSummary, InboxRow, memory::MemoryStore};
 use callboard_types::{Millis, Revision};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::*;
 use crate::worker::WriteVerdict;
 
-/// A memory store with two lanes, of which the first can be held up.
+/// A memory store with two lanes, of which the first can be held up, and made to fail.
 struct TwoLanes {
     store: MemoryStore,
     first: Semaphore,
+    /// What becomes of commits in the first lane.
+    commits_fail: Mutex<Option<fn() -> Error>>,
+    claims_fail: AtomicBool,
+    /// One for each commit that came to the first lane, and for each claim.
+    attempts: Semaphore,
 }
 
 #[async_trait]
@@ -28,6 +34,10 @@ impl StateStore for TwoLanes {
     }
 
     async fn claim(&self, claims: &[ShardClaim]) -> Result<Vec<Claimed>, Error> {
+        self.attempts.add_permits(1);
+        if self.claims_fail.load(Ordering::Acquire) {
+            return Err(unavailable());
+        }
         self.store.claim(claims).await
     }
 
@@ -35,6 +45,10 @@ impl StateStore for TwoLanes {
         let lanes: HashSet<u32> = batch.actors.iter().map(|commit| commit.shard).collect();
         assert_eq!(lanes.len(), 1, "a batch keeps to its lane");
         if lanes.contains(&0) {
+            self.attempts.add_permits(1);
+            if let Some(error) = *self.commits_fail.lock() {
+                return Err(error());
+            }
             self.first.acquire().await.expect("never closed").forget();
         }
         self.store.commit(batch).await
@@ -85,7 +99,13 @@ impl Bench {
         let memory = MemoryStore::new();
         let claim = |number| ShardClaim { shard: shard(number), epoch: Epoch(1), node: NodeId(1) };
         memory.claim(&[claim(0), claim(1)]).await.expect("claimed");
-        let store = Arc::new(TwoLanes { store: memory, first: Semaphore::new(first_lane) });
+        let store = Arc::new(TwoLanes {
+            store: memory,
+            first: Semaphore::new(first_lane),
+            commits_fail: Mutex::default(),
+            claims_fail: AtomicBool::new(false),
+            attempts: Semaphore::new(0),
+        });
         let (fatal, _) = watch::channel(None);
         let shared: Arc<dyn StateStore> = Arc::clone(&store) as _;
         let (build, queue) = Writer::new(shared, NodeId(1), 16, fatal);
@@ -98,12 +118,25 @@ impl Bench {
         self.queue.send(0, &mut jobs.into_iter().collect());
     }
 
+    /// Waits until the store was asked so often.
+    async fn attempts(&self, count: u32) {
+        soon(self.store.attempts.acquire_many(count)).await.expect("never closed").forget();
+    }
+
     async fn verdicts(&mut self) -> Vec<(u32, Option<Verdict>)> {
         let message = soon(self.told.recv()).await.expect("the writer runs");
         let Message::Written(verdicts) = message else { panic!("not verdicts: {message:?}") };
         let of = |one: WriteVerdict| (one.slot.index, one.verdict);
         verdicts.into_iter().map(of).collect()
     }
+}
+
+fn unavailable() -> Error {
+    Error::Unavailable("nobody answers".into())
+}
+
+fn lost_answer() -> Error {
+    Error::OutcomeUnknown("the answer was lost".into())
 }
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {
@@ -171,4 +204,32 @@ async fn commits_of_one_activation_share_a_row_and_those_of_two_do_not() {
     ]);
     assert_eq!(bench.verdicts().await, [(1, DONE), (1, DONE)]);
     assert_eq!(bench.verdicts().await, [(2, mismatch(2))]);
+}
+
+#[tokio::test]
+async fn a_store_that_goes_away_after_a_lost_answer_is_down_until_it_comes_back() {
+    let mut bench = Bench::new(9).await;
+    *bench.store.commits_fail.lock() = Some(lost_answer);
+    bench.store.claims_fail.store(true, Ordering::Release);
+    bench.send([turns(1, ("a", 0), (0, 1))]);
+    // The commit, then as many claims as make it down, and one more.
+    bench.attempts(1 + FAILURES_UNTIL_DOWN + 1).await;
+    assert!(bench.queue.is_down(), "new calls must not wait for it");
+    bench.store.claims_fail.store(false, Ordering::Release);
+    assert_eq!(bench.verdicts().await, [(1, None)]);
+    assert!(!bench.queue.is_down());
+}
+
+#[tokio::test]
+async fn a_lane_that_works_does_not_hide_that_another_one_fails() {
+    let mut bench = Bench::new(9).await;
+    *bench.store.commits_fail.lock() = Some(unavailable);
+    bench.send([turns(1, ("a", 0), (0, 1))]);
+    bench.attempts(FAILURES_UNTIL_DOWN + 1).await;
+    bench.send([turns(2, ("b", 1), (0, 1))]);
+    assert_eq!(bench.verdicts().await, [(2, DONE)]);
+    assert!(bench.queue.is_down());
+    *bench.store.commits_fail.lock() = None;
+    assert_eq!(bench.verdicts().await, [(1, DONE)]);
+    assert!(!bench.queue.is_down());
 }

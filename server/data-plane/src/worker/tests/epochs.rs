@@ -35,6 +35,31 @@ async fn an_answer_to_a_claim_of_an_earlier_epoch_counts_for_nothing() {
 }
 
 #[tokio::test]
+async fn an_answer_to_a_claim_that_was_given_up_counts_for_nothing_after_a_second_one() {
+    let mut stage = Stage::serving(counter(Durability::Durable));
+    let _running = stage.call("1", "add");
+    stage.run().await;
+    Doors::shut(&stage.doors.claims);
+    let slot = |stage: &Stage| {
+        let slot = &stage.worker.types[0].as_ref().expect("registered").shards[0];
+        (slot.state, slot.claim)
+    };
+    // Two moves begin and are cancelled; the shard is claimed again after each.
+    stage.agree_on_move(1);
+    stage.agree(ShardOwner::new(ME, Epoch(1)));
+    let (_, number) = slot(&stage);
+    stage.agree_on_move(1);
+    stage.agree(ShardOwner::new(ME, Epoch(1)));
+    let claimed = Claimed::Held { low_water: Millis(0) };
+    let shards = vec![ClaimedShard { shard: 0, epoch: Epoch(1), claimed, inbox: vec![] }];
+    stage.round(vec![Message::Claimed { type_id: 0, number, shards }]);
+    assert_eq!(slot(&stage).0, ShardState::Claiming, "what was accepted since is not in it");
+    Doors::open(&stage.doors.claims);
+    let held = |stage: &mut Stage| (slot(stage).0 == ShardState::Held).then_some(());
+    stage.until("the answer to the second claim", held).await;
+}
+
+#[tokio::test]
 async fn what_ran_in_an_earlier_life_is_cancelled_and_run_again_in_the_next() {
     let mut stage = Stage::serving(counter(Durability::Durable));
     let mut waiter = stage.call("1", "add");
