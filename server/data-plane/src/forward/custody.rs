@@ -327,3 +327,6 @@ fn update(routed: &mut RoutedCall, newest: &Arc<TypeRuntime>) -> Result<(), Call
     routed.actor_type = Arc::clone(newest);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use callboard_proto::peer::v1::{ForwardRequest, ForwardResponse, ForwardedReply};
-use callboard_types::{CallError, ErrorKind, NodeId, Tick, limits};
+use callboard_types::{CallError, ErrorKind, NodeId, Retry, Tick, limits};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
@@ -278,6 +278,12 @@ impl Peer {
         let refused = match wire::outcome(end) {
             None => ErrorKind::NotOwner,
             Some(Err(error)) if comes_back(&parcel, &error) => error.kind,
+            Some(Err(error)) if sent_before && error.retry() == Retry::Safe => {
+                // This owner did not run it; the one before may have.
+                parcel.routed.call.begun = true;
+                let error = parcel.routed.call.refused_for(error);
+                return self.answers.refuse(parcel.routed.call.reply_to, error);
+            }
             Some(outcome) => {
                 return self.answers.answer(parcel.routed.call.reply_to, outcome);
             }

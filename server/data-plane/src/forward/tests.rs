@@ -19,10 +19,10 @@ use crate::{
 const NODE: NodeId = NodeId(1);
 
 /// A custody on node 1 for a type with one shard.
-struct Node {
-    queue: ForwardQueue,
-    custody: Option<Custody>,
-    catalog: CatalogReader,
+pub(super) struct Node {
+    pub(super) queue: ForwardQueue,
+    pub(super) custody: Option<Custody>,
+    pub(super) catalog: CatalogReader,
     views: watch::Sender<Arc<ClusterView>>,
     worker: mpsc::Receiver<Message>,
 }
@@ -44,7 +44,7 @@ fn view(version: u64, owner: ShardOwner) -> Arc<ClusterView> {
 
 impl Node {
     /// A node that knows who owns the shard.
-    async fn start(owner: ShardOwner) -> Self {
+    pub(super) async fn start(owner: ShardOwner) -> Self {
         let (inbox, worker) = mpsc::channel(16);
         let workers = Workers::new(vec![inbox]);
         let (views, seen) = watch::channel(view(1, owner));
@@ -70,7 +70,7 @@ impl Node {
         RoutedCall { actor_type, key: "a".into(), key_hash: key_hash("a"), shard: 0, call }
     }
 
-    fn unary(&self, deadline_ms: u64) -> (RoutedCall, oneshot::Receiver<Outcome>) {
+    pub(super) fn unary(&self, deadline_ms: u64) -> (RoutedCall, oneshot::Receiver<Outcome>) {
         let (to, outcome) = oneshot::channel();
         (self.call(deadline_ms, ReplyTo::Unary(to)), outcome)
     }

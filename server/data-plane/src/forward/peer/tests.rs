@@ -134,6 +134,18 @@ async fn what_the_peer_did_not_run_is_called_unrun_and_what_it_may_have_run_is_n
 }
 
 #[tokio::test]
+async fn an_owner_that_refuses_a_call_does_not_speak_for_the_one_that_had_it_before() {
+    let mut stream = Stream::open(Durability::Durable).await;
+    let fresh = stream.call("add", |_| ());
+    let again = stream.call("add", |parcel| parcel.sent = true);
+    for call in stream.sent() {
+        stream.refuse(call.forward_id, ErrorKind::MailboxFull);
+    }
+    assert_eq!(kind(fresh), ErrorKind::MailboxFull);
+    assert_eq!(kind(again), ErrorKind::OutcomeUnknown);
+}
+
+#[tokio::test]
 async fn after_a_broken_stream_everything_is_sent_again_in_order_that_cannot_be_applied_twice() {
     let mut durable = Stream::open(Durability::Durable).await;
     let _waits = (durable.call("add", |_| ()), durable.call("read", |_| ()));
