@@ -25,7 +25,7 @@ test_tiers=(
   sdk_typescript sdk_python sdk_java
   conformance_typescript conformance_python conformance_java
   examples_typescript examples_python
-  crash sim demo docker
+  crash sim chaos demo docker
 )
 
 # Everything in Rust, the generator's golden and parity tests, the README and the command line included.
@@ -92,3 +92,11 @@ tier_sim() { cargo run --locked -p callboard-sim -- --seeds "${CALLBOARD_SIM_SEE
 tier_docker() { tests/scripts/docker.sh; }
 
 tier_demo() { tests/scripts/demo.sh; }
+
+# A cluster under faults that overlap, and then a rolling restart of everybody, which may fail no call.
+# CALLBOARD_CHAOS_MINUTES asks for more or fewer.
+tier_chaos() {
+  tests/scripts/chaos.sh self-test &&
+    tests/scripts/chaos.sh run --minutes "${CALLBOARD_CHAOS_MINUTES:-10}" --clients 48 --rate 300 &&
+    tests/scripts/chaos.sh rolling --clients 24 --rate 150
+}
