@@ -32,7 +32,7 @@ use crate::{crash::link::Link, net::Port};
 const ATTEMPT_MS: u32 = 4_000;
 
 /// What a node says whose clock is far from the caller's: the call is too old, or from the future.
-pub const EXPIRED: &str = "REQUEST_EXPIRED";
+const EXPIRED: &str = "REQUEST_EXPIRED";
 
 /// First and longest pause before a retry. Shorter than an SDK's, to press harder.
 const BACKOFF_MS: (u64, u64) = (10, 500);
@@ -156,13 +156,11 @@ struct Call {
     act: Act,
     asynchronous: bool,
     request: InvokeRequest,
-    /// True if it was also sent by somebody who does not listen, or was answered before.
-    twin: bool,
 }
 
 impl Client {
     async fn call(&mut self) {
-        let mut call = self.draw();
+        let call = self.draw();
         let actor = format!("{}/{}", call.actor.r#type, call.actor.key);
         self.shared.recorder.note(Event::Call {
             call: call.number,
@@ -178,7 +176,6 @@ impl Client {
             if let Some((_, link)) = self.shared.pick(&mut self.random) {
                 let twin = call.request.clone();
                 tokio::spawn(async move { link.unary(twin).await });
-                call.twin = true;
             }
         }
         let Some(reply) = self.settle(&call).await else {
@@ -194,7 +191,6 @@ impl Client {
             _ => {}
         }
         if stored && self.random.random_ratio(1, 33) {
-            call.twin = true;
             self.settle(&call).await;
         }
     }
@@ -236,7 +232,7 @@ impl Client {
             mode: mode as i32,
             ..InvokeRequest::default()
         };
-        Call { number, actor, act, asynchronous, request, twin: false }
+        Call { number, actor, act, asynchronous, request }
     }
 
     /// Sends a call until it is answered for good, and writes the answer down. `None` if no answer came in time.
@@ -255,9 +251,9 @@ impl Client {
                     Err(error) if error.retry() == Retry::Never => {
                         let reason = error.reason().to_owned();
                         let reply = match reason.as_str() {
-                            // An earlier attempt may have been applied.
-                            EXPIRED if attempts > 1 || call.twin => Reply::Unknown { reason },
-                            EXPIRED => Reply::Refused { reason },
+                            // An earlier attempt may have been applied: the client's own, or one that the
+                            // gateway repeated at another owner.
+                            EXPIRED => Reply::Unknown { reason },
                             _ => Reply::Refused { reason: format!("{reason}: {}", error.message) },
                         };
                         return Some(self.answered(call, node, attempts, reply));

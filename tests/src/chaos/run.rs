@@ -224,9 +224,8 @@ fn judge_coverage(options: &Options, verdict: &Verdict, findings: &mut Vec<Strin
         ));
     }
     for (reason, count) in &verdict.refused {
-        // A turn whose host died three times is given up for good, and a node whose clock is an hour off refuses calls
-        // for their age. Nothing else may end a call.
-        if !reason.starts_with("TURN_CRASHED_HOST") && reason != client::EXPIRED {
+        // A turn whose host died three times is given up for good. Nothing else may end a call.
+        if !reason.starts_with("TURN_CRASHED_HOST") {
             findings.push(format!("{count} calls were refused for good: {reason}"));
         }
     }
