@@ -162,7 +162,10 @@ impl Activation {
         self.abandon_run(fx);
         if let Some(busy) = self.busy.as_mut() {
             let again: Vec<Queued> = busy.settled.drain(..).map(|settled| settled.item).collect();
-            for item in again.into_iter().rev().filter(|item| item.work != Work::Init) {
+            for mut item in again.into_iter().rev().filter(|item| item.work != Work::Init) {
+                // A host answered it: what the store did is no fault of the turn.
+                item.attempts = item.attempts.saturating_sub(1);
+                item.call.begun = true;
                 busy.mailbox.push_front(item);
             }
         }
