@@ -11,6 +11,7 @@ mod health;
 mod hosts;
 mod invoke;
 mod node;
+mod restore;
 mod serve;
 mod state;
 mod systems;
@@ -54,8 +55,10 @@ pub(crate) enum Command {
     /// Look at the cluster, and change who belongs to it
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
-    /// Write down what the cluster agreed on, for `cluster recover`
+    /// Write down what the cluster agreed on, for `restore`
     Backup(backup::BackupArgs),
+    /// Begin a lost cluster anew from a backup and its state store
+    Restore(restore::RestoreArgs),
     /// Ask whether a node serves
     Health(health::HealthArgs),
     /// Generate typed clients and actor classes from proto files
@@ -87,6 +90,7 @@ impl Command {
             Self::Hosts(command) => client(command.run(global)),
             Self::Cluster(command) => return command.run(global),
             Self::Backup(args) => client(args.run(global)),
+            Self::Restore(args) => args.run(global),
             Self::Health(args) => client(args.run(global)),
             Self::Generate(args) => generate::run(&args, global),
             Self::Config(command) => command.run(global),

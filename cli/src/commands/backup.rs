@@ -16,8 +16,9 @@ use crate::{args::Global, failure::Failure};
 #[derive(Args)]
 #[command(
     after_help = "The file holds what the cluster agreed on: its name, systems, actor types with their descriptors, \
-    and who\nowned what. `callboard cluster recover --backup FILE` takes it. The state of actors is in the store: back \
-    that up\nwith its own tools (pg_dump, or a copy of the stopped node's folder)."
+    and who\nowned what. `callboard restore FILE` takes it. The state of actors is in the store: back that up \
+    with\nits own tools (pg_dump, or .backup of sqlite3), before or after this; `callboard restore --help` says why either \
+    will do."
 )]
 pub(crate) struct BackupArgs {
     /// The file to write; it must not exist

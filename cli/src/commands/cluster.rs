@@ -3,7 +3,7 @@
 mod join;
 mod leader;
 mod node;
-mod recover;
+pub(super) mod recover;
 mod status;
 mod watch;
 mod work;

@@ -156,7 +156,8 @@ fn rebuild(
     let raised = epochs.iter().filter_map(|(shard, above)| {
         let mut types = machine.types();
         let found = types.find(|it| it.system == shard.system && it.name == shard.actor_type)?;
-        Some(Raised { type_id: found.id, shard: shard.number, above: *above })
+        // Not the stored one itself: a shard that is at it would stay there.
+        Some(Raised { type_id: found.id, shard: shard.number, above: above.next() })
     });
     commands.push(Command::RaiseEpochs(RaiseEpochs { shards: raised.collect() }));
     for command in commands {

@@ -4,6 +4,7 @@
 
 mod fleet;
 mod joining;
+mod recovery;
 mod traffic;
 
 use std::{process::Command, time::Duration};

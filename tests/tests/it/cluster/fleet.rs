@@ -63,8 +63,13 @@ impl Member {
 
     /// The command that runs it.
     pub(super) fn command(&self, settings: &[(&str, &str)]) -> Command {
+        self.command_of(&["-o", "jsonl", "serve"], settings)
+    }
+
+    /// The command that does something with its settings.
+    fn command_of(&self, verb: &[&str], settings: &[(&str, &str)]) -> Command {
         let mut command = Command::new(node::callboard());
-        command.args(["-o", "jsonl", "serve", "--listen", &self.gateway, "--admin", &self.admin]);
+        command.args(verb).args(["--listen", &self.gateway, "--admin", &self.admin]);
         command.args(["--peer-listen", &self.peer, "--data"]).arg(self.folder.path());
         for (key, value) in settings {
             command.args(["--set", &format!("{key}={value}")]);
@@ -80,8 +85,15 @@ impl Member {
         ended(child)
     }
 
+    /// Loses the folder of a node that does not run.
+    pub(super) fn lose(&mut self) {
+        assert!(self.process.is_none(), "it runs");
+        std::fs::remove_dir_all(self.folder.path()).expect("its folder is there");
+    }
+
     pub(super) fn spawn(&mut self, settings: &[(&str, &str)]) {
         assert!(self.process.is_none(), "it runs already");
+        std::fs::create_dir_all(self.folder.path()).expect("a folder can be made");
         let log = std::fs::File::options()
             .create(true)
             .append(true)
@@ -220,6 +232,13 @@ impl Fleet {
             self.spawn(at);
         }
         tokio::task::block_in_place(|| self.members.iter_mut().for_each(Member::serves));
+    }
+
+    /// Runs a command with the settings of a node to its end.
+    pub(super) fn run_as(&self, at: usize, verb: &[&str]) -> Output {
+        let settings = self.settings();
+        let settings: Vec<_> = settings.iter().map(|(key, value)| (*key, &**value)).collect();
+        self.members[at].command_of(verb, &settings).output().expect("the binary runs")
     }
 
     fn spawn(&mut self, at: usize) {
