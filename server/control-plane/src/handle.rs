@@ -69,8 +69,8 @@ impl Handle {
     /// node's view has it.
     ///
     /// # Errors
-    /// The rule that a definition breaks, [`ErrorKind::IncompatibleType`], [`ErrorKind::UnknownSystem`], or
-    /// [`ErrorKind::StoreUnavailable`] if nobody could agree to it in time; it may be tried again.
+    /// The rule that a definition breaks, `IncompatibleType`, `UnknownSystem`, or
+    /// `StoreUnavailable` if nobody could agree to it in time; it may be tried again.
     pub async fn register_types(
         &self,
         system: &str,
@@ -89,7 +89,7 @@ impl Handle {
     /// Makes a system unless it exists. Returns a version of the view that contains it.
     ///
     /// # Errors
-    /// A bad name, too many systems, or [`ErrorKind::StoreUnavailable`]; see [`Handle::register_types`].
+    /// A bad name, too many systems, or `StoreUnavailable`; see [`Handle::register_types`].
     pub async fn create_system(&self, name: &str) -> Result<u64, CallError> {
         let command = CreateSystem { name: name.to_owned() };
         self.propose_unless_so(Command::CreateSystem(command)).await
