@@ -7,8 +7,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::planted::{self, Bug};
-
 /// A point on the machine's monotonic clock, in microseconds since an arbitrary origin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tick(pub u64);
@@ -23,9 +21,6 @@ impl Tick {
     /// holder did not notice.
     #[must_use]
     pub fn now() -> Self {
-        if planted::is(Bug::WallClockLease) {
-            return Self(Millis::now().0.unsigned_abs() * 1_000);
-        }
         let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
         let micros = time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_nsec.unsigned_abs() / 1_000;
         // One hour of headroom, so that subtracting a timeout from a tick cannot underflow right after a boot.

@@ -34,7 +34,6 @@ pub fn faults(bug: Bug) -> &'static [Kind] {
         Bug::LeaseNotChecked | Bug::NoTakeoverWait => {
             &[Kind::Minority, Kind::IsolateOwner, Kind::IsolateLeader]
         }
-        Bug::WallClockLease => &[Kind::ClockJump, Kind::Minority, Kind::IsolateOwner],
     }
 }
 
