@@ -47,7 +47,9 @@ install_tools() {
 make_base() {
   [ -f "$base_tar" ] && return
   local mirror tree
-  mirror=$(sed -nE 's/^(deb|URIs:)[^h]*(https?:[^ ]+).*/\2/p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1)
+  mirror=$(sed -nE 's/^(deb|URIs:)[^h]*(https?:[^ ]+).*/\2/p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1) || true
+  [ -n "$mirror" ] || fail "no Debian mirror is configured, so that no base image can be made"
+  mkdir -p "$target/tools"
   tree=$(mktemp -d "$target/docker-base.XXXXXX")
   debootstrap --variant=minbase --include=postgresql,python3,ca-certificates,libstdc++6 bookworm "$tree" "$mirror" >"$target/debootstrap.log" ||
     fail "the base image cannot be made; see $target/debootstrap.log"

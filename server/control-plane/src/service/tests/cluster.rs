@@ -138,7 +138,8 @@ fn shards_spread_by_planned_moves_and_follow_the_hosts_after_the_grace_period() 
     };
     settled("an even spread over the nodes with hosts", [32, 32, 0]);
     assert_eq!(nodes[2].run(nodes[2].handle.rebalance()), Ok(0), "it is even");
-    assert_eq!(epochs(&nodes[0]), [1, 2].into(), "who stayed kept its epoch");
+    // Asked of the node whose view was waited for: the others may be a moment behind.
+    assert_eq!(epochs(&nodes[2]), [1, 2].into(), "who stayed kept its epoch");
 
     hosted(&nodes[0], false);
     settled("every shard where the host is", [0, 64, 0]);
