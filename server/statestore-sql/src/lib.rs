@@ -32,6 +32,7 @@ mod counter;
 mod fences;
 mod health;
 mod jobs;
+mod own_thread;
 mod postgres;
 mod ring;
 mod sqlite;

@@ -1,13 +1,9 @@
 //! The store's own thread: prepares the database, runs the tasks, closes everything.
 
-use std::{
-    sync::{Arc, atomic::AtomicUsize},
-    thread,
-};
+use std::sync::{Arc, atomic::AtomicUsize};
 
 use callboard_statestore::Error;
 use tokio::{
-    runtime,
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
 };
@@ -25,27 +21,14 @@ use crate::{
     SqlStore, WAITING_MAX,
     health::Health,
     jobs::{Job, Question},
+    own_thread,
     ring::Ring,
 };
 
 /// Starts the thread and waits until the database is open.
 pub(crate) async fn start(options: PostgresOptions) -> Result<SqlStore, Error> {
     options.check()?;
-    let (opened, open) = oneshot::channel();
-    let spawned = thread::Builder::new().name("store".into()).spawn(move || {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build();
-        match runtime {
-            Ok(runtime) => runtime.block_on(live(options, opened)),
-            Err(error) => {
-                let refused = Error::Refused(format!("the store's runtime did not start: {error}"));
-                let _gone = opened.send(Err(refused));
-            }
-        }
-    });
-    spawned
-        .map_err(|error| Error::Refused(format!("the store's thread did not start: {error}")))?;
-    open.await
-        .unwrap_or_else(|_| Err(Error::Fatal("the store's thread ended while opening".into())))
+    own_thread::start(move |opened| live(options, opened)).await
 }
 
 /// The whole life of a store.
