@@ -86,6 +86,23 @@ impl Edge {
 
 #[tonic::async_trait]
 impl GatewayService for Edge {
+    type SubscribeStream =
+        futures::stream::Pending<Result<callboard_proto::gateway::v1::SubscribeResponse, Status>>;
+
+    async fn publish(
+        &self,
+        _: Request<callboard_proto::gateway::v1::PublishRequest>,
+    ) -> Result<Response<callboard_proto::gateway::v1::PublishResponse>, Status> {
+        Err(Status::unimplemented("no channels here"))
+    }
+
+    async fn subscribe(
+        &self,
+        _: Request<callboard_proto::gateway::v1::SubscribeRequest>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        Err(Status::unimplemented("no channels here"))
+    }
+
     type InvokeStreamStream = BoxStream<InvokeStreamResponse>;
 
     async fn invoke(
@@ -164,5 +181,6 @@ fn response(
         request_id,
         revision: 0,
         durable: false,
+        schedule: String::new(),
     })
 }

@@ -78,6 +78,8 @@ impl Calls {
             timeout_ms: 0,
             metadata: Default::default(),
             mode: 0,
+            delay_ms: 0,
+            due_at_ms: 0,
         }
     }
 }

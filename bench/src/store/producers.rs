@@ -63,7 +63,7 @@ impl Producers {
         }
         let now = Millis::now();
         let actors = adds.into_iter().map(|(actor, adds)| self.actors[actor].commit(adds, now));
-        CommitBatch { actors: actors.collect(), inbox: Vec::new() }
+        CommitBatch { actors: actors.collect(), inbox: Vec::new(), ..CommitBatch::default() }
     }
 }
 
@@ -100,9 +100,13 @@ impl Actor {
                 outcomes: outcomes(self.inline),
                 spilled_until: self.spilled_until,
                 updated_at: now,
+                deleted: false,
             },
             spill: spill.into_iter().collect(),
             inbox_done: Vec::new(),
+            outbox: Vec::new(),
+            history: Vec::new(),
+            forget: None,
         }
     }
 }

@@ -153,6 +153,8 @@ impl InvokeArgs {
             timeout_ms: milliseconds(global.timeout),
             metadata: self.metadata.iter().cloned().collect(),
             mode: mode.into(),
+            delay_ms: 0,
+            due_at_ms: 0,
         })
     }
 

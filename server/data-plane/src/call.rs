@@ -36,6 +36,15 @@ pub struct Lineage {
     pub chain: Vec<ActorId>,
 }
 
+/// A station of a chain of pipes and forwards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// The actor that passed the call on.
+    pub actor: ActorId,
+    /// The action that it ran.
+    pub action: String,
+}
+
 /// One request to run an action.
 #[derive(Debug)]
 pub struct Call {
@@ -63,6 +72,11 @@ pub struct Call {
     /// True if a host, here or at another node, may have begun it before; then only its request id keeps it from being
     /// applied twice, and nobody may say that it was not run.
     pub begun: bool,
+    /// True if a row of the sender stands for the call (an effect, a firing, a broadcast): it has no deadline, is not refused
+    /// for its age, and its outcome is kept until the sender says that the row is gone.
+    pub delivery: bool,
+    /// Where it came through by pipe or forward, oldest first; `None` for most.
+    pub hops: Option<Box<Vec<Hop>>>,
     /// Who is told.
     pub reply_to: ReplyTo,
 }
@@ -83,6 +97,8 @@ impl Call {
             activates_only: true,
             from_json: false,
             begun: false,
+            delivery: false,
+            hops: None,
             reply_to,
         }
     }
@@ -111,6 +127,18 @@ pub struct Reply {
     pub revision: Revision,
     /// True if the effect, or the acceptance, is committed.
     pub durable: bool,
+    /// Set if another actor gives the reply, because the turn has passed the call on. Nobody but custody and the worker sees
+    /// such a reply: whoever answers callers follows the link.
+    pub next: Option<Box<Link>>,
+}
+
+/// Where the reply to a call is to be had that was passed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The next actor.
+    pub actor: ActorId,
+    /// The request id of the call to it.
+    pub request_id: String,
 }
 
 /// The end of a call.

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use callboard_types::{CallError, ClusterView, Epoch, Lease, ShardId, TypeDefinition};
+use callboard_types::{
+    CallError, ClusterView, DueCursor, Epoch, Lease, Millis, Occurrence, OccurrenceEnd, ShardId,
+    TypeDefinition,
+};
 use tokio::sync::watch;
 
 /// What the cluster agreed on, and how to change it.
@@ -39,6 +42,68 @@ pub trait Directory: std::fmt::Debug + Send + Sync + 'static {
 
     /// Says what hosts this node has for the types, given as (system, type).
     async fn set_hosted(&self, types: Vec<(String, String)>, hosting: Hosting);
+
+    /// The schedules that the cluster agreed on.
+    fn schedules(&self) -> Arc<dyn Schedules> {
+        Arc::new(NoSchedules)
+    }
+}
+
+/// The schedules that the cluster agreed on, as this node's copy of it has them.
+#[async_trait]
+pub trait Schedules: std::fmt::Debug + Send + Sync + 'static {
+    /// Changes whenever anything about a schedule did.
+    fn changed(&self) -> watch::Receiver<u64>;
+
+    /// Occurrences that are due at `until` or before, in order of [`Occurrence::at`], from above `after`, at most `limit`:
+    /// of all schedules, whoever owns their targets. An occurrence stays due until its end is agreed.
+    fn due(&self, after: DueCursor, until: Millis, limit: usize) -> Vec<Occurrence>;
+
+    /// When the first occurrence is due that is due later than `after`.
+    fn next_due(&self, after: Millis) -> Option<Millis>;
+
+    /// Says how firings ended, and returns once that is agreed. An end that is known already, or of another generation,
+    /// changes nothing and is no error.
+    ///
+    /// # Errors
+    /// A retryable one while the control plane has no leader.
+    async fn ended(&self, ends: Vec<OccurrenceEnd>) -> Result<(), CallError>;
+
+    /// Makes a call later, once: a one-shot schedule whose name is made from the call's request id, so that a repetition
+    /// makes no second one. Returns the name. It is forgotten when it has fired.
+    ///
+    /// # Errors
+    /// `QuotaExceeded`; `ScheduleConflict` if the request id stands for another call; a retryable one while the control
+    /// plane has no leader.
+    async fn once(&self, request_id: String, call: Occurrence) -> Result<String, CallError>;
+}
+
+/// What a plane without a clock of its own has: no schedules, and no way to make one.
+#[derive(Clone, Copy, Debug)]
+pub struct NoSchedules;
+
+#[async_trait]
+impl Schedules for NoSchedules {
+    fn changed(&self) -> watch::Receiver<u64> {
+        watch::channel(0).1
+    }
+
+    fn due(&self, _: DueCursor, _: Millis, _: usize) -> Vec<Occurrence> {
+        Vec::new()
+    }
+
+    fn next_due(&self, _: Millis) -> Option<Millis> {
+        None
+    }
+
+    async fn ended(&self, _: Vec<OccurrenceEnd>) -> Result<(), CallError> {
+        Ok(())
+    }
+
+    async fn once(&self, _: String, _: Occurrence) -> Result<String, CallError> {
+        let text = "this node keeps no schedules; the call was not accepted";
+        Err(CallError::new(callboard_types::ErrorKind::QuotaExceeded, text))
+    }
 }
 
 /// What hosts a node has for a type.

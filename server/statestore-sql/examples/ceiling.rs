@@ -174,7 +174,7 @@ impl Bench {
                 self.turn(*at, previous, now, spill && previous % 7 == 6)
             })
             .collect();
-        let batch = CommitBatch { actors, inbox: vec![] };
+        let batch = CommitBatch { actors, inbox: vec![], ..CommitBatch::default() };
         let verdicts = store.commit(batch).await?;
         assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Committed));
         Ok(())
@@ -202,9 +202,13 @@ impl Bench {
                 outcomes: Bytes::from(vec![2; 8 * OUTCOME_BYTES]),
                 spilled_until: now,
                 updated_at: now,
+                deleted: false,
             },
             spill: if spill { vec![pack] } else { vec![] },
             inbox_done: vec![],
+            outbox: Vec::new(),
+            history: Vec::new(),
+            forget: None,
         }
     }
 

@@ -148,6 +148,7 @@ fn record(revision: u64, data: &[u8]) -> ActorRecord {
         outcomes: Bytes::from(format!("outcomes {revision}")),
         spilled_until: Millis(0),
         updated_at: Millis(1_700_000_000_000),
+        deleted: false,
     }
 }
 
@@ -161,6 +162,9 @@ fn turn(key: &str, previous: u64, data: &[u8]) -> ActorCommit {
         record: record(previous + 1, data),
         spill: vec![],
         inbox_done: vec![],
+        outbox: Vec::new(),
+        history: Vec::new(),
+        forget: None,
     }
 }
 
@@ -185,7 +189,7 @@ fn pack(from: i64, until: i64, data: &str) -> SpillPack {
 /// Commits turns that must all succeed.
 async fn commit(store: &Arc<dyn StateStore>, actors: Vec<ActorCommit>) {
     let count = actors.len();
-    let batch = CommitBatch { actors, inbox: vec![] };
+    let batch = CommitBatch { actors, inbox: vec![], ..CommitBatch::default() };
     let verdicts = store.commit(batch).await.expect("commit");
     assert_eq!(verdicts, vec![Verdict::Committed; count]);
 }

@@ -11,8 +11,9 @@ pub mod memory;
 pub mod record;
 
 pub use record::{
-    ActorCommit, ActorRecord, ActorSummary, CommitBatch, InboxInsert, InboxRow, ShardClaim,
-    SpillPack, StateBlob, Verdict,
+    ActorCommit, ActorRecord, ActorSummary, BroadcastChange, BroadcastRow, BroadcastStep,
+    CommitBatch, DeadLetterRow, Forget, HistoryAt, HistoryInsert, HistoryRow, InboxInsert,
+    InboxRow, OutboxDone, OutboxInsert, OutboxRow, ShardClaim, SpillPack, StateBlob, Verdict,
 };
 
 use async_trait::async_trait;
@@ -83,7 +84,9 @@ pub trait StateStore: Send + Sync + 'static {
     /// already held is a success.
     async fn claim(&self, claims: &[ShardClaim]) -> Result<Vec<Claimed>, Error>;
 
-    /// Commits a batch. One verdict per item of `batch.actors`, then one per item of `batch.inbox`.
+    /// Commits a batch. One verdict per item of `batch.actors`, then one per item of `batch.inbox`, of
+    /// `batch.outbox_done` and of `batch.broadcasts`. An actor's outbox rows and history are written if and only if its
+    /// row is.
     async fn commit(&self, batch: CommitBatch) -> Result<Vec<Verdict>, Error>;
 
     /// Reads actors. One answer per id, in order; `None` if the actor has no row.
@@ -122,4 +125,77 @@ pub trait StateStore: Send + Sync + 'static {
         after: &str,
         limit: usize,
     ) -> Result<Vec<ActorSummary>, Error>;
+
+    /// Reads outbox rows of a shard that are due at `until` or before, in order of (due time, sequence), from above `after`,
+    /// at most `limit`.
+    async fn outbox(
+        &self,
+        _shard: &ShardId,
+        _after: (Millis, u64),
+        _until: Millis,
+        _limit: usize,
+    ) -> Result<Vec<OutboxRow>, Error> {
+        Err(Error::Refused("not kept by this store".to_owned()))
+    }
+
+    /// When the first outbox row of a shard is due that is due later than `after`, if there is one; and the highest sequence
+    /// of its rows, 0 if it has none.
+    async fn outbox_ends(
+        &self,
+        _shard: &ShardId,
+        _after: Millis,
+    ) -> Result<(Option<Millis>, u64), Error> {
+        Err(Error::Refused("not kept by this store".to_owned()))
+    }
+
+    /// Reads the messages that a shard still delivers, in sequence, from above `after`, at most `limit`.
+    async fn broadcasts(
+        &self,
+        _shard: &ShardId,
+        _after: u64,
+        _limit: usize,
+    ) -> Result<Vec<BroadcastRow>, Error> {
+        Err(Error::Refused("not kept by this store".to_owned()))
+    }
+
+    /// The keys of a shard's actors that have a row and are not deleted, in order, from above `after`, at most `limit`.
+    async fn keys(
+        &self,
+        _shard: &ShardId,
+        _after: &str,
+        _limit: usize,
+    ) -> Result<Vec<String>, Error> {
+        Err(Error::Refused("not kept by this store".to_owned()))
+    }
+
+    /// Reads past states of an actor, at most `limit`.
+    async fn history(
+        &self,
+        _id: &ActorId,
+        _at: HistoryAt,
+        _limit: usize,
+    ) -> Result<Vec<HistoryRow>, Error> {
+        Err(Error::Refused("not kept by this store".to_owned()))
+    }
+
+    /// Reads dead letters of a system by id, from above `after`, at most `limit`. An empty type stands for all.
+    async fn dead_letters(
+        &self,
+        _system: &str,
+        _source_type: &str,
+        _after: &str,
+        _limit: usize,
+    ) -> Result<Vec<DeadLetterRow>, Error> {
+        Err(Error::Refused("not kept by this store".to_owned()))
+    }
+
+    /// Reads one dead letter.
+    async fn dead_letter(&self, _id: &str) -> Result<Option<DeadLetterRow>, Error> {
+        Err(Error::Refused("not kept by this store".to_owned()))
+    }
+
+    /// Forgets a dead letter. True if it was there.
+    async fn drop_dead_letter(&self, _id: &str) -> Result<bool, Error> {
+        Err(Error::Refused("not kept by this store".to_owned()))
+    }
 }

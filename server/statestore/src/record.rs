@@ -30,6 +30,8 @@ pub struct ActorRecord {
     pub spilled_until: Millis,
     /// When the row was last written.
     pub updated_at: Millis,
+    /// True for a deleted actor: the row keeps its revision and outcomes, and is not listed.
+    pub deleted: bool,
 }
 
 /// Several outcomes of one actor that no longer travel in its row.
@@ -60,6 +62,158 @@ pub struct ActorCommit {
     pub spill: Vec<SpillPack>,
     /// Accepted calls of the shard (by sequence) that these turns answered.
     pub inbox_done: Vec<u64>,
+    /// What these turns set going, in order.
+    pub outbox: Vec<OutboxInsert>,
+    /// Past states to keep, oldest first; empty unless the type keeps history.
+    pub history: Vec<HistoryInsert>,
+    /// Past states to forget. A deletion forgets all.
+    pub forget: Option<Forget>,
+}
+
+/// Something that a committed turn set going: an effect, a broadcast, the next call of a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxInsert {
+    /// Its place among the shard's. A shard never uses a sequence twice while the first row is there.
+    pub sequence: u64,
+    /// When it is due; 0 for at once.
+    pub due_at: Millis,
+    /// What it is, encoded.
+    pub item: Bytes,
+}
+
+/// Something that is still to be delivered, as it is read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// The key of the actor that set it going.
+    pub key: String,
+    /// Its place among the shard's.
+    pub sequence: u64,
+    /// When it is due; 0 for at once.
+    pub due_at: Millis,
+    /// What it is, encoded.
+    pub item: Bytes,
+}
+
+/// The end of an outbox row: it was delivered, or it was given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxDone {
+    /// The shard of the actor that set it going.
+    pub shard: ShardId,
+    /// The epoch under which the shard is owned.
+    pub epoch: Epoch,
+    /// Its place.
+    pub sequence: u64,
+    /// Kept for operators if it was given up.
+    pub dead: Option<DeadLetterRow>,
+}
+
+/// A row that could not be delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetterRow {
+    /// Names it: unique, and in the order in which letters died.
+    pub id: String,
+    /// The actor that set it going.
+    pub source: ActorId,
+    /// What it was and why it died, encoded.
+    pub letter: Bytes,
+    /// When it was given up.
+    pub died_at: Millis,
+}
+
+/// A past state to keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryInsert {
+    /// The revision that had it.
+    pub revision: Revision,
+    /// When its turn was settled.
+    pub at: Millis,
+    /// The state; `None` if there was none.
+    pub state: Option<StateBlob>,
+    /// The tags, encoded.
+    pub tags: Bytes,
+}
+
+/// Which past states of an actor are forgotten with a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forget {
+    /// Those below this revision.
+    pub below: Revision,
+    /// Those of before this time.
+    pub before: Millis,
+}
+
+/// A past state as it is read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryRow {
+    /// The revision that had it.
+    pub revision: Revision,
+    /// When its turn was settled.
+    pub at: Millis,
+    /// Size of the state in bytes.
+    pub state_bytes: u64,
+    /// The state; `None` if there was none, or if only the list was asked for.
+    pub state: Option<StateBlob>,
+    /// The tags, encoded; empty if only the list was asked for.
+    pub tags: Bytes,
+}
+
+/// Which past states are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HistoryAt {
+    /// The list below this revision, the newest first, without states.
+    Below(Revision),
+    /// The one of this revision.
+    Revision(Revision),
+    /// The newest one at or before this time.
+    Time(Millis),
+}
+
+/// A change of what a shard knows of a message that it delivers to its subscribers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BroadcastChange {
+    /// The shard.
+    pub shard: ShardId,
+    /// The epoch under which it is owned.
+    pub epoch: Epoch,
+    /// Names the message within the shard.
+    pub id: String,
+    /// What happens.
+    pub step: BroadcastStep,
+}
+
+/// A step in the delivery of a message to the subscribers of a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BroadcastStep {
+    /// The message came, with its place among the shard's. Without effect if the id is known already, done or not.
+    Record {
+        /// Messages are delivered in this order.
+        sequence: u64,
+        /// When it came.
+        at: Millis,
+        /// The message, encoded.
+        item: Bytes,
+    },
+    /// Subscribers up to and including this key have it.
+    Advance {
+        /// The key.
+        cursor: String,
+    },
+    /// Every subscriber has it. The id is remembered until [`expire`](crate::StateStore::expire) drops it, at least
+    /// [`DELIVERED_WINDOW_MS`](callboard_types::limits::DELIVERED_WINDOW_MS) after it came.
+    Done,
+}
+
+/// A message that a shard still delivers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BroadcastRow {
+    /// Names the message within the shard.
+    pub id: String,
+    /// Its place among the shard's.
+    pub sequence: u64,
+    /// Subscribers up to and including this key have it; empty at the beginning.
+    pub cursor: String,
+    /// The message, encoded.
+    pub item: Bytes,
 }
 
 /// An accepted asynchronous call.
@@ -95,13 +249,17 @@ pub struct CommitBatch {
     pub actors: Vec<ActorCommit>,
     /// Newly accepted calls.
     pub inbox: Vec<InboxInsert>,
+    /// Ends of outbox rows.
+    pub outbox_done: Vec<OutboxDone>,
+    /// Messages of channels.
+    pub broadcasts: Vec<BroadcastChange>,
 }
 
 impl CommitBatch {
     /// How many items it has.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.actors.len() + self.inbox.len()
+        self.actors.len() + self.inbox.len() + self.outbox_done.len() + self.broadcasts.len()
     }
 
     /// True if it has none.

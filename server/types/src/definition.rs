@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{actor_id::check_name, error::CallError, error::ErrorKind, limits};
+use crate::{
+    actor_id::check_name, error::CallError, error::ErrorKind, limits, settings::TypeSettings,
+};
 
 /// What kind of life the actors of a type lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +15,8 @@ pub enum Kind {
     Named,
     /// One actor per key, on demand.
     Unnamed,
+    /// Equal instances without state; their keys are `0` to max - 1.
+    Pooled,
 }
 
 /// What happens to the state of an actor, and when.
@@ -66,6 +70,10 @@ pub struct TypeDefinition {
     pub shards: u32,
     /// True to keep every action from running on state that is not yet committed.
     pub speculation_off: bool,
+    /// What the type asks for beyond the running of calls. Not part of the frozen encoding of a definition: commands and
+    /// snapshots that carry settings carry them apart.
+    #[serde(skip)]
+    pub settings: TypeSettings,
 }
 
 /// Names under which an action of a type is its initialisation.
@@ -90,6 +98,7 @@ impl TypeDefinition {
             mailbox_limit: limits::MAILBOX_DEFAULT,
             shards: limits::SHARDS_DEFAULT,
             speculation_off: false,
+            settings: TypeSettings::default(),
         }
     }
 
@@ -147,7 +156,9 @@ impl TypeDefinition {
                 limits::MAILBOX_MAX
             ));
         }
-        Ok(())
+        self.settings.validate(&self.name, self.kind, self.durability, |action| {
+            self.actions.contains_key(action)
+        })
     }
 
     /// Says why `next` may not take the place of this definition, if it may not.

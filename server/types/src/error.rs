@@ -109,6 +109,20 @@ kinds! {
     PeerRefused = "PEER_REFUSED", 7, Never;
     /// The node lost its right to answer, or never had it since it started; others may serve.
     LeaseLost = "LEASE_LOST", 14, SameId;
+    /// The call was passed on to an actor that keeps no outcomes, and its reply is gone; it is never run again.
+    OutcomeNotKept = "OUTCOME_NOT_KEPT", 9, Never;
+    /// A call would come through more actors by pipes and forwards than it may.
+    ChainTooLong = "CHAIN_TOO_LONG", 9, Never;
+    /// As much of something as its system may have is there already.
+    QuotaExceeded = "QUOTA_EXCEEDED", 8, Never;
+    /// No such schedule.
+    UnknownSchedule = "UNKNOWN_SCHEDULE", 5, Never;
+    /// Another schedule has the name, or another generation than was expected.
+    ScheduleConflict = "SCHEDULE_CONFLICT", 6, Never;
+    /// The revision is not kept, or never was.
+    UnknownRevision = "UNKNOWN_REVISION", 5, Never;
+    /// No such dead letter.
+    UnknownDeadLetter = "UNKNOWN_DEAD_LETTER", 5, Never;
 }
 
 /// Why a call failed. The one error type of the invocation path.

@@ -11,6 +11,8 @@ pub mod lease;
 pub mod limits;
 pub mod number;
 pub mod planted;
+pub mod schedule;
+pub mod settings;
 pub mod shard;
 pub mod view;
 
@@ -20,5 +22,7 @@ pub use definition::{Action, Durability, Kind, TypeDefinition};
 pub use error::{CallError, ErrorKind, Retry};
 pub use lease::Lease;
 pub use number::{Epoch, NodeId, Revision, SessionId};
+pub use schedule::{DueCursor, Occurrence, OccurrenceEnd};
+pub use settings::TypeSettings;
 pub use shard::{ShardId, shard_of};
 pub use view::{ClusterView, NodeState, NodeView, ShardOwner, TypeView};

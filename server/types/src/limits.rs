@@ -88,6 +88,32 @@ pub const IDLE_TIMEOUT_DEFAULT_MS: u64 = 60_000;
 /// How often a snapshot actor is saved, unless its type says otherwise, in milliseconds.
 pub const SNAPSHOT_INTERVAL_DEFAULT_MS: u64 = 10_000;
 
+/// Timers of a type.
+pub const TIMERS_MAX: usize = 16;
+/// Shortest interval of a timer, in milliseconds.
+pub const TIMER_INTERVAL_MIN_MS: u64 = 10;
+/// Channels that a type may listen to.
+pub const SUBSCRIPTIONS_MAX: usize = 64;
+/// Most instances of a pool.
+pub const POOL_MAX: u32 = 4_096;
+/// Instances of a pool that names no bound.
+pub const POOL_DEFAULT: u32 = 16;
+/// Past revisions of an actor that may be kept.
+pub const HISTORY_REVISIONS_MAX: u32 = 100_000;
+
+/// Effects and broadcasts of one turn.
+pub const TURN_OUTPUTS_MAX: usize = 1_024;
+/// Actors that a call may come through by pipes and forwards.
+pub const HOPS_MAX: usize = 32;
+/// Deliveries that one worker has under way at a time; further rows wait in the store.
+pub const DELIVERIES_IN_FLIGHT_MAX: usize = 4_096;
+/// How long a delivery is tried before it becomes a dead letter, in milliseconds. Below [`DELIVERED_WINDOW_MS`].
+pub const DELIVERY_AGE_MAX_MS: i64 = 3 * 24 * 3_600 * 1_000;
+/// How long the outcome of a delivery is kept whose sender never says that its row is gone, in milliseconds.
+pub const DELIVERED_WINDOW_MS: i64 = 7 * 24 * 3_600 * 1_000;
+/// Dead letters of one shard; with more, rows stay where they are and are tried further.
+pub const DEAD_LETTERS_MAX: usize = 10_000;
+
 /// Shards of an UNNAMED type, unless its first registration says otherwise.
 pub const SHARDS_DEFAULT: u32 = 64;
 /// Most shards of a type.
@@ -106,6 +132,7 @@ const _: () = assert!(STATE_BYTES_MAX + PAYLOAD_BYTES_MAX < MESSAGE_BYTES_MAX);
 const _: () = assert!(RUN_TURNS_MAX < SPECULATION_DEPTH_MAX);
 const _: () = assert!(INLINE_OUTCOMES_MAX < KNOWN_IDS_MAX);
 const _: () = assert!(CREATED_AHEAD_MS < OUTCOME_WINDOW_MS);
+const _: () = assert!(DELIVERY_AGE_MAX_MS < DELIVERED_WINDOW_MS);
 const _: () = assert!(MAILBOX_DEFAULT <= MAILBOX_MAX);
 const _: () = assert!(FORWARDS_IN_FLIGHT_MAX < FORWARDS_PER_PEER_MAX);
 const _: () = assert!(FORWARDS_PER_PEER_MAX < FORWARDS_HELD_MAX);

@@ -85,13 +85,26 @@ impl IncomingCall {
         let request_id = self.request.request_id.clone();
         use callboard_proto::gateway::v1::invoke_response::Reply;
         let reply = Some(Reply::Payload(json(value)));
-        self.respond(Ok(InvokeResponse { reply, request_id, revision: 1, durable: true })).await;
+        self.respond(Ok(InvokeResponse {
+            reply,
+            request_id,
+            revision: 1,
+            durable: true,
+            schedule: String::new(),
+        }))
+        .await;
     }
 
     /// Answers "no value".
     pub async fn no_value(self) {
         let request_id = self.request.request_id.clone();
-        let response = InvokeResponse { reply: None, request_id, revision: 1, durable: true };
+        let response = InvokeResponse {
+            reply: None,
+            request_id,
+            revision: 1,
+            durable: true,
+            schedule: String::new(),
+        };
         self.respond(Ok(response)).await;
     }
 
@@ -205,6 +218,23 @@ impl Drop for HangUp {
 
 #[tonic::async_trait]
 impl GatewayService for FakeGateway {
+    type SubscribeStream =
+        futures::stream::Pending<Result<callboard_proto::gateway::v1::SubscribeResponse, Status>>;
+
+    async fn publish(
+        &self,
+        _: Request<callboard_proto::gateway::v1::PublishRequest>,
+    ) -> Result<Response<callboard_proto::gateway::v1::PublishResponse>, Status> {
+        Err(Status::unimplemented("no channels here"))
+    }
+
+    async fn subscribe(
+        &self,
+        _: Request<callboard_proto::gateway::v1::SubscribeRequest>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        Err(Status::unimplemented("no channels here"))
+    }
+
     type InvokeStreamStream =
         Pin<Box<dyn Stream<Item = Result<InvokeStreamResponse, Status>> + Send>>;
 

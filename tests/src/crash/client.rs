@@ -158,6 +158,8 @@ impl Client {
             timeout_ms: ATTEMPT_TIMEOUT_MS,
             metadata: Default::default(),
             mode: mode as i32,
+            delay_ms: 0,
+            due_at_ms: 0,
         }
     }
 

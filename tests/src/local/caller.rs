@@ -34,6 +34,8 @@ pub fn call(actor_type: &str, key: &str, action: &str, argument: &str) -> Invoke
         timeout_ms: 10_000,
         metadata: HashMap::new(),
         mode: InvokeMode::Sync.into(),
+        delay_ms: 0,
+        due_at_ms: 0,
     }
 }
 

@@ -213,7 +213,8 @@ impl ScriptedHost {
             ..PbError::default()
         };
         let outcome = Some(turn_result::Outcome::Error(error));
-        let result = TurnResult { turn_id: turn.turn_id, outcome, state: None, tags: None };
+        let result =
+            TurnResult { turn_id: turn.turn_id, outcome, state: None, tags: None, workflow: None };
         self.send(vec![host_frame::Frame::Result(result)]).await;
     }
 
@@ -285,6 +286,7 @@ pub fn result(turn_id: u64, reply: &str, state: Option<&str>) -> host_frame::Fra
         outcome: Some(turn_result::Outcome::Reply(payload)),
         state: state.map(json),
         tags: None,
+        workflow: None,
     })
 }
 

@@ -101,6 +101,7 @@ impl Noun for ActorType {
 fn kind(kind: Kind) -> &'static str {
     match kind {
         Kind::Named => "named",
+        Kind::Pooled => "pooled",
         Kind::Unspecified | Kind::Unnamed => "unnamed",
     }
 }

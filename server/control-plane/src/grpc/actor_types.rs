@@ -12,6 +12,7 @@ use callboard_proto::{
 use callboard_transport::status::to_status;
 use callboard_types::{
     CallError, ClusterView, Durability, ErrorKind, Kind, TypeDefinition, TypeView,
+    settings::{Deliver, Subscription, Timer},
 };
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
@@ -109,6 +110,7 @@ pub fn encode_definition(definition: &TypeDefinition) -> ActorTypeDefinition {
     let kind = match definition.kind {
         Kind::Named => pb::Kind::Named,
         Kind::Unnamed => pb::Kind::Unnamed,
+        Kind::Pooled => pb::Kind::Pooled,
     };
     let durability = match definition.durability {
         Durability::Durable => pb::Durability::Durable,
@@ -135,6 +137,28 @@ pub fn encode_definition(definition: &TypeDefinition) -> ActorTypeDefinition {
         mailbox_limit: definition.mailbox_limit,
         shards: definition.shards,
         speculation_off: definition.speculation_off,
+        timers: definition.settings.timers.iter().map(encode_timer).collect(),
+        subscriptions: definition.settings.subscriptions.iter().map(encode_subscription).collect(),
+        pool_min: definition.settings.pool.map_or(0, |pool| pool.min),
+        pool_max: definition.settings.pool.map_or(0, |pool| pool.max),
+        history_revisions: definition.settings.history.revisions,
+        history_age_ms: definition.settings.history.age_ms,
+    }
+}
+
+fn encode_timer(timer: &Timer) -> pb::TimerDefinition {
+    pb::TimerDefinition { action: timer.action.clone(), interval_ms: timer.interval_ms }
+}
+
+fn encode_subscription(subscription: &Subscription) -> pb::ChannelSubscription {
+    let deliver = match subscription.deliver {
+        Deliver::Active => pb::Deliver::Active,
+        Deliver::Every => pb::Deliver::Every,
+    };
+    pb::ChannelSubscription {
+        channel: subscription.channel.clone(),
+        action: subscription.action.clone(),
+        deliver: deliver.into(),
     }
 }
 

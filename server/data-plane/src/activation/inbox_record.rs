@@ -64,6 +64,8 @@ pub fn decode(bytes: &[u8]) -> Result<Call, String> {
         activates_only: false,
         from_json: false,
         begun: false,
+        delivery: false,
+        hops: None,
         reply_to: ReplyTo::Nobody,
     })
 }

@@ -50,6 +50,7 @@ impl StoredOutcome {
                 },
                 revision: Revision(self.revision),
                 durable: true,
+                next: None,
             }),
             StoredEnd::Error(error) => Err(error.as_ref().clone()),
         }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use callboard_proto::{
-    peer::v1::{ForwardedCall, ForwardedReply, Redirect, forwarded_reply::Outcome as Ended},
+    peer::v1::{
+        self as pb_peer, ForwardedCall, ForwardedReply, Redirect, forwarded_reply::Outcome as Ended,
+    },
     types::v1 as pb,
 };
 use callboard_transport::status;
@@ -11,7 +13,7 @@ use callboard_types::{ActorId, CallError, ErrorKind, Millis, Tick, limits};
 
 use super::Parcel;
 use crate::{
-    call::{Call, Lineage, Outcome, Reply, ReplyTo},
+    call::{Call, Hop, Lineage, Link, Outcome, Reply, ReplyTo},
     grpc::convert,
 };
 
@@ -53,7 +55,13 @@ pub(super) fn call(parcel: &Parcel, forward_id: u64, now: Tick, version: u64) ->
         },
         redirects: parcel.returns.min(REDIRECTS_MAX),
         activates_only: call.activates_only,
+        delivery: call.delivery,
+        hops: call.hops.iter().flat_map(|hops| hops.iter()).map(hop_to_proto).collect(),
     }
+}
+
+fn hop_to_proto(hop: &Hop) -> pb_peer::Hop {
+    pb_peer::Hop { actor: Some(convert::actor_id_to_proto(&hop.actor)), action: hop.action.clone() }
 }
 
 /// About how many bytes a call takes in a message, never much less than it does.
@@ -61,7 +69,8 @@ pub(super) fn size(call: &ForwardedCall) -> usize {
     let metadata: usize = call.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
     let chain: usize = call.chain.iter().map(|id| id.key.len() + 300).sum();
     let payload = call.payload.as_ref().map_or(0, |payload| payload.data.len());
-    500 + call.request_id.len() + metadata + chain + payload
+    let hops: usize = call.hops.iter().map(|hop| hop.action.len() + 800).sum();
+    500 + call.request_id.len() + metadata + chain + hops + payload
 }
 
 /// A call from a peer, without its address.
@@ -80,9 +89,17 @@ pub(crate) fn from_wire(call: ForwardedCall, now: Tick) -> Result<Call, CallErro
         let error = CallError::new(ErrorKind::CallCycle, "the chain of calls is too long");
         return Err(error.with("limit", limits::CHAIN_MAX));
     }
+    if call.hops.len() > limits::HOPS_MAX {
+        let error = CallError::new(ErrorKind::ChainTooLong, "the chain of pipes is too long");
+        return Err(error.with("limit", limits::HOPS_MAX));
+    }
     let name = |id: pb::ActorId| ActorId::parse(&id.system, &id.r#type, &id.key);
     let caller = call.caller.map(name).transpose()?;
     let chain = call.chain.into_iter().map(name).collect::<Result<Vec<_>, _>>()?;
+    let hop = |hop: pb_peer::Hop| {
+        Ok(Hop { actor: name(hop.actor.unwrap_or_default())?, action: hop.action })
+    };
+    let hops = call.hops.into_iter().map(hop).collect::<Result<Vec<_>, CallError>>()?;
     let inside = caller.is_some() || !chain.is_empty();
     let timeout_ms = u64::from(call.timeout_ms).min(limits::CALL_TIMEOUT_MAX_MS);
     Ok(Call {
@@ -90,13 +107,15 @@ pub(crate) fn from_wire(call: ForwardedCall, now: Tick) -> Result<Call, CallErro
         argument,
         request_id: call.request_id,
         created_at: Millis(call.created_at_ms),
-        deadline: now.plus_millis(timeout_ms),
+        deadline: if call.delivery { Tick::NEVER } else { now.plus_millis(timeout_ms) },
         metadata: call.metadata,
         lineage: inside.then(|| Box::new(Lineage { caller, chain })),
         asynchronous: call.r#async,
         activates_only: call.activates_only,
         from_json: !call.descriptor_hash.is_empty(),
         begun: false,
+        delivery: call.delivery,
+        hops: (!hops.is_empty()).then(|| Box::new(hops)),
         reply_to: ReplyTo::Nobody,
     })
 }
@@ -107,28 +126,43 @@ pub(crate) fn reply(
     outcome: Outcome,
     redirect: impl FnOnce() -> Option<Redirect>,
 ) -> ForwardedReply {
-    let (outcome, revision, durable) = match outcome {
-        Ok(Reply { payload, revision, durable }) => {
+    let (outcome, revision, durable, next) = match outcome {
+        Ok(Reply { payload, revision, durable, next }) => {
             let payload = convert::payload_to_proto(payload).unwrap_or_default();
-            (Ended::Reply(payload), revision.0, durable)
+            (Ended::Reply(payload), revision.0, durable, next.map(link_to_proto))
         }
         Err(error) => {
             let redirect = (error.kind == ErrorKind::NotOwner).then(redirect).flatten();
             let error = || Ended::Error(convert::error_to_proto(&error));
-            (redirect.map_or_else(error, Ended::Redirect), 0, false)
+            (redirect.map_or_else(error, Ended::Redirect), 0, false, None)
         }
     };
-    ForwardedReply { forward_id, outcome: Some(outcome), revision, durable }
+    ForwardedReply { forward_id, outcome: Some(outcome), revision, durable, next }
+}
+
+#[expect(clippy::boxed_local, reason = "it is boxed where it comes from")]
+fn link_to_proto(link: Box<Link>) -> pb_peer::Link {
+    let actor = Some(convert::actor_id_to_proto(&link.actor));
+    pb_peer::Link { actor, request_id: link.request_id }
+}
+
+fn link_from_proto(link: pb_peer::Link) -> Result<Box<Link>, CallError> {
+    let id = link.actor.unwrap_or_default();
+    let actor = ActorId::parse(&id.system, &id.r#type, &id.key)?;
+    Ok(Box::new(Link { actor, request_id: link.request_id }))
 }
 
 /// How a call ended at its owner; `None` if the peer does not own the shard.
 pub(super) fn outcome(reply: ForwardedReply) -> Option<Outcome> {
     match reply.outcome {
-        Some(Ended::Reply(payload)) => Some(Ok(Reply {
-            payload: convert::payload_from_proto(Some(payload)),
-            revision: callboard_types::Revision(reply.revision),
-            durable: reply.durable,
-        })),
+        Some(Ended::Reply(payload)) => {
+            Some(reply.next.map(link_from_proto).transpose().map(|next| Reply {
+                payload: convert::payload_from_proto(Some(payload)),
+                revision: callboard_types::Revision(reply.revision),
+                durable: reply.durable,
+                next,
+            }))
+        }
         Some(Ended::Error(error)) => Some(Err(status::from_proto(error))),
         Some(Ended::Redirect(_)) => None,
         None => Some(Err(CallError::new(

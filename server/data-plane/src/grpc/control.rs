@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use callboard_proto::{
     control::v1::{
-        Actor, GetActorRequest, GetActorResponse, Host, ListActorsRequest, ListActorsResponse,
-        ListHostsRequest, ListHostsResponse, ShardOwner, actors_service_server::ActorsService,
-        hosts_service_server::HostsService,
+        Actor, CheckpointActorRequest, CheckpointActorResponse, DeactivateActorRequest,
+        DeactivateActorResponse, DeleteActorRequest, DeleteActorResponse, GetActorRequest,
+        GetActorResponse, GetRevisionRequest, GetRevisionResponse, Host, ListActorsRequest,
+        ListActorsResponse, ListHostsRequest, ListHostsResponse, ListRevisionsRequest,
+        ListRevisionsResponse, RestoreActorRequest, RestoreActorResponse, ShardOwner,
+        actors_service_server::ActorsService, hosts_service_server::HostsService,
     },
     types::v1 as pb,
 };
@@ -138,6 +141,48 @@ fn unavailable(error: &callboard_statestore::Error) -> CallError {
 
 #[tonic::async_trait]
 impl ActorsService for Actors {
+    async fn checkpoint_actor(
+        &self,
+        _: Request<CheckpointActorRequest>,
+    ) -> Result<Response<CheckpointActorResponse>, Status> {
+        Err(Status::unimplemented("tools"))
+    }
+
+    async fn deactivate_actor(
+        &self,
+        _: Request<DeactivateActorRequest>,
+    ) -> Result<Response<DeactivateActorResponse>, Status> {
+        Err(Status::unimplemented("tools"))
+    }
+
+    async fn delete_actor(
+        &self,
+        _: Request<DeleteActorRequest>,
+    ) -> Result<Response<DeleteActorResponse>, Status> {
+        Err(Status::unimplemented("tools"))
+    }
+
+    async fn list_revisions(
+        &self,
+        _: Request<ListRevisionsRequest>,
+    ) -> Result<Response<ListRevisionsResponse>, Status> {
+        Err(Status::unimplemented("tools"))
+    }
+
+    async fn get_revision(
+        &self,
+        _: Request<GetRevisionRequest>,
+    ) -> Result<Response<GetRevisionResponse>, Status> {
+        Err(Status::unimplemented("tools"))
+    }
+
+    async fn restore_actor(
+        &self,
+        _: Request<RestoreActorRequest>,
+    ) -> Result<Response<RestoreActorResponse>, Status> {
+        Err(Status::unimplemented("tools"))
+    }
+
     async fn list_actors(
         &self,
         request: Request<ListActorsRequest>,

@@ -10,7 +10,8 @@ use callboard_proto::{
 use callboard_statestore::StateBlob;
 use callboard_transport::status;
 use callboard_types::{
-    Action, ActorId, CallError, Durability, ErrorKind, Kind, TypeDefinition, limits,
+    Action, ActorId, CallError, Durability, ErrorKind, Kind, TypeDefinition, TypeSettings, limits,
+    settings::{Deliver, History, Pool, RECEIVE_ACTION, Subscription, Timer},
 };
 
 use crate::{
@@ -197,14 +198,18 @@ pub fn definition(from: pb::ActorTypeDefinition) -> Result<TypeDefinition, CallE
     to.kind = match pb::Kind::try_from(from.kind) {
         Ok(pb::Kind::Named) => Kind::Named,
         Ok(pb::Kind::Unnamed | pb::Kind::Unspecified) => Kind::Unnamed,
+        Ok(pb::Kind::Pooled) => Kind::Pooled,
         Err(_) => return Err(unknown("kind", from.kind)),
     };
     to.durability = match pb::Durability::try_from(from.durability) {
+        // A pool has no state.
+        Ok(pb::Durability::Unspecified) if to.kind == Kind::Pooled => Durability::Volatile,
         Ok(pb::Durability::Durable | pb::Durability::Unspecified) => Durability::Durable,
         Ok(pb::Durability::Snapshot) => Durability::Snapshot,
         Ok(pb::Durability::Volatile) => Durability::Volatile,
         Err(_) => return Err(unknown("durability", from.durability)),
     };
+    to.settings = settings(&from, to.kind)?;
     for action in from.actions {
         let name = action.name.clone();
         let action = Action {
@@ -227,6 +232,7 @@ pub fn definition(from: pb::ActorTypeDefinition) -> Result<TypeDefinition, CallE
     }
     to.shards = match (to.kind, from.shards) {
         (Kind::Named, _) => 1,
+        (Kind::Pooled, _) => to.settings.pool.map_or(1, |pool| pool.max),
         (Kind::Unnamed, 0) => limits::SHARDS_DEFAULT,
         (Kind::Unnamed, given) => given,
     };
@@ -234,4 +240,40 @@ pub fn definition(from: pb::ActorTypeDefinition) -> Result<TypeDefinition, CallE
     to.service = from.service;
     to.speculation_off = from.speculation_off;
     Ok(to)
+}
+
+/// The settings of a definition, with every default filled in.
+fn settings(from: &pb::ActorTypeDefinition, kind: Kind) -> Result<TypeSettings, CallError> {
+    let timer = |timer: &pb::TimerDefinition| Timer {
+        action: timer.action.clone(),
+        interval_ms: timer.interval_ms,
+    };
+    let subscription = |given: &pb::ChannelSubscription| {
+        let deliver = match pb::Deliver::try_from(given.deliver) {
+            Ok(pb::Deliver::Unspecified) if kind == Kind::Named => Deliver::Every,
+            Ok(pb::Deliver::Unspecified | pb::Deliver::Active) => Deliver::Active,
+            Ok(pb::Deliver::Every) => Deliver::Every,
+            Err(_) => {
+                let text = format!(
+                    "type {}: deliver {} is not known to this server; update it",
+                    from.name, given.deliver
+                );
+                return Err(CallError::new(ErrorKind::InvalidArgument, text));
+            }
+        };
+        let action = match given.action.as_str() {
+            "" => RECEIVE_ACTION.to_owned(),
+            action => action.to_owned(),
+        };
+        Ok(Subscription { channel: given.channel.clone(), action, deliver })
+    };
+    let bounds = (from.pool_min, from.pool_max);
+    let max = if bounds.1 == 0 { limits::POOL_DEFAULT } else { bounds.1 };
+    let is_pool = kind == Kind::Pooled || bounds != (0, 0);
+    Ok(TypeSettings {
+        timers: from.timers.iter().map(timer).collect(),
+        subscriptions: from.subscriptions.iter().map(subscription).collect::<Result<_, _>>()?,
+        pool: is_pool.then_some(Pool { min: bounds.0, max }),
+        history: History { revisions: from.history_revisions, age_ms: from.history_age_ms },
+    })
 }

@@ -15,8 +15,9 @@ use std::{
 };
 
 use callboard_proto::peer::v1::{
-    ForwardRequest, ForwardResponse, ForwardedCall, ReadStateRequest, ReadStateResponse,
-    forward_service_server::ForwardService, read_state_response::Outcome as Read,
+    BroadcastRequest, BroadcastResponse, ForwardRequest, ForwardResponse, ForwardedCall,
+    ReadStateRequest, ReadStateResponse, forward_service_server::ForwardService,
+    read_state_response::Outcome as Read,
 };
 use callboard_transport::{peer::PeerNode, status::to_status};
 use callboard_types::{CallError, ErrorKind, NodeId, Tick, limits};
@@ -140,6 +141,13 @@ fn behind() -> CallError {
 #[tonic::async_trait]
 impl ForwardService for Forwarding {
     type ForwardStream = Ends;
+
+    async fn broadcast(
+        &self,
+        _: Request<BroadcastRequest>,
+    ) -> Result<Response<BroadcastResponse>, Status> {
+        Err(Status::unimplemented("channels"))
+    }
 
     async fn forward(
         &self,

@@ -17,8 +17,9 @@ use std::{
 use callboard_proto::{
     gateway::v1::{
         GetStateRequest, GetStateResponse, InvokeMode, InvokeRequest, InvokeResponse,
-        InvokeStreamRequest, SpawnRequest, SpawnResponse, SpawnResult,
-        gateway_service_server::GatewayService, invoke_request::Argument, invoke_response,
+        InvokeStreamRequest, PublishRequest, PublishResponse, SpawnRequest, SpawnResponse,
+        SpawnResult, SubscribeRequest, SubscribeResponse, gateway_service_server::GatewayService,
+        invoke_request::Argument, invoke_response,
     },
     types::v1 as pb,
 };
@@ -111,6 +112,8 @@ impl Gateway {
             activates_only: false,
             from_json: json_for.is_some(),
             begun: false,
+            delivery: false,
+            hops: None,
             reply_to: ReplyTo::Nobody,
         };
         let queue = self.router.queue_of(&route);
@@ -221,6 +224,22 @@ impl GatewayService for Gateway {
             results.push(SpawnResult { actor: Some(actor), error, revision });
         }
         Ok(Response::new(SpawnResponse { results }))
+    }
+
+    type SubscribeStream = futures::stream::Pending<Result<SubscribeResponse, Status>>;
+
+    async fn publish(
+        &self,
+        _: Request<PublishRequest>,
+    ) -> Result<Response<PublishResponse>, Status> {
+        Err(Status::unimplemented("channels"))
+    }
+
+    async fn subscribe(
+        &self,
+        _: Request<SubscribeRequest>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        Err(Status::unimplemented("channels"))
     }
 
     async fn get_state(
@@ -356,6 +375,7 @@ fn respond(
         request_id,
         revision: reply.revision.0,
         durable: reply.durable,
+        schedule: String::new(),
     })
 }
 

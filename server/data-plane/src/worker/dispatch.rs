@@ -316,6 +316,8 @@ fn turn_call(
         activates_only: false,
         from_json: false,
         begun: false,
+        delivery: false,
+        hops: None,
         reply_to: ReplyTo::Nobody,
     };
     Ok(TurnCall { target: made.target, call })

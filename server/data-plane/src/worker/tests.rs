@@ -355,6 +355,8 @@ impl Stage {
             activates_only: false,
             from_json: false,
             begun: false,
+            delivery: false,
+            hops: None,
             reply_to,
         };
         change(&mut call);

@@ -225,5 +225,6 @@ fn record(row: &PgRow) -> Result<ActorRecord, Error> {
         outcomes: row.bytes(7)?,
         spilled_until: Millis(row.number(3)?),
         updated_at: Millis(row.number(2)?),
+        deleted: false,
     })
 }

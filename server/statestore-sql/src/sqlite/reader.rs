@@ -234,5 +234,6 @@ fn record(row: &SqliteRow) -> Result<ActorRecord, Error> {
         outcomes: row.bytes(7)?,
         spilled_until: Millis(row.number(3)?),
         updated_at: Millis(row.number(2)?),
+        deleted: false,
     })
 }

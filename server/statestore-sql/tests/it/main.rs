@@ -52,6 +52,9 @@ fn turn(key: &str, previous: u64, data: &[u8]) -> ActorCommit {
         },
         spill: vec![],
         inbox_done: vec![],
+        outbox: Vec::new(),
+        history: Vec::new(),
+        forget: None,
     }
 }
 
@@ -60,7 +63,7 @@ fn pack(until: i64) -> SpillPack {
 }
 
 fn batch(actors: Vec<ActorCommit>) -> CommitBatch {
-    CommitBatch { actors, inbox: vec![] }
+    CommitBatch { actors, inbox: vec![], ..CommitBatch::default() }
 }
 
 async fn commit(store: &SqlStore, actors: Vec<ActorCommit>) {

@@ -21,7 +21,8 @@ pub async fn a_claim_raises_the_epoch_and_never_lowers_it(fixture: &mut impl Fix
 /// A shard that nobody claimed has no fence row, so nothing can be written to it.
 pub async fn a_commit_without_a_claim_is_refused(fixture: &mut impl Fixture) {
     let store = fixture.store().await;
-    let batch = CommitBatch { actors: vec![turn("a", 0, b"1")], inbox: vec![] };
+    let batch =
+        CommitBatch { actors: vec![turn("a", 0, b"1")], inbox: vec![], ..CommitBatch::default() };
     let verdicts = store.commit(batch).await.expect("commit");
     assert_eq!(verdicts, [Verdict::FenceLost { stored: Epoch(0) }]);
     assert_eq!(load(&store, "a").await, None);
@@ -43,6 +44,7 @@ pub async fn a_lost_fence_excludes_only_its_items(fixture: &mut impl Fixture) {
     let batch = CommitBatch {
         actors: vec![turn("a", 0, b"1"), old, current],
         inbox: vec![call(1, 6), call(0, 1)],
+        ..CommitBatch::default()
     };
     let lost = Verdict::FenceLost { stored: Epoch(5) };
     let done = Verdict::Committed;

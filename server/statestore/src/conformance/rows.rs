@@ -19,6 +19,7 @@ pub async fn a_revision_mismatch_excludes_only_that_actor(fixture: &mut impl Fix
     let batch = CommitBatch {
         actors: vec![turn("a", 1, b"2"), turn("b", 0, b"wrong"), turn("c", 0, b"1")],
         inbox: vec![accepted("a", 1)],
+        ..CommitBatch::default()
     };
     let verdicts = store.commit(batch).await.expect("commit");
     let done = Verdict::Committed;
@@ -27,21 +28,26 @@ pub async fn a_revision_mismatch_excludes_only_that_actor(fixture: &mut impl Fix
     assert_eq!(load(&store, "b").await, Some(record(1, b"1")));
     assert_eq!(load(&store, "c").await, Some(record(1, b"1")));
     // The revision that was just stored is no licence to store it once more.
-    let again = CommitBatch { actors: vec![turn("a", 1, b"2")], inbox: vec![] };
+    let again =
+        CommitBatch { actors: vec![turn("a", 1, b"2")], inbox: vec![], ..CommitBatch::default() };
     assert_eq!(store.commit(again).await.expect("commit"), [mismatch(2)]);
 }
 
 /// Neither the spilled outcomes nor the answered calls of an excluded actor are touched.
 pub async fn an_excluded_actor_leaves_no_trace(fixture: &mut impl Fixture) {
     let store = claimed(fixture).await;
-    let batch = CommitBatch { actors: vec![turn("a", 0, b"1")], inbox: vec![accepted("a", 1)] };
+    let batch = CommitBatch {
+        actors: vec![turn("a", 0, b"1")],
+        inbox: vec![accepted("a", 1)],
+        ..CommitBatch::default()
+    };
     store.commit(batch).await.expect("commit");
     let mut stale = turn("a", 0, b"stale");
     stale.inbox_done = vec![1];
     stale.spill = vec![pack(5, 9, "stale")];
     let mut good = turn("b", 0, b"1");
     good.spill = vec![pack(5, 9, "good")];
-    let batch = CommitBatch { actors: vec![stale, good], inbox: vec![] };
+    let batch = CommitBatch { actors: vec![stale, good], inbox: vec![], ..CommitBatch::default() };
     let verdicts = store.commit(batch).await.expect("commit");
     assert_eq!(verdicts, [mismatch(1), Verdict::Committed]);
     assert_eq!(store.inbox(&shard(0), 0, 10).await.expect("inbox").len(), 1);
@@ -56,7 +62,7 @@ pub async fn a_missing_row_is_a_mismatch_for_a_later_revision(fixture: &mut impl
     for companions in [vec![], vec![turn("there", 0, b"1")]] {
         let mut actors = companions;
         actors.push(turn("missing", 3, b"x"));
-        let batch = CommitBatch { actors, inbox: vec![] };
+        let batch = CommitBatch { actors, inbox: vec![], ..CommitBatch::default() };
         let verdicts = store.commit(batch).await.expect("commit");
         assert_eq!(verdicts.last(), Some(&mismatch(0)));
         assert_eq!(load(&store, "missing").await, None);
@@ -71,7 +77,11 @@ pub async fn many_mismatches_in_a_large_batch_are_all_found(fixture: &mut impl F
     let first = |n| turn(&key(n), 0, b"first");
     commit(&store, (0..300).map(first).collect()).await;
     let second = |n: u64| turn(&key(n), 1 - n % 2, b"second");
-    let batch = CommitBatch { actors: (0..300).map(second).collect(), inbox: vec![] };
+    let batch = CommitBatch {
+        actors: (0..300).map(second).collect(),
+        inbox: vec![],
+        ..CommitBatch::default()
+    };
     let verdicts = store.commit(batch).await.expect("commit");
     for (n, verdict) in verdicts.iter().enumerate() {
         let expected = if n % 2 == 0 { Verdict::Committed } else { mismatch(1) };
@@ -201,7 +211,11 @@ pub async fn a_commit_is_seen_through_another_handle(fixture: &mut impl Fixture)
     let store = claimed(fixture).await;
     let mut first = turn("a", 0, b"1");
     first.spill = vec![pack(10, 20, "pack")];
-    let batch = CommitBatch { actors: vec![first], inbox: vec![accepted("a", 4)] };
+    let batch = CommitBatch {
+        actors: vec![first],
+        inbox: vec![accepted("a", 4)],
+        ..CommitBatch::default()
+    };
     store.commit(batch).await.expect("commit");
     drop(store);
     let store = fixture.reopened().await;
@@ -223,6 +237,7 @@ pub async fn large_batches_commit_whole(fixture: &mut impl Fixture) {
     let batch = CommitBatch {
         actors: (0..1_500).map(whole).collect(),
         inbox: (1..=1_500).map(|n| accepted("actor-1", n)).collect(),
+        ..CommitBatch::default()
     };
     let verdicts = store.commit(batch).await.expect("commit");
     assert_eq!(verdicts, vec![Verdict::Committed; 3_000]);
@@ -241,8 +256,11 @@ pub async fn commits_at_the_same_time_all_take_effect(fixture: &mut impl Fixture
     let caller = |store: Arc<dyn StateStore>| async move {
         let mut won = 0_u64;
         for revision in 0..20 {
-            let batch =
-                CommitBatch { actors: vec![turn("contended", revision, b"x")], inbox: vec![] };
+            let batch = CommitBatch {
+                actors: vec![turn("contended", revision, b"x")],
+                inbox: vec![],
+                ..CommitBatch::default()
+            };
             let verdicts = store.commit(batch).await.expect("commit");
             won += u64::from(verdicts == [Verdict::Committed]);
         }
@@ -262,8 +280,11 @@ pub async fn accepted_calls_come_back_in_sequence(fixture: &mut impl Fixture) {
     let store = claimed(fixture).await;
     let sequences = [9, 2, 10, 1, 3_000_000_000, 100];
     for part in sequences.chunks(3) {
-        let batch =
-            CommitBatch { actors: vec![], inbox: part.iter().map(|n| accepted("b", *n)).collect() };
+        let batch = CommitBatch {
+            actors: vec![],
+            inbox: part.iter().map(|n| accepted("b", *n)).collect(),
+            ..CommitBatch::default()
+        };
         store.commit(batch).await.expect("commit");
     }
     let page = |after, limit| {
@@ -284,7 +305,11 @@ pub async fn accepted_calls_come_back_in_sequence(fixture: &mut impl Fixture) {
 /// The row of an answered call goes in the transaction that stores the outcome, also when both are in one batch.
 pub async fn an_answered_call_leaves_the_inbox_with_its_outcome(fixture: &mut impl Fixture) {
     let store = claimed(fixture).await;
-    let batch = CommitBatch { actors: vec![], inbox: vec![accepted("a", 1), accepted("b", 2)] };
+    let batch = CommitBatch {
+        actors: vec![],
+        inbox: vec![accepted("a", 1), accepted("b", 2)],
+        ..CommitBatch::default()
+    };
     store.commit(batch).await.expect("accept");
     let answer = |key: &str, previous, done: &[u64]| ActorCommit {
         inbox_done: done.to_vec(),
@@ -293,6 +318,7 @@ pub async fn an_answered_call_leaves_the_inbox_with_its_outcome(fixture: &mut im
     let batch = CommitBatch {
         actors: vec![answer("a", 0, &[1, 3])],
         inbox: vec![accepted("a", 3), accepted("b", 4)],
+        ..CommitBatch::default()
     };
     store.commit(batch).await.expect("answer");
     let rows = store.inbox(&shard(0), 0, 10).await.expect("inbox");
@@ -303,8 +329,11 @@ pub async fn an_answered_call_leaves_the_inbox_with_its_outcome(fixture: &mut im
 /// A caller that gives a second call the sequence of a waiting one is stopped before it overwrites the first.
 pub async fn a_sequence_used_twice_loses_no_call(fixture: &mut impl Fixture) {
     let store = claimed(fixture).await;
-    let accept =
-        |key| CommitBatch { actors: vec![turn(key, 0, b"1")], inbox: vec![accepted(key, 7)] };
+    let accept = |key| CommitBatch {
+        actors: vec![turn(key, 0, b"1")],
+        inbox: vec![accepted(key, 7)],
+        ..CommitBatch::default()
+    };
     store.commit(accept("first")).await.expect("first");
     let second = store.commit(accept("second")).await;
     assert!(matches!(second, Err(Error::Fatal(_))), "{second:?}");

@@ -27,7 +27,11 @@ const HELD: Claimed = Claimed::Held { low_water: Millis(0) };
 pub async fn what_one_node_commits_the_next_owner_loads(fixture: &mut impl SharedFixture) {
     let (first, second) = (fixture.node().await, fixture.node().await);
     assert_eq!(first.claim(&[takeover(0, 1)]).await.expect("claim"), [HELD]);
-    let batch = CommitBatch { actors: vec![turn("a", 0, b"1")], inbox: vec![accepted("a", 1)] };
+    let batch = CommitBatch {
+        actors: vec![turn("a", 0, b"1")],
+        inbox: vec![accepted("a", 1)],
+        ..CommitBatch::default()
+    };
     first.commit(batch).await.expect("commit");
     assert_eq!(second.claim(&[takeover(0, 2)]).await.expect("claim"), [HELD]);
     assert_eq!(load(&second, "a").await, Some(record(1, b"1")));
@@ -45,7 +49,11 @@ pub async fn a_higher_epoch_is_reported_with_its_value(fixture: &mut impl Shared
     second.claim(&[takeover(0, 41)]).await.expect("claim");
     let mut kept = turn("kept", 0, b"1");
     kept.shard = 1;
-    let batch = CommitBatch { actors: vec![turn("lost", 0, b"1"), kept], inbox: vec![] };
+    let batch = CommitBatch {
+        actors: vec![turn("lost", 0, b"1"), kept],
+        inbox: vec![],
+        ..CommitBatch::default()
+    };
     let lost = Verdict::FenceLost { stored: Epoch(41) };
     assert_eq!(first.commit(batch).await.expect("commit"), [lost, Verdict::Committed]);
     let answers = first.claim(&[takeover(0, 40), takeover(1, 2)]).await.expect("claim");
@@ -104,7 +112,7 @@ async fn write_until_lost(
     loop {
         let previous = acknowledged.load(Ordering::Acquire);
         let one = at_epoch(epoch, turn("a", previous, b"old owner"));
-        let batch = CommitBatch { actors: vec![one], inbox: vec![] };
+        let batch = CommitBatch { actors: vec![one], inbox: vec![], ..CommitBatch::default() };
         match store.commit(batch).await.expect("commit")[..] {
             [Verdict::Committed] => acknowledged.store(previous + 1, Ordering::Release),
             [Verdict::FenceLost { stored }] => return stored,
@@ -139,7 +147,7 @@ pub async fn of_nodes_that_claim_at_once_the_highest_epoch_stays(fixture: &mut i
     }
     for (node, epoch) in nodes.iter().zip([3, 9, 1, 5]) {
         let one = at_epoch(epoch, turn(&format!("of-{epoch}"), 0, b"1"));
-        let batch = CommitBatch { actors: vec![one], inbox: vec![] };
+        let batch = CommitBatch { actors: vec![one], inbox: vec![], ..CommitBatch::default() };
         let verdicts = node.commit(batch).await.expect("commit");
         let expected = match epoch {
             9 => Verdict::Committed,
@@ -165,7 +173,8 @@ pub async fn nodes_commit_side_by_side(fixture: &mut impl SharedFixture) {
                 one.spill = vec![pack(1_000, 1_000, &format!("{key} {previous}"))];
                 let mut call = accepted(&key, previous + 1);
                 call.shard = number;
-                let batch = CommitBatch { actors: vec![one], inbox: vec![call] };
+                let batch =
+                    CommitBatch { actors: vec![one], inbox: vec![call], ..CommitBatch::default() };
                 let verdicts = store.commit(batch).await.expect("commit");
                 assert_eq!(verdicts, [Verdict::Committed; 2]);
             }

@@ -45,6 +45,9 @@ impl Activation {
             record: self.record(env),
             spill: self.outcomes.take_spill(up_to),
             inbox_done,
+            outbox: Vec::new(),
+            history: Vec::new(),
+            forget: None,
         };
         Some(CommitUnit { commit, up_to })
     }
@@ -57,6 +60,7 @@ impl Activation {
             outcomes: self.outcomes.encode_row(),
             spilled_until: self.outcomes.spilled_until(),
             updated_at: env.wall,
+            deleted: false,
         }
     }
 
@@ -84,6 +88,9 @@ impl Activation {
             record: self.record(env),
             spill: Vec::new(),
             inbox_done: Vec::new(),
+            outbox: Vec::new(),
+            history: Vec::new(),
+            forget: None,
         })
     }
 

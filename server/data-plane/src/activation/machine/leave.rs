@@ -97,6 +97,8 @@ fn again(call: &Call, reply_to: ReplyTo, deadline: Tick) -> Call {
         activates_only: call.activates_only,
         from_json: call.from_json,
         begun: call.begun,
+        delivery: call.delivery,
+        hops: call.hops.clone(),
         reply_to,
     }
 }

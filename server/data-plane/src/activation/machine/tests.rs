@@ -105,6 +105,8 @@ impl Stage {
             activates_only: false,
             from_json: false,
             begun: false,
+            delivery: false,
+            hops: None,
             reply_to: ReplyTo::Unary(to),
         };
         change(&mut call);

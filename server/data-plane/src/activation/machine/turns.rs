@@ -206,7 +206,8 @@ impl Activation {
         if durable && !planted::is(Bug::NoStoredOutcome) {
             self.outcomes.record(stored_outcome(env, &item, self.revision.0, &outcome));
         }
-        let outcome = outcome.map(|payload| Reply { payload, revision: self.revision, durable });
+        let outcome =
+            outcome.map(|payload| Reply { payload, revision: self.revision, durable, next: None });
         self.settle(item, outcome, durable, fx);
     }
 
@@ -328,7 +329,7 @@ impl Activation {
             let item = busy.mailbox.pop_front().expect("there is a front");
             let state = self.state.as_ref().filter(|_| !item.call.activates_only);
             let payload = state.map_or_else(Payload::default, payload_of);
-            let reply = Reply { payload, revision: self.revision, durable: false };
+            let reply = Reply { payload, revision: self.revision, durable: false, next: None };
             self.last_used = env.now;
             self.settle(item, Ok(reply), false, fx);
         }
@@ -437,6 +438,8 @@ impl Activation {
             activates_only: false,
             from_json: false,
             begun: false,
+            delivery: false,
+            hops: None,
             reply_to: ReplyTo::Nobody,
         };
         Some(Queued { attempts: self.init_attempts, ..Queued::new(call, Work::Init, env.now) })

@@ -157,6 +157,9 @@ fn turns(slot: u32, (key, shard): (&str, u32), (from, to): (u64, u64)) -> WriteJ
         record: ActorRecord { revision: Revision(to), ..ActorRecord::default() },
         spill: vec![],
         inbox_done: vec![],
+        outbox: Vec::new(),
+        history: Vec::new(),
+        forget: None,
     };
     WriteJob::turns(Slot { index: slot, generation: 1 }, to, commit)
 }

@@ -121,8 +121,11 @@ async fn state_of_an_earlier_epoch_is_never_read_in_a_later_one() {
         record,
         spill: vec![],
         inbox_done: vec![],
+        outbox: Vec::new(),
+        history: Vec::new(),
+        forget: None,
     };
-    let batch = CommitBatch { actors: vec![commit], inbox: vec![] };
+    let batch = CommitBatch { actors: vec![commit], inbox: vec![], ..CommitBatch::default() };
     stage.doors.store.commit(batch).await.expect("the other node commits");
     stage.agree(ShardOwner::new(ME, Epoch(3)));
     let mut read = stage.call("2", "get");

@@ -79,7 +79,7 @@ async fn an_accepted_call_is_looked_up_too() {
             sequence,
             call: sequence.to_string().into(),
         };
-        let batch = CommitBatch { actors: vec![], inbox: vec![call] };
+        let batch = CommitBatch { actors: vec![], inbox: vec![call], ..CommitBatch::default() };
         let (verdicts, failures) = commit_whatever_it_takes(&store, &batch).await;
         assert_eq!(verdicts, [Verdict::Committed]);
         assert_eq!(failures, u32::from(fault == Fault::CutBefore));

@@ -82,6 +82,8 @@ impl World {
             activates_only: false,
             from_json: false,
             begun: false,
+            delivery: false,
+            hops: None,
             reply_to: ReplyTo::Unary(to),
         };
         self.admit(call);

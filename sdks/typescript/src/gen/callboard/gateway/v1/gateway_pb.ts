@@ -11,7 +11,7 @@ import { file_google_protobuf_struct } from "@bufbuild/protobuf/wkt";
 
 /** Describes the file callboard/gateway/v1/gateway.proto. */
 export const file_callboard_gateway_v1_gateway: GenFile = /*@__PURE__*/ fileDesc(
-  "CiJjYWxsYm9hcmQvZ2F0ZXdheS92MS9nYXRld2F5LnByb3RvEhRjYWxsYm9hcmQuZ2F0ZXdheS52MRocY2FsbGJvYXJkL3R5cGUvdjEvdHlwZS5wcm90bxocZ29vZ2xlL3Byb3RvYnVmL3N0cnVjdC5wcm90byKSAwoNSW52b2tlUmVxdWVzdBIpCgVhY3RvchgBIAEoCzIaLmNhbGxib2FyZC50eXBlLnYxLkFjdG9ySWQSDgoGYWN0aW9uGAIgASgJEi0KB3BheWxvYWQYAyABKAsyGi5jYWxsYm9hcmQudHlwZS52MS5QYXlsb2FkSAASJgoEanNvbhgEIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZUgAEhIKCnJlcXVlc3RfaWQYBSABKAkSFQoNY3JlYXRlZF9hdF9tcxgGIAEoAxISCgp0aW1lb3V0X21zGAcgASgNEkMKCG1ldGFkYXRhGAggAygLMjEuY2FsbGJvYXJkLmdhdGV3YXkudjEuSW52b2tlUmVxdWVzdC5NZXRhZGF0YUVudHJ5Ei4KBG1vZGUYCSABKA4yIC5jYWxsYm9hcmQuZ2F0ZXdheS52MS5JbnZva2VNb2RlGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIKCghhcmd1bWVudCKnAQoOSW52b2tlUmVzcG9uc2USLQoHcGF5bG9hZBgBIAEoCzIaLmNhbGxib2FyZC50eXBlLnYxLlBheWxvYWRIABImCgRqc29uGAIgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlSAASEgoKcmVxdWVzdF9pZBgDIAEoCRIQCghyZXZpc2lvbhgEIAEoBBIPCgdkdXJhYmxlGAUgASgIQgcKBXJlcGx5IlcKE0ludm9rZVN0cmVhbVJlcXVlc3QSLwoFY2FsbHMYASADKAsyIC5jYWxsYm9hcmQuZ2F0ZXdheS52MS5TdHJlYW1DYWxsEg8KB2NhbmNlbHMYAiADKAQiUgoKU3RyZWFtQ2FsbBIRCglzdHJlYW1faWQYASABKAQSMQoEY2FsbBgCIAEoCzIjLmNhbGxib2FyZC5nYXRld2F5LnYxLkludm9rZVJlcXVlc3QiSgoUSW52b2tlU3RyZWFtUmVzcG9uc2USMgoHcmVwbGllcxgBIAMoCzIhLmNhbGxib2FyZC5nYXRld2F5LnYxLlN0cmVhbVJlcGx5IpQBCgtTdHJlYW1SZXBseRIRCglzdHJlYW1faWQYASABKAQSOAoIcmVzcG9uc2UYAiABKAsyJC5jYWxsYm9hcmQuZ2F0ZXdheS52MS5JbnZva2VSZXNwb25zZUgAEi0KBWVycm9yGAMgASgLMhwuY2FsbGJvYXJkLnR5cGUudjEuQ2FsbEVycm9ySABCCQoHb3V0Y29tZSI6CgxTcGF3blJlcXVlc3QSKgoGYWN0b3JzGAEgAygLMhouY2FsbGJvYXJkLnR5cGUudjEuQWN0b3JJZCJDCg1TcGF3blJlc3BvbnNlEjIKB3Jlc3VsdHMYASADKAsyIS5jYWxsYm9hcmQuZ2F0ZXdheS52MS5TcGF3blJlc3VsdCJ3CgtTcGF3blJlc3VsdBIpCgVhY3RvchgBIAEoCzIaLmNhbGxib2FyZC50eXBlLnYxLkFjdG9ySWQSKwoFZXJyb3IYAiABKAsyHC5jYWxsYm9hcmQudHlwZS52MS5DYWxsRXJyb3ISEAoIcmV2aXNpb24YAyABKAQiTQoPR2V0U3RhdGVSZXF1ZXN0EikKBWFjdG9yGAEgASgLMhouY2FsbGJvYXJkLnR5cGUudjEuQWN0b3JJZBIPCgdhc19qc29uGAIgASgIIvIBChBHZXRTdGF0ZVJlc3BvbnNlEg4KBmV4aXN0cxgBIAEoCBIpCgVzdGF0ZRgCIAEoCzIaLmNhbGxib2FyZC50eXBlLnYxLlBheWxvYWQSJAoEanNvbhgDIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRIQCghyZXZpc2lvbhgEIAEoBBI+CgR0YWdzGAUgAygLMjAuY2FsbGJvYXJkLmdhdGV3YXkudjEuR2V0U3RhdGVSZXNwb25zZS5UYWdzRW50cnkaKwoJVGFnc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEqVgoKSW52b2tlTW9kZRIbChdJTlZPS0VfTU9ERV9VTlNQRUNJRklFRBAAEhQKEElOVk9LRV9NT0RFX1NZTkMQARIVChFJTlZPS0VfTU9ERV9BU1lOQxACMv0CCg5HYXRld2F5U2VydmljZRJTCgZJbnZva2USIy5jYWxsYm9hcmQuZ2F0ZXdheS52MS5JbnZva2VSZXF1ZXN0GiQuY2FsbGJvYXJkLmdhdGV3YXkudjEuSW52b2tlUmVzcG9uc2USaQoMSW52b2tlU3RyZWFtEikuY2FsbGJvYXJkLmdhdGV3YXkudjEuSW52b2tlU3RyZWFtUmVxdWVzdBoqLmNhbGxib2FyZC5nYXRld2F5LnYxLkludm9rZVN0cmVhbVJlc3BvbnNlKAEwARJQCgVTcGF3bhIiLmNhbGxib2FyZC5nYXRld2F5LnYxLlNwYXduUmVxdWVzdBojLmNhbGxib2FyZC5nYXRld2F5LnYxLlNwYXduUmVzcG9uc2USWQoIR2V0U3RhdGUSJS5jYWxsYm9hcmQuZ2F0ZXdheS52MS5HZXRTdGF0ZVJlcXVlc3QaJi5jYWxsYm9hcmQuZ2F0ZXdheS52MS5HZXRTdGF0ZVJlc3BvbnNlQhsKF2lvLmNhbGxib2FyZC5nYXRld2F5LnYxUAFiBnByb3RvMw",
+  "CiJjYWxsYm9hcmQvZ2F0ZXdheS92MS9nYXRld2F5LnByb3RvEhRjYWxsYm9hcmQuZ2F0ZXdheS52MRocY2FsbGJvYXJkL3R5cGUvdjEvdHlwZS5wcm90bxocZ29vZ2xlL3Byb3RvYnVmL3N0cnVjdC5wcm90byK3AwoNSW52b2tlUmVxdWVzdBIpCgVhY3RvchgBIAEoCzIaLmNhbGxib2FyZC50eXBlLnYxLkFjdG9ySWQSDgoGYWN0aW9uGAIgASgJEi0KB3BheWxvYWQYAyABKAsyGi5jYWxsYm9hcmQudHlwZS52MS5QYXlsb2FkSAASJgoEanNvbhgEIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZUgAEhIKCnJlcXVlc3RfaWQYBSABKAkSFQoNY3JlYXRlZF9hdF9tcxgGIAEoAxISCgp0aW1lb3V0X21zGAcgASgNEkMKCG1ldGFkYXRhGAggAygLMjEuY2FsbGJvYXJkLmdhdGV3YXkudjEuSW52b2tlUmVxdWVzdC5NZXRhZGF0YUVudHJ5Ei4KBG1vZGUYCSABKA4yIC5jYWxsYm9hcmQuZ2F0ZXdheS52MS5JbnZva2VNb2RlEhAKCGRlbGF5X21zGAogASgEEhEKCWR1ZV9hdF9tcxgLIAEoAxovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCCgoIYXJndW1lbnQiuQEKDkludm9rZVJlc3BvbnNlEi0KB3BheWxvYWQYASABKAsyGi5jYWxsYm9hcmQudHlwZS52MS5QYXlsb2FkSAASJgoEanNvbhgCIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZUgAEhIKCnJlcXVlc3RfaWQYAyABKAkSEAoIcmV2aXNpb24YBCABKAQSDwoHZHVyYWJsZRgFIAEoCBIQCghzY2hlZHVsZRgGIAEoCUIHCgVyZXBseSJXChNJbnZva2VTdHJlYW1SZXF1ZXN0Ei8KBWNhbGxzGAEgAygLMiAuY2FsbGJvYXJkLmdhdGV3YXkudjEuU3RyZWFtQ2FsbBIPCgdjYW5jZWxzGAIgAygEIlIKClN0cmVhbUNhbGwSEQoJc3RyZWFtX2lkGAEgASgEEjEKBGNhbGwYAiABKAsyIy5jYWxsYm9hcmQuZ2F0ZXdheS52MS5JbnZva2VSZXF1ZXN0IkoKFEludm9rZVN0cmVhbVJlc3BvbnNlEjIKB3JlcGxpZXMYASADKAsyIS5jYWxsYm9hcmQuZ2F0ZXdheS52MS5TdHJlYW1SZXBseSKUAQoLU3RyZWFtUmVwbHkSEQoJc3RyZWFtX2lkGAEgASgEEjgKCHJlc3BvbnNlGAIgASgLMiQuY2FsbGJvYXJkLmdhdGV3YXkudjEuSW52b2tlUmVzcG9uc2VIABItCgVlcnJvchgDIAEoCzIcLmNhbGxib2FyZC50eXBlLnYxLkNhbGxFcnJvckgAQgkKB291dGNvbWUiOgoMU3Bhd25SZXF1ZXN0EioKBmFjdG9ycxgBIAMoCzIaLmNhbGxib2FyZC50eXBlLnYxLkFjdG9ySWQiQwoNU3Bhd25SZXNwb25zZRIyCgdyZXN1bHRzGAEgAygLMiEuY2FsbGJvYXJkLmdhdGV3YXkudjEuU3Bhd25SZXN1bHQidwoLU3Bhd25SZXN1bHQSKQoFYWN0b3IYASABKAsyGi5jYWxsYm9hcmQudHlwZS52MS5BY3RvcklkEisKBWVycm9yGAIgASgLMhwuY2FsbGJvYXJkLnR5cGUudjEuQ2FsbEVycm9yEhAKCHJldmlzaW9uGAMgASgEIk0KD0dldFN0YXRlUmVxdWVzdBIpCgVhY3RvchgBIAEoCzIaLmNhbGxib2FyZC50eXBlLnYxLkFjdG9ySWQSDwoHYXNfanNvbhgCIAEoCCLyAQoQR2V0U3RhdGVSZXNwb25zZRIOCgZleGlzdHMYASABKAgSKQoFc3RhdGUYAiABKAsyGi5jYWxsYm9hcmQudHlwZS52MS5QYXlsb2FkEiQKBGpzb24YAyABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSEAoIcmV2aXNpb24YBCABKAQSPgoEdGFncxgFIAMoCzIwLmNhbGxib2FyZC5nYXRld2F5LnYxLkdldFN0YXRlUmVzcG9uc2UuVGFnc0VudHJ5GisKCVRhZ3NFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIskCCg5QdWJsaXNoUmVxdWVzdBIOCgZzeXN0ZW0YASABKAkSDwoHY2hhbm5lbBgCIAEoCRItCgdwYXlsb2FkGAMgASgLMhouY2FsbGJvYXJkLnR5cGUudjEuUGF5bG9hZEgAEiYKBGpzb24YBCABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWVIABISCgpyZXF1ZXN0X2lkGAUgASgJEhUKDWNyZWF0ZWRfYXRfbXMYBiABKAMSRAoIbWV0YWRhdGEYByADKAsyMi5jYWxsYm9hcmQuZ2F0ZXdheS52MS5QdWJsaXNoUmVxdWVzdC5NZXRhZGF0YUVudHJ5EhIKCnRpbWVvdXRfbXMYCCABKA0aLwoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgkKB21lc3NhZ2UiNAoPUHVibGlzaFJlc3BvbnNlEhIKCnJlcXVlc3RfaWQYASABKAkSDQoFdHlwZXMYAiABKA0iSgoQU3Vic2NyaWJlUmVxdWVzdBIOCgZzeXN0ZW0YASABKAkSEAoIY2hhbm5lbHMYAiADKAkSFAoMcmVzdW1lX3Rva2VuGAMgASgJIrwBChFTdWJzY3JpYmVSZXNwb25zZRI2CgpzdWJzY3JpYmVkGAEgASgLMiAuY2FsbGJvYXJkLmdhdGV3YXkudjEuU3Vic2NyaWJlZEgAEjcKB21lc3NhZ2UYAiABKAsyJC5jYWxsYm9hcmQuZ2F0ZXdheS52MS5DaGFubmVsTWVzc2FnZUgAEi4KBm1pc3NlZBgDIAEoCzIcLmNhbGxib2FyZC5nYXRld2F5LnYxLk1pc3NlZEgAQgYKBGl0ZW0iIgoKU3Vic2NyaWJlZBIUCgxyZXN1bWVfdG9rZW4YASABKAki3gIKDkNoYW5uZWxNZXNzYWdlEg8KB2NoYW5uZWwYASABKAkSCgoCaWQYAiABKAkSLQoHcGF5bG9hZBgDIAEoCzIaLmNhbGxib2FyZC50eXBlLnYxLlBheWxvYWRIABImCgRqc29uGAQgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlSAASRAoIbWV0YWRhdGEYBSADKAsyMi5jYWxsYm9hcmQuZ2F0ZXdheS52MS5DaGFubmVsTWVzc2FnZS5NZXRhZGF0YUVudHJ5EioKBnNvdXJjZRgGIAEoCzIaLmNhbGxib2FyZC50eXBlLnYxLkFjdG9ySWQSFwoPcHVibGlzaGVkX2F0X21zGAcgASgDEhQKDHJlc3VtZV90b2tlbhgIIAEoCRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCBgoEYm9keSIaCgZNaXNzZWQSEAoIbWVzc2FnZXMYASABKAQqVgoKSW52b2tlTW9kZRIbChdJTlZPS0VfTU9ERV9VTlNQRUNJRklFRBAAEhQKEElOVk9LRV9NT0RFX1NZTkMQARIVChFJTlZPS0VfTU9ERV9BU1lOQxACMrUECg5HYXRld2F5U2VydmljZRJTCgZJbnZva2USIy5jYWxsYm9hcmQuZ2F0ZXdheS52MS5JbnZva2VSZXF1ZXN0GiQuY2FsbGJvYXJkLmdhdGV3YXkudjEuSW52b2tlUmVzcG9uc2USaQoMSW52b2tlU3RyZWFtEikuY2FsbGJvYXJkLmdhdGV3YXkudjEuSW52b2tlU3RyZWFtUmVxdWVzdBoqLmNhbGxib2FyZC5nYXRld2F5LnYxLkludm9rZVN0cmVhbVJlc3BvbnNlKAEwARJQCgVTcGF3bhIiLmNhbGxib2FyZC5nYXRld2F5LnYxLlNwYXduUmVxdWVzdBojLmNhbGxib2FyZC5nYXRld2F5LnYxLlNwYXduUmVzcG9uc2USWQoIR2V0U3RhdGUSJS5jYWxsYm9hcmQuZ2F0ZXdheS52MS5HZXRTdGF0ZVJlcXVlc3QaJi5jYWxsYm9hcmQuZ2F0ZXdheS52MS5HZXRTdGF0ZVJlc3BvbnNlElYKB1B1Ymxpc2gSJC5jYWxsYm9hcmQuZ2F0ZXdheS52MS5QdWJsaXNoUmVxdWVzdBolLmNhbGxib2FyZC5nYXRld2F5LnYxLlB1Ymxpc2hSZXNwb25zZRJeCglTdWJzY3JpYmUSJi5jYWxsYm9hcmQuZ2F0ZXdheS52MS5TdWJzY3JpYmVSZXF1ZXN0GicuY2FsbGJvYXJkLmdhdGV3YXkudjEuU3Vic2NyaWJlUmVzcG9uc2UwAUIbChdpby5jYWxsYm9hcmQuZ2F0ZXdheS52MVABYgZwcm90bzM",
   [file_callboard_type_v1_type, file_google_protobuf_struct],
 );
 
@@ -68,6 +68,12 @@ export type InvokeRequest = Message<"callboard.gateway.v1.InvokeRequest"> & {
 
   /** Whether to wait for the action to end. */
   mode: InvokeMode;
+
+  /** Makes the call later: this many milliseconds after it was accepted. The reply says only that it was accepted. */
+  delayMs: bigint;
+
+  /** Makes the call at this time, in milliseconds since 1970. Only one of delay_ms and due_at_ms may be set. */
+  dueAtMs: bigint;
 };
 
 /** Describes the message callboard.gateway.v1.InvokeRequest. Use `create(InvokeRequestSchema)` to make one. */
@@ -101,6 +107,9 @@ export type InvokeResponse = Message<"callboard.gateway.v1.InvokeResponse"> & {
    * if the effect is committed.
    */
   durable: boolean;
+
+  /** The one-shot schedule that will make the call, if it is to be made later. */
+  schedule: string;
 };
 
 /** Describes the message callboard.gateway.v1.InvokeResponse. Use `create(InvokeResponseSchema)` to make one. */
@@ -238,6 +247,154 @@ export type GetStateResponse = Message<"callboard.gateway.v1.GetStateResponse"> 
 export const GetStateResponseSchema: GenMessage<GetStateResponse> = /*@__PURE__*/
   messageDesc(file_callboard_gateway_v1_gateway, 10);
 
+/** Something to say on a channel. */
+export type PublishRequest = Message<"callboard.gateway.v1.PublishRequest"> & {
+  /** The system; empty stands for `default`. */
+  system: string;
+
+  /** The channel: 1 to 128 bytes without control characters. It need not have been made before. */
+  channel: string;
+
+  message:
+    | {
+      /** The message as bytes. */
+      value: Payload;
+      case: "payload";
+    }
+    | {
+      /** The message as JSON. */
+      value: Value;
+      case: "json";
+    }
+    | { case: undefined; value?: undefined };
+
+  /** Names the publication; made up if empty. At most 128 bytes. */
+  requestId: string;
+
+  /** When it was first made, by the caller's clock, in milliseconds since 1970; 0 if not known. */
+  createdAtMs: bigint;
+
+  /** What subscribers see beside the message. */
+  metadata: { [key: string]: string };
+
+  /** How long to wait, in milliseconds; 0 stands for 30 s. */
+  timeoutMs: number;
+};
+
+/** Describes the message callboard.gateway.v1.PublishRequest. Use `create(PublishRequestSchema)` to make one. */
+export const PublishRequestSchema: GenMessage<PublishRequest> = /*@__PURE__*/
+  messageDesc(file_callboard_gateway_v1_gateway, 11);
+
+/** It was said. */
+export type PublishResponse = Message<"callboard.gateway.v1.PublishResponse"> & {
+  /** The publication's request id. */
+  requestId: string;
+
+  /** How many actor types listen to the channel. */
+  types: number;
+};
+
+/** Describes the message callboard.gateway.v1.PublishResponse. Use `create(PublishResponseSchema)` to make one. */
+export const PublishResponseSchema: GenMessage<PublishResponse> = /*@__PURE__*/
+  messageDesc(file_callboard_gateway_v1_gateway, 12);
+
+/** What to hear. */
+export type SubscribeRequest = Message<"callboard.gateway.v1.SubscribeRequest"> & {
+  /** The system; empty stands for `default`. */
+  system: string;
+
+  /** The channels, 1 to 64. */
+  channels: string[];
+
+  /** Where an earlier stream ended: the newest token that it got. Empty to hear what is said from now on. */
+  resumeToken: string;
+};
+
+/** Describes the message callboard.gateway.v1.SubscribeRequest. Use `create(SubscribeRequestSchema)` to make one. */
+export const SubscribeRequestSchema: GenMessage<SubscribeRequest> = /*@__PURE__*/
+  messageDesc(file_callboard_gateway_v1_gateway, 13);
+
+/** Something of a subscription. */
+export type SubscribeResponse = Message<"callboard.gateway.v1.SubscribeResponse"> & {
+  item:
+    | {
+      /** The subscription holds: whatever is said from now on is heard. The first item of each stream. */
+      value: Subscribed;
+      case: "subscribed";
+    }
+    | {
+      /** A message. */
+      value: ChannelMessage;
+      case: "message";
+    }
+    | {
+      /** Messages were lost to this subscriber. */
+      value: Missed;
+      case: "missed";
+    }
+    | { case: undefined; value?: undefined };
+};
+
+/** Describes the message callboard.gateway.v1.SubscribeResponse. Use `create(SubscribeResponseSchema)` to make one. */
+export const SubscribeResponseSchema: GenMessage<SubscribeResponse> = /*@__PURE__*/
+  messageDesc(file_callboard_gateway_v1_gateway, 14);
+
+/** A subscription holds. */
+export type Subscribed = Message<"callboard.gateway.v1.Subscribed"> & {
+  /** Where the stream is, before any message. */
+  resumeToken: string;
+};
+
+/** Describes the message callboard.gateway.v1.Subscribed. Use `create(SubscribedSchema)` to make one. */
+export const SubscribedSchema: GenMessage<Subscribed> = /*@__PURE__*/
+  messageDesc(file_callboard_gateway_v1_gateway, 15);
+
+/** What was said on a channel. */
+export type ChannelMessage = Message<"callboard.gateway.v1.ChannelMessage"> & {
+  channel: string;
+
+  /** Names the message; the same each time it is sent. */
+  id: string;
+
+  body:
+    | {
+      /** The message as bytes. */
+      value: Payload;
+      case: "payload";
+    }
+    | {
+      /** The message, if it was JSON. */
+      value: Value;
+      case: "json";
+    }
+    | { case: undefined; value?: undefined };
+
+  metadata: { [key: string]: string };
+
+  /** The actor that said it; unset for messages from outside. */
+  source?: ActorId | undefined;
+
+  /** When it was said, in milliseconds since 1970. */
+  publishedAtMs: bigint;
+
+  /** Where the stream is after this message. */
+  resumeToken: string;
+};
+
+/** Describes the message callboard.gateway.v1.ChannelMessage. Use `create(ChannelMessageSchema)` to make one. */
+export const ChannelMessageSchema: GenMessage<ChannelMessage> = /*@__PURE__*/
+  messageDesc(file_callboard_gateway_v1_gateway, 16);
+
+/** Messages were lost to this subscriber, because it was too slow or came back too late. */
+export type Missed = Message<"callboard.gateway.v1.Missed"> & {
+  /** How many; 0 if that is not known. */
+  messages: bigint;
+};
+
+/** Describes the message callboard.gateway.v1.Missed. Use `create(MissedSchema)` to make one. */
+export const MissedSchema: GenMessage<Missed> = /*@__PURE__*/
+  messageDesc(file_callboard_gateway_v1_gateway, 17);
+
 /** Whether the caller waits for the action to end. */
 export const InvokeMode = {
   /** Treated as INVOKE_MODE_SYNC. */
@@ -289,6 +446,24 @@ export const GatewayService: GenService<{
     methodKind: "unary";
     input: typeof GetStateRequestSchema;
     output: typeof GetStateResponseSchema;
+  };
+  /**
+   * Says something on a channel. Returns when everybody who gets it exactly once is sure to get it; a repetition with the
+   * same request id says it no second time.
+   */
+  publish: {
+    methodKind: "unary";
+    input: typeof PublishRequestSchema;
+    output: typeof PublishResponseSchema;
+  };
+  /**
+   * Hears what is said on channels, from outside. Each message is sent at least once while the stream holds; a stream that
+   * is too slow, or comes back too late, is told that it missed something.
+   */
+  subscribe: {
+    methodKind: "server_streaming";
+    input: typeof SubscribeRequestSchema;
+    output: typeof SubscribeResponseSchema;
   };
 }> = /*@__PURE__*/
   serviceDesc(file_callboard_gateway_v1_gateway, 0);

@@ -9,7 +9,7 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
 
 /** Describes the file callboard/host/v1/host.proto. */
 export const file_callboard_host_v1_host: GenFile = /*@__PURE__*/ fileDesc(
-  "ChxjYWxsYm9hcmQvaG9zdC92MS9ob3N0LnByb3RvEhFjYWxsYm9hcmQuaG9zdC52MRocY2FsbGJvYXJkL3R5cGUvdjEvdHlwZS5wcm90byI+Cg5Db25uZWN0UmVxdWVzdBIsCgZmcmFtZXMYASADKAsyHC5jYWxsYm9hcmQuaG9zdC52MS5Ib3N0RnJhbWUiPwoPQ29ubmVjdFJlc3BvbnNlEiwKBmZyYW1lcxgBIAMoCzIcLmNhbGxib2FyZC5ob3N0LnYxLk5vZGVGcmFtZSKJAwoJSG9zdEZyYW1lEikKBWhlbGxvGAEgASgLMhguY2FsbGJvYXJkLmhvc3QudjEuSGVsbG9IABIvCghyZWdpc3RlchgCIAEoCzIbLmNhbGxib2FyZC5ob3N0LnYxLlJlZ2lzdGVySAASLwoGcmVzdWx0GAMgASgLMh0uY2FsbGJvYXJkLmhvc3QudjEuVHVyblJlc3VsdEgAEisKBGNhbGwYBCABKAsyGy5jYWxsYm9hcmQuaG9zdC52MS5UdXJuQ2FsbEgAEisKBmNyZWRpdBgFIAEoCzIZLmNhbGxib2FyZC5ob3N0LnYxLkNyZWRpdEgAEikKBWRyYWluGAYgASgLMhguY2FsbGJvYXJkLmhvc3QudjEuRHJhaW5IABInCgRwb25nGAcgASgLMhcuY2FsbGJvYXJkLmhvc3QudjEuUG9uZ0gAEjgKDXN0YXRlX21pc3NpbmcYCCABKAsyHy5jYWxsYm9hcmQuaG9zdC52MS5TdGF0ZU1pc3NpbmdIAEIHCgVmcmFtZSL/AwoJTm9kZUZyYW1lEi0KB3dlbGNvbWUYASABKAsyGi5jYWxsYm9hcmQuaG9zdC52MS5XZWxjb21lSAASMwoKcmVnaXN0ZXJlZBgCIAEoCzIdLmNhbGxib2FyZC5ob3N0LnYxLlJlZ2lzdGVyZWRIABIpCgNydW4YAyABKAsyGi5jYWxsYm9hcmQuaG9zdC52MS5UdXJuUnVuSAASLwoGY2FuY2VsGAQgASgLMh0uY2FsbGJvYXJkLmhvc3QudjEuQ2FuY2VsVHVybkgAEjgKC2NhbGxfcmVzdWx0GAUgASgLMiEuY2FsbGJvYXJkLmhvc3QudjEuVHVybkNhbGxSZXN1bHRIABI1CgtkZWFjdGl2YXRlZBgGIAEoCzIeLmNhbGxib2FyZC5ob3N0LnYxLkRlYWN0aXZhdGVkSAASJwoEcGluZxgHIAEoCzIXLmNhbGxib2FyZC5ob3N0LnYxLlBpbmdIABItCgdkcmFpbmVkGAggASgLMhouY2FsbGJvYXJkLmhvc3QudjEuRHJhaW5lZEgAEi8KCGRyYWluaW5nGAkgASgLMhsuY2FsbGJvYXJkLmhvc3QudjEuRHJhaW5pbmdIABIvCgh0b3BvbG9neRgKIAEoCzIbLmNhbGxib2FyZC5ob3N0LnYxLlRvcG9sb2d5SABCBwoFZnJhbWUilQIKBUhlbGxvEhYKDnByb3RvY29sX21ham9yGAEgASgNEhYKDnByb3RvY29sX21pbm9yGAIgASgNEhAKCHNka19uYW1lGAMgASgJEhMKC3Nka192ZXJzaW9uGAQgASgJEg8KB3J1bnRpbWUYBSABKAkSEwoLaW5zdGFuY2VfaWQYBiABKAkSNAoGbGFiZWxzGAcgAygLMiQuY2FsbGJvYXJkLmhvc3QudjEuSGVsbG8uTGFiZWxzRW50cnkSDwoHY3JlZGl0cxgIIAEoDRIZChFzdGF0ZV9jYWNoZV9ieXRlcxgJIAEoBBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBItABCgdXZWxjb21lEhIKCnNlc3Npb25faWQYASABKAQSDwoHbm9kZV9pZBgCIAEoBBIWCg5wcm90b2NvbF9tYWpvchgDIAEoDRIWCg5wcm90b2NvbF9taW5vchgEIAEoDRIWCg5zZXJ2ZXJfdmVyc2lvbhgFIAEoCRItCgVub2RlcxgGIAMoCzIeLmNhbGxib2FyZC50eXBlLnYxLk5vZGVBZGRyZXNzEikKBmxpbWl0cxgHIAEoCzIZLmNhbGxib2FyZC5ob3N0LnYxLkxpbWl0cyJuCgZMaW1pdHMSGQoRbWVzc2FnZV9ieXRlc19tYXgYASABKA0SGQoRcGF5bG9hZF9ieXRlc19tYXgYAiABKA0SFwoPc3RhdGVfYnl0ZXNfbWF4GAMgASgNEhUKDXJ1bl90dXJuc19tYXgYBCABKA0ifgoIUmVnaXN0ZXISEwoLcmVnaXN0ZXJfaWQYASABKAQSDgoGc3lzdGVtGAIgASgJEjUKBXR5cGVzGAMgAygLMiYuY2FsbGJvYXJkLnR5cGUudjEuQWN0b3JUeXBlRGVmaW5pdGlvbhIWCg5kZXNjcmlwdG9yX3NldBgEIAEoDCJkCgpSZWdpc3RlcmVkEhMKC3JlZ2lzdGVyX2lkGAEgASgEEisKBWVycm9yGAIgASgLMhwuY2FsbGJvYXJkLnR5cGUudjEuQ2FsbEVycm9yEhQKDHZpZXdfdmVyc2lvbhgDIAEoBCIsCgpTdGF0ZVRva2VuEg0KBWVwb2NoGAEgASgEEg8KB3R1cm5faWQYAiABKAQi1AIKB1R1cm5SdW4SKQoFYWN0b3IYASABKAsyGi5jYWxsYm9hcmQudHlwZS52MS5BY3RvcklkEhUKDWFjdGl2YXRpb25faWQYAiABKAQSDQoFZXBvY2gYAyABKAQSMAoKc3RhdGVfZnVsbBgEIAEoCzIaLmNhbGxib2FyZC50eXBlLnYxLlBheWxvYWRIABI0CgtzdGF0ZV90b2tlbhgFIAEoCzIdLmNhbGxib2FyZC5ob3N0LnYxLlN0YXRlVG9rZW5IABIyCgR0YWdzGAYgAygLMiQuY2FsbGJvYXJkLmhvc3QudjEuVHVyblJ1bi5UYWdzRW50cnkSJgoFdHVybnMYByADKAsyFy5jYWxsYm9hcmQuaG9zdC52MS5UdXJuGisKCVRhZ3NFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgcKBXN0YXRlIooDCgRUdXJuEg8KB3R1cm5faWQYASABKAQSDgoGYWN0aW9uGAIgASgJEisKB3BheWxvYWQYAyABKAsyGi5jYWxsYm9hcmQudHlwZS52MS5QYXlsb2FkEhIKCnJlcXVlc3RfaWQYBCABKAkSFQoNY3JlYXRlZF9hdF9tcxgFIAEoAxIPCgdhdHRlbXB0GAYgASgNEhIKCnRpbWVvdXRfbXMYByABKA0SKgoGY2FsbGVyGAggASgLMhouY2FsbGJvYXJkLnR5cGUudjEuQWN0b3JJZBI3CghtZXRhZGF0YRgJIAMoCzIlLmNhbGxib2FyZC5ob3N0LnYxLlR1cm4uTWV0YWRhdGFFbnRyeRIpCgVjaGFpbhgKIAMoCzIaLmNhbGxib2FyZC50eXBlLnYxLkFjdG9ySWQSEAoIcmV2aXNpb24YCyABKAQSEQoJcmVhZF9vbmx5GAwgASgIGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKJAgoKVHVyblJlc3VsdBIPCgd0dXJuX2lkGAEgASgEEisKBXJlcGx5GAIgASgLMhouY2FsbGJvYXJkLnR5cGUudjEuUGF5bG9hZEgAEi0KBWVycm9yGAMgASgLMhwuY2FsbGJvYXJkLnR5cGUudjEuQ2FsbEVycm9ySAASMQoJY2FuY2VsbGVkGAQgASgLMhwuY2FsbGJvYXJkLmhvc3QudjEuQ2FuY2VsbGVkSAASKQoFc3RhdGUYBSABKAsyGi5jYWxsYm9hcmQudHlwZS52MS5QYXlsb2FkEiUKBHRhZ3MYBiABKAsyFy5jYWxsYm9hcmQuaG9zdC52MS5UYWdzQgkKB291dGNvbWUiagoEVGFncxIzCgZ2YWx1ZXMYASADKAsyIy5jYWxsYm9hcmQuaG9zdC52MS5UYWdzLlZhbHVlc0VudHJ5Gi0KC1ZhbHVlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiCwoJQ2FuY2VsbGVkIpoCCghUdXJuQ2FsbBIPCgd0dXJuX2lkGAEgASgEEhIKCmNhbGxfaW5kZXgYAiABKA0SKgoGdGFyZ2V0GAMgASgLMhouY2FsbGJvYXJkLnR5cGUudjEuQWN0b3JJZBIOCgZhY3Rpb24YBCABKAkSKwoHcGF5bG9hZBgFIAEoCzIaLmNhbGxib2FyZC50eXBlLnYxLlBheWxvYWQSEgoKdGltZW91dF9tcxgGIAEoDRI7CghtZXRhZGF0YRgHIAMoCzIpLmNhbGxib2FyZC5ob3N0LnYxLlR1cm5DYWxsLk1ldGFkYXRhRW50cnkaLwoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIpwBCg5UdXJuQ2FsbFJlc3VsdBIPCgd0dXJuX2lkGAEgASgEEhIKCmNhbGxfaW5kZXgYAiABKA0SKwoFcmVwbHkYAyABKAsyGi5jYWxsYm9hcmQudHlwZS52MS5QYXlsb2FkSAASLQoFZXJyb3IYBCABKAsyHC5jYWxsYm9hcmQudHlwZS52MS5DYWxsRXJyb3JIAEIJCgdvdXRjb21lIhcKBkNyZWRpdBINCgV0dXJucxgBIAEoDSIaCgVEcmFpbhIRCglwZXJtYW5lbnQYASABKAgiCQoHRHJhaW5lZCIcCghEcmFpbmluZxIQCghncmFjZV9tcxgBIAEoDSIVCgRQaW5nEg0KBW5vbmNlGAEgASgEIhUKBFBvbmcSDQoFbm9uY2UYASABKAQiHQoKQ2FuY2VsVHVybhIPCgd0dXJuX2lkGAEgASgEIk8KC0RlYWN0aXZhdGVkEikKBWFjdG9yGAEgASgLMhouY2FsbGJvYXJkLnR5cGUudjEuQWN0b3JJZBIVCg1hY3RpdmF0aW9uX2lkGAIgASgEIh8KDFN0YXRlTWlzc2luZxIPCgd0dXJuX2lkGAEgASgEIk8KCFRvcG9sb2d5Ei0KBW5vZGVzGAEgAygLMh4uY2FsbGJvYXJkLnR5cGUudjEuTm9kZUFkZHJlc3MSFAoMdmlld192ZXJzaW9uGAIgASgEMmMKC0hvc3RTZXJ2aWNlElQKB0Nvbm5lY3QSIS5jYWxsYm9hcmQuaG9zdC52MS5Db25uZWN0UmVxdWVzdBoiLmNhbGxib2FyZC5ob3N0LnYxLkNvbm5lY3RSZXNwb25zZSgBMAFCGAoUaW8uY2FsbGJvYXJkLmhvc3QudjFQAWIGcHJvdG8z",
+  "ChxjYWxsYm9hcmQvaG9zdC92MS9ob3N0LnByb3RvEhFjYWxsYm9hcmQuaG9zdC52MRocY2FsbGJvYXJkL3R5cGUvdjEvdHlwZS5wcm90byI+Cg5Db25uZWN0UmVxdWVzdBIsCgZmcmFtZXMYASADKAsyHC5jYWxsYm9hcmQuaG9zdC52MS5Ib3N0RnJhbWUiPwoPQ29ubmVjdFJlc3BvbnNlEiwKBmZyYW1lcxgBIAMoCzIcLmNhbGxib2FyZC5ob3N0LnYxLk5vZGVGcmFtZSKJAwoJSG9zdEZyYW1lEikKBWhlbGxvGAEgASgLMhguY2FsbGJvYXJkLmhvc3QudjEuSGVsbG9IABIvCghyZWdpc3RlchgCIAEoCzIbLmNhbGxib2FyZC5ob3N0LnYxLlJlZ2lzdGVySAASLwoGcmVzdWx0GAMgASgLMh0uY2FsbGJvYXJkLmhvc3QudjEuVHVyblJlc3VsdEgAEisKBGNhbGwYBCABKAsyGy5jYWxsYm9hcmQuaG9zdC52MS5UdXJuQ2FsbEgAEisKBmNyZWRpdBgFIAEoCzIZLmNhbGxib2FyZC5ob3N0LnYxLkNyZWRpdEgAEikKBWRyYWluGAYgASgLMhguY2FsbGJvYXJkLmhvc3QudjEuRHJhaW5IABInCgRwb25nGAcgASgLMhcuY2FsbGJvYXJkLmhvc3QudjEuUG9uZ0gAEjgKDXN0YXRlX21pc3NpbmcYCCABKAsyHy5jYWxsYm9hcmQuaG9zdC52MS5TdGF0ZU1pc3NpbmdIAEIHCgVmcmFtZSL/AwoJTm9kZUZyYW1lEi0KB3dlbGNvbWUYASABKAsyGi5jYWxsYm9hcmQuaG9zdC52MS5XZWxjb21lSAASMwoKcmVnaXN0ZXJlZBgCIAEoCzIdLmNhbGxib2FyZC5ob3N0LnYxLlJlZ2lzdGVyZWRIABIpCgNydW4YAyABKAsyGi5jYWxsYm9hcmQuaG9zdC52MS5UdXJuUnVuSAASLwoGY2FuY2VsGAQgASgLMh0uY2FsbGJvYXJkLmhvc3QudjEuQ2FuY2VsVHVybkgAEjgKC2NhbGxfcmVzdWx0GAUgASgLMiEuY2FsbGJvYXJkLmhvc3QudjEuVHVybkNhbGxSZXN1bHRIABI1CgtkZWFjdGl2YXRlZBgGIAEoCzIeLmNhbGxib2FyZC5ob3N0LnYxLkRlYWN0aXZhdGVkSAASJwoEcGluZxgHIAEoCzIXLmNhbGxib2FyZC5ob3N0LnYxLlBpbmdIABItCgdkcmFpbmVkGAggASgLMhouY2FsbGJvYXJkLmhvc3QudjEuRHJhaW5lZEgAEi8KCGRyYWluaW5nGAkgASgLMhsuY2FsbGJvYXJkLmhvc3QudjEuRHJhaW5pbmdIABIvCgh0b3BvbG9neRgKIAEoCzIbLmNhbGxib2FyZC5ob3N0LnYxLlRvcG9sb2d5SABCBwoFZnJhbWUilQIKBUhlbGxvEhYKDnByb3RvY29sX21ham9yGAEgASgNEhYKDnByb3RvY29sX21pbm9yGAIgASgNEhAKCHNka19uYW1lGAMgASgJEhMKC3Nka192ZXJzaW9uGAQgASgJEg8KB3J1bnRpbWUYBSABKAkSEwoLaW5zdGFuY2VfaWQYBiABKAkSNAoGbGFiZWxzGAcgAygLMiQuY2FsbGJvYXJkLmhvc3QudjEuSGVsbG8uTGFiZWxzRW50cnkSDwoHY3JlZGl0cxgIIAEoDRIZChFzdGF0ZV9jYWNoZV9ieXRlcxgJIAEoBBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBItABCgdXZWxjb21lEhIKCnNlc3Npb25faWQYASABKAQSDwoHbm9kZV9pZBgCIAEoBBIWCg5wcm90b2NvbF9tYWpvchgDIAEoDRIWCg5wcm90b2NvbF9taW5vchgEIAEoDRIWCg5zZXJ2ZXJfdmVyc2lvbhgFIAEoCRItCgVub2RlcxgGIAMoCzIeLmNhbGxib2FyZC50eXBlLnYxLk5vZGVBZGRyZXNzEikKBmxpbWl0cxgHIAEoCzIZLmNhbGxib2FyZC5ob3N0LnYxLkxpbWl0cyJuCgZMaW1pdHMSGQoRbWVzc2FnZV9ieXRlc19tYXgYASABKA0SGQoRcGF5bG9hZF9ieXRlc19tYXgYAiABKA0SFwoPc3RhdGVfYnl0ZXNfbWF4GAMgASgNEhUKDXJ1bl90dXJuc19tYXgYBCABKA0ifgoIUmVnaXN0ZXISEwoLcmVnaXN0ZXJfaWQYASABKAQSDgoGc3lzdGVtGAIgASgJEjUKBXR5cGVzGAMgAygLMiYuY2FsbGJvYXJkLnR5cGUudjEuQWN0b3JUeXBlRGVmaW5pdGlvbhIWCg5kZXNjcmlwdG9yX3NldBgEIAEoDCJkCgpSZWdpc3RlcmVkEhMKC3JlZ2lzdGVyX2lkGAEgASgEEisKBWVycm9yGAIgASgLMhwuY2FsbGJvYXJkLnR5cGUudjEuQ2FsbEVycm9yEhQKDHZpZXdfdmVyc2lvbhgDIAEoBCIsCgpTdGF0ZVRva2VuEg0KBWVwb2NoGAEgASgEEg8KB3R1cm5faWQYAiABKAQi1AIKB1R1cm5SdW4SKQoFYWN0b3IYASABKAsyGi5jYWxsYm9hcmQudHlwZS52MS5BY3RvcklkEhUKDWFjdGl2YXRpb25faWQYAiABKAQSDQoFZXBvY2gYAyABKAQSMAoKc3RhdGVfZnVsbBgEIAEoCzIaLmNhbGxib2FyZC50eXBlLnYxLlBheWxvYWRIABI0CgtzdGF0ZV90b2tlbhgFIAEoCzIdLmNhbGxib2FyZC5ob3N0LnYxLlN0YXRlVG9rZW5IABIyCgR0YWdzGAYgAygLMiQuY2FsbGJvYXJkLmhvc3QudjEuVHVyblJ1bi5UYWdzRW50cnkSJgoFdHVybnMYByADKAsyFy5jYWxsYm9hcmQuaG9zdC52MS5UdXJuGisKCVRhZ3NFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgcKBXN0YXRlIooDCgRUdXJuEg8KB3R1cm5faWQYASABKAQSDgoGYWN0aW9uGAIgASgJEisKB3BheWxvYWQYAyABKAsyGi5jYWxsYm9hcmQudHlwZS52MS5QYXlsb2FkEhIKCnJlcXVlc3RfaWQYBCABKAkSFQoNY3JlYXRlZF9hdF9tcxgFIAEoAxIPCgdhdHRlbXB0GAYgASgNEhIKCnRpbWVvdXRfbXMYByABKA0SKgoGY2FsbGVyGAggASgLMhouY2FsbGJvYXJkLnR5cGUudjEuQWN0b3JJZBI3CghtZXRhZGF0YRgJIAMoCzIlLmNhbGxib2FyZC5ob3N0LnYxLlR1cm4uTWV0YWRhdGFFbnRyeRIpCgVjaGFpbhgKIAMoCzIaLmNhbGxib2FyZC50eXBlLnYxLkFjdG9ySWQSEAoIcmV2aXNpb24YCyABKAQSEQoJcmVhZF9vbmx5GAwgASgIGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASK4AgoKVHVyblJlc3VsdBIPCgd0dXJuX2lkGAEgASgEEisKBXJlcGx5GAIgASgLMhouY2FsbGJvYXJkLnR5cGUudjEuUGF5bG9hZEgAEi0KBWVycm9yGAMgASgLMhwuY2FsbGJvYXJkLnR5cGUudjEuQ2FsbEVycm9ySAASMQoJY2FuY2VsbGVkGAQgASgLMhwuY2FsbGJvYXJkLmhvc3QudjEuQ2FuY2VsbGVkSAASKQoFc3RhdGUYBSABKAsyGi5jYWxsYm9hcmQudHlwZS52MS5QYXlsb2FkEiUKBHRhZ3MYBiABKAsyFy5jYWxsYm9hcmQuaG9zdC52MS5UYWdzEi0KCHdvcmtmbG93GAcgASgLMhsuY2FsbGJvYXJkLmhvc3QudjEuV29ya2Zsb3dCCQoHb3V0Y29tZSL1AQoIV29ya2Zsb3cSKgoHZWZmZWN0cxgBIAMoCzIZLmNhbGxib2FyZC5ob3N0LnYxLkVmZmVjdBIwCgpicm9hZGNhc3RzGAIgAygLMhwuY2FsbGJvYXJkLmhvc3QudjEuQnJvYWRjYXN0EisKBHBpcGUYAyABKAsyGy5jYWxsYm9hcmQuaG9zdC52MS5OZXh0Q2FsbEgAEi4KB2ZvcndhcmQYBCABKAsyGy5jYWxsYm9hcmQuaG9zdC52MS5OZXh0Q2FsbEgAEhIKCmNoZWNrcG9pbnQYBSABKAgSEgoKZGVhY3RpdmF0ZRgGIAEoCEIGCgRuZXh0IoICCgZFZmZlY3QSKgoGdGFyZ2V0GAEgASgLMhouY2FsbGJvYXJkLnR5cGUudjEuQWN0b3JJZBIOCgZhY3Rpb24YAiABKAkSKwoHcGF5bG9hZBgDIAEoCzIaLmNhbGxib2FyZC50eXBlLnYxLlBheWxvYWQSEAoIZGVsYXlfbXMYBCABKAQSEQoJZHVlX2F0X21zGAUgASgDEjkKCG1ldGFkYXRhGAYgAygLMicuY2FsbGJvYXJkLmhvc3QudjEuRWZmZWN0Lk1ldGFkYXRhRW50cnkaLwoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIrgBCglCcm9hZGNhc3QSDwoHY2hhbm5lbBgBIAEoCRIrCgdwYXlsb2FkGAIgASgLMhouY2FsbGJvYXJkLnR5cGUudjEuUGF5bG9hZBI8CghtZXRhZGF0YRgDIAMoCzIqLmNhbGxib2FyZC5ob3N0LnYxLkJyb2FkY2FzdC5NZXRhZGF0YUVudHJ5Gi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJGCghOZXh0Q2FsbBIqCgZ0YXJnZXQYASABKAsyGi5jYWxsYm9hcmQudHlwZS52MS5BY3RvcklkEg4KBmFjdGlvbhgCIAEoCSJqCgRUYWdzEjMKBnZhbHVlcxgBIAMoCzIjLmNhbGxib2FyZC5ob3N0LnYxLlRhZ3MuVmFsdWVzRW50cnkaLQoLVmFsdWVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASILCglDYW5jZWxsZWQimgIKCFR1cm5DYWxsEg8KB3R1cm5faWQYASABKAQSEgoKY2FsbF9pbmRleBgCIAEoDRIqCgZ0YXJnZXQYAyABKAsyGi5jYWxsYm9hcmQudHlwZS52MS5BY3RvcklkEg4KBmFjdGlvbhgEIAEoCRIrCgdwYXlsb2FkGAUgASgLMhouY2FsbGJvYXJkLnR5cGUudjEuUGF5bG9hZBISCgp0aW1lb3V0X21zGAYgASgNEjsKCG1ldGFkYXRhGAcgAygLMikuY2FsbGJvYXJkLmhvc3QudjEuVHVybkNhbGwuTWV0YWRhdGFFbnRyeRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEinAEKDlR1cm5DYWxsUmVzdWx0Eg8KB3R1cm5faWQYASABKAQSEgoKY2FsbF9pbmRleBgCIAEoDRIrCgVyZXBseRgDIAEoCzIaLmNhbGxib2FyZC50eXBlLnYxLlBheWxvYWRIABItCgVlcnJvchgEIAEoCzIcLmNhbGxib2FyZC50eXBlLnYxLkNhbGxFcnJvckgAQgkKB291dGNvbWUiFwoGQ3JlZGl0Eg0KBXR1cm5zGAEgASgNIhoKBURyYWluEhEKCXBlcm1hbmVudBgBIAEoCCIJCgdEcmFpbmVkIhwKCERyYWluaW5nEhAKCGdyYWNlX21zGAEgASgNIhUKBFBpbmcSDQoFbm9uY2UYASABKAQiFQoEUG9uZxINCgVub25jZRgBIAEoBCIdCgpDYW5jZWxUdXJuEg8KB3R1cm5faWQYASABKAQiTwoLRGVhY3RpdmF0ZWQSKQoFYWN0b3IYASABKAsyGi5jYWxsYm9hcmQudHlwZS52MS5BY3RvcklkEhUKDWFjdGl2YXRpb25faWQYAiABKAQiHwoMU3RhdGVNaXNzaW5nEg8KB3R1cm5faWQYASABKAQiTwoIVG9wb2xvZ3kSLQoFbm9kZXMYASADKAsyHi5jYWxsYm9hcmQudHlwZS52MS5Ob2RlQWRkcmVzcxIUCgx2aWV3X3ZlcnNpb24YAiABKAQyYwoLSG9zdFNlcnZpY2USVAoHQ29ubmVjdBIhLmNhbGxib2FyZC5ob3N0LnYxLkNvbm5lY3RSZXF1ZXN0GiIuY2FsbGJvYXJkLmhvc3QudjEuQ29ubmVjdFJlc3BvbnNlKAEwAUIYChRpby5jYWxsYm9hcmQuaG9zdC52MVABYgZwcm90bzM",
   [file_callboard_type_v1_type],
 );
 
@@ -389,11 +389,97 @@ export type TurnResult = Message<"callboard.host.v1.TurnResult"> & {
 
   /** The tags after the turn. Unset means unchanged. */
   tags?: Tags | undefined;
+
+  /** What is to happen if the turn commits. Ignored with an error and with read-only turns. */
+  workflow?: Workflow | undefined;
 };
 
 /** Describes the message callboard.host.v1.TurnResult. Use `create(TurnResultSchema)` to make one. */
 export const TurnResultSchema: GenMessage<TurnResult> = /*@__PURE__*/
   messageDesc(file_callboard_host_v1_host, 12);
+
+/**
+ * What a turn sets going. It is committed with the turn's state, in this order: effects, broadcasts, next; nothing of
+ * it happens if the turn does not commit. Outputs of volatile and snapshot actors are kept in memory only.
+ */
+export type Workflow = Message<"callboard.host.v1.Workflow"> & {
+  /** Calls whose replies nobody waits for. At most 1,024 with broadcasts. */
+  effects: Effect[];
+
+  /** Messages to channels. */
+  broadcasts: Broadcast[];
+
+  /** Who answers the caller in this actor's place. */
+  next:
+    | {
+      /** The next actor gets this turn's reply as its argument. */
+      value: NextCall;
+      case: "pipe";
+    }
+    | {
+      /** The next actor gets this turn's own argument. */
+      value: NextCall;
+      case: "forward";
+    }
+    | { case: undefined; value?: undefined };
+
+  /** Save a snapshot actor with this turn, not only at its interval. */
+  checkpoint: boolean;
+
+  /** Take the actor out of memory when this turn has committed and nothing else waits. */
+  deactivate: boolean;
+};
+
+/** Describes the message callboard.host.v1.Workflow. Use `create(WorkflowSchema)` to make one. */
+export const WorkflowSchema: GenMessage<Workflow> = /*@__PURE__*/
+  messageDesc(file_callboard_host_v1_host, 13);
+
+/** A call that is made once the turn has committed. */
+export type Effect = Message<"callboard.host.v1.Effect"> & {
+  /** Whom it is for; an empty system is the actor's own. */
+  target?: ActorId | undefined;
+
+  action: string;
+
+  payload?: Payload | undefined;
+
+  /** How long it waits after the commit, in milliseconds. */
+  delayMs: bigint;
+
+  /** When it is due, in milliseconds since 1970; 0 for at once. Only one of delay_ms and due_at_ms may be set. */
+  dueAtMs: bigint;
+
+  metadata: { [key: string]: string };
+};
+
+/** Describes the message callboard.host.v1.Effect. Use `create(EffectSchema)` to make one. */
+export const EffectSchema: GenMessage<Effect> = /*@__PURE__*/
+  messageDesc(file_callboard_host_v1_host, 14);
+
+/** A message to everybody who listens to a channel of the actor's system. */
+export type Broadcast = Message<"callboard.host.v1.Broadcast"> & {
+  channel: string;
+
+  payload?: Payload | undefined;
+
+  metadata: { [key: string]: string };
+};
+
+/** Describes the message callboard.host.v1.Broadcast. Use `create(BroadcastSchema)` to make one. */
+export const BroadcastSchema: GenMessage<Broadcast> = /*@__PURE__*/
+  messageDesc(file_callboard_host_v1_host, 15);
+
+/** The actor that answers the caller. */
+export type NextCall = Message<"callboard.host.v1.NextCall"> & {
+  /** An empty system is the actor's own. */
+  target?: ActorId | undefined;
+
+  action: string;
+};
+
+/** Describes the message callboard.host.v1.NextCall. Use `create(NextCallSchema)` to make one. */
+export const NextCallSchema: GenMessage<NextCall> = /*@__PURE__*/
+  messageDesc(file_callboard_host_v1_host, 16);
 
 /** A set of tags. A message of its own so that "no tags" and "tags unchanged" differ. */
 export type Tags = Message<"callboard.host.v1.Tags"> & {
@@ -403,7 +489,7 @@ export type Tags = Message<"callboard.host.v1.Tags"> & {
 
 /** Describes the message callboard.host.v1.Tags. Use `create(TagsSchema)` to make one. */
 export const TagsSchema: GenMessage<Tags> = /*@__PURE__*/
-  messageDesc(file_callboard_host_v1_host, 13);
+  messageDesc(file_callboard_host_v1_host, 17);
 
 /** Marks a turn that ended because of CancelTurn. */
 export type Cancelled = Message<"callboard.host.v1.Cancelled"> & {
@@ -411,7 +497,7 @@ export type Cancelled = Message<"callboard.host.v1.Cancelled"> & {
 
 /** Describes the message callboard.host.v1.Cancelled. Use `create(CancelledSchema)` to make one. */
 export const CancelledSchema: GenMessage<Cancelled> = /*@__PURE__*/
-  messageDesc(file_callboard_host_v1_host, 14);
+  messageDesc(file_callboard_host_v1_host, 18);
 
 /**
  * A call to another actor made inside a turn. It goes through the session, so that the node can hold it until earlier
@@ -445,7 +531,7 @@ export type TurnCall = Message<"callboard.host.v1.TurnCall"> & {
 
 /** Describes the message callboard.host.v1.TurnCall. Use `create(TurnCallSchema)` to make one. */
 export const TurnCallSchema: GenMessage<TurnCall> = /*@__PURE__*/
-  messageDesc(file_callboard_host_v1_host, 15);
+  messageDesc(file_callboard_host_v1_host, 19);
 
 /** The answer to a TurnCall. */
 export type TurnCallResult = Message<"callboard.host.v1.TurnCallResult"> & {
@@ -472,7 +558,7 @@ export type TurnCallResult = Message<"callboard.host.v1.TurnCallResult"> & {
 
 /** Describes the message callboard.host.v1.TurnCallResult. Use `create(TurnCallResultSchema)` to make one. */
 export const TurnCallResultSchema: GenMessage<TurnCallResult> = /*@__PURE__*/
-  messageDesc(file_callboard_host_v1_host, 16);
+  messageDesc(file_callboard_host_v1_host, 20);
 
 /** Sets how many turns the host takes at a time. */
 export type Credit = Message<"callboard.host.v1.Credit"> & {
@@ -482,7 +568,7 @@ export type Credit = Message<"callboard.host.v1.Credit"> & {
 
 /** Describes the message callboard.host.v1.Credit. Use `create(CreditSchema)` to make one. */
 export const CreditSchema: GenMessage<Credit> = /*@__PURE__*/
-  messageDesc(file_callboard_host_v1_host, 17);
+  messageDesc(file_callboard_host_v1_host, 21);
 
 /** The host is about to leave. The node stops sending turns and answers Drained; the host finishes what it has. */
 export type Drain = Message<"callboard.host.v1.Drain"> & {
@@ -492,7 +578,7 @@ export type Drain = Message<"callboard.host.v1.Drain"> & {
 
 /** Describes the message callboard.host.v1.Drain. Use `create(DrainSchema)` to make one. */
 export const DrainSchema: GenMessage<Drain> = /*@__PURE__*/
-  messageDesc(file_callboard_host_v1_host, 18);
+  messageDesc(file_callboard_host_v1_host, 22);
 
 /** The answer to Drain. Turns that precede it in the stream are the last ones. */
 export type Drained = Message<"callboard.host.v1.Drained"> & {
@@ -500,7 +586,7 @@ export type Drained = Message<"callboard.host.v1.Drained"> & {
 
 /** Describes the message callboard.host.v1.Drained. Use `create(DrainedSchema)` to make one. */
 export const DrainedSchema: GenMessage<Drained> = /*@__PURE__*/
-  messageDesc(file_callboard_host_v1_host, 19);
+  messageDesc(file_callboard_host_v1_host, 23);
 
 /** The node is about to leave. The host finishes its turns, and reconnects elsewhere or later. */
 export type Draining = Message<"callboard.host.v1.Draining"> & {
@@ -510,7 +596,7 @@ export type Draining = Message<"callboard.host.v1.Draining"> & {
 
 /** Describes the message callboard.host.v1.Draining. Use `create(DrainingSchema)` to make one. */
 export const DrainingSchema: GenMessage<Draining> = /*@__PURE__*/
-  messageDesc(file_callboard_host_v1_host, 20);
+  messageDesc(file_callboard_host_v1_host, 24);
 
 /** A sign of life. */
 export type Ping = Message<"callboard.host.v1.Ping"> & {
@@ -520,7 +606,7 @@ export type Ping = Message<"callboard.host.v1.Ping"> & {
 
 /** Describes the message callboard.host.v1.Ping. Use `create(PingSchema)` to make one. */
 export const PingSchema: GenMessage<Ping> = /*@__PURE__*/
-  messageDesc(file_callboard_host_v1_host, 21);
+  messageDesc(file_callboard_host_v1_host, 25);
 
 /** The answer to a Ping. */
 export type Pong = Message<"callboard.host.v1.Pong"> & {
@@ -530,7 +616,7 @@ export type Pong = Message<"callboard.host.v1.Pong"> & {
 
 /** Describes the message callboard.host.v1.Pong. Use `create(PongSchema)` to make one. */
 export const PongSchema: GenMessage<Pong> = /*@__PURE__*/
-  messageDesc(file_callboard_host_v1_host, 22);
+  messageDesc(file_callboard_host_v1_host, 26);
 
 /**
  * Nobody waits for this turn any longer. The host aborts it and answers Cancelled, or answers its result if it has one
@@ -543,7 +629,7 @@ export type CancelTurn = Message<"callboard.host.v1.CancelTurn"> & {
 
 /** Describes the message callboard.host.v1.CancelTurn. Use `create(CancelTurnSchema)` to make one. */
 export const CancelTurnSchema: GenMessage<CancelTurn> = /*@__PURE__*/
-  messageDesc(file_callboard_host_v1_host, 23);
+  messageDesc(file_callboard_host_v1_host, 27);
 
 /** An activation ended, or turns of it were discarded. The host forgets what it holds of the actor's state. */
 export type Deactivated = Message<"callboard.host.v1.Deactivated"> & {
@@ -556,7 +642,7 @@ export type Deactivated = Message<"callboard.host.v1.Deactivated"> & {
 
 /** Describes the message callboard.host.v1.Deactivated. Use `create(DeactivatedSchema)` to make one. */
 export const DeactivatedSchema: GenMessage<Deactivated> = /*@__PURE__*/
-  messageDesc(file_callboard_host_v1_host, 24);
+  messageDesc(file_callboard_host_v1_host, 28);
 
 /** A run named a state token that the host does not hold. The node sends the run again in full. */
 export type StateMissing = Message<"callboard.host.v1.StateMissing"> & {
@@ -566,7 +652,7 @@ export type StateMissing = Message<"callboard.host.v1.StateMissing"> & {
 
 /** Describes the message callboard.host.v1.StateMissing. Use `create(StateMissingSchema)` to make one. */
 export const StateMissingSchema: GenMessage<StateMissing> = /*@__PURE__*/
-  messageDesc(file_callboard_host_v1_host, 25);
+  messageDesc(file_callboard_host_v1_host, 29);
 
 /** The nodes of the cluster as of a view. */
 export type Topology = Message<"callboard.host.v1.Topology"> & {
@@ -579,7 +665,7 @@ export type Topology = Message<"callboard.host.v1.Topology"> & {
 
 /** Describes the message callboard.host.v1.Topology. Use `create(TopologySchema)` to make one. */
 export const TopologySchema: GenMessage<Topology> = /*@__PURE__*/
-  messageDesc(file_callboard_host_v1_host, 26);
+  messageDesc(file_callboard_host_v1_host, 30);
 
 /** Where hosts connect. */
 export const HostService: GenService<{

@@ -9,7 +9,7 @@ import { file_google_protobuf_any } from "@bufbuild/protobuf/wkt";
 
 /** Describes the file callboard/type/v1/type.proto. */
 export const file_callboard_type_v1_type: GenFile = /*@__PURE__*/ fileDesc(
-  "ChxjYWxsYm9hcmQvdHlwZS92MS90eXBlLnByb3RvEhFjYWxsYm9hcmQudHlwZS52MRoZZ29vZ2xlL3Byb3RvYnVmL2FueS5wcm90byI0CgdBY3RvcklkEg4KBnN5c3RlbRgBIAEoCRIMCgR0eXBlGAIgASgJEgsKA2tleRgDIAEoCSI/CgdQYXlsb2FkEhQKDGNvbnRlbnRfdHlwZRgBIAEoCRIQCgh0eXBlX3VybBgCIAEoCRIMCgRkYXRhGAMgASgMIqUCCglDYWxsRXJyb3ISDAoEY29kZRgBIAEoBRIOCgZyZWFzb24YAiABKAkSDwoHbWVzc2FnZRgDIAEoCRInCgVyZXRyeRgEIAEoDjIYLmNhbGxib2FyZC50eXBlLnYxLlJldHJ5EhYKDnJldHJ5X2FmdGVyX21zGAUgASgNEhIKCmZyb21fYWN0b3IYBiABKAgSPAoIbWV0YWRhdGEYByADKAsyKi5jYWxsYm9hcmQudHlwZS52MS5DYWxsRXJyb3IuTWV0YWRhdGFFbnRyeRIlCgdkZXRhaWxzGAggAygLMhQuZ29vZ2xlLnByb3RvYnVmLkFueRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEidQoQQWN0aW9uRGVmaW5pdGlvbhIMCgRuYW1lGAEgASgJEhIKCmlucHV0X3R5cGUYAiABKAkSEwoLb3V0cHV0X3R5cGUYAyABKAkSEQoJcmVhZF9vbmx5GAQgASgIEhcKD3NwZWN1bGF0aW9uX29mZhgFIAEoCCLoAgoTQWN0b3JUeXBlRGVmaW5pdGlvbhIMCgRuYW1lGAEgASgJEiUKBGtpbmQYAiABKA4yFy5jYWxsYm9hcmQudHlwZS52MS5LaW5kEjEKCmR1cmFiaWxpdHkYAyABKA4yHS5jYWxsYm9hcmQudHlwZS52MS5EdXJhYmlsaXR5EjQKB2FjdGlvbnMYBCADKAsyIy5jYWxsYm9hcmQudHlwZS52MS5BY3Rpb25EZWZpbml0aW9uEhIKCnN0YXRlX3R5cGUYBSABKAkSDwoHc2VydmljZRgGIAEoCRIXCg9pZGxlX3RpbWVvdXRfbXMYByABKAQSHAoUc25hcHNob3RfaW50ZXJ2YWxfbXMYCCABKAQSFwoPdHVybl90aW1lb3V0X21zGAkgASgEEhUKDW1haWxib3hfbGltaXQYCiABKA0SDgoGc2hhcmRzGAsgASgNEhcKD3NwZWN1bGF0aW9uX29mZhgMIAEoCCIvCgtOb2RlQWRkcmVzcxIPCgdub2RlX2lkGAEgASgEEg8KB2FkZHJlc3MYAiABKAkqUgoFUmV0cnkSFQoRUkVUUllfVU5TUEVDSUZJRUQQABIPCgtSRVRSWV9ORVZFUhABEg4KClJFVFJZX1NBRkUQAhIRCg1SRVRSWV9TQU1FX0lEEAMqPgoES2luZBIUChBLSU5EX1VOU1BFQ0lGSUVEEAASDgoKS0lORF9OQU1FRBABEhAKDEtJTkRfVU5OQU1FRBACKnIKCkR1cmFiaWxpdHkSGgoWRFVSQUJJTElUWV9VTlNQRUNJRklFRBAAEhYKEkRVUkFCSUxJVFlfRFVSQUJMRRABEhcKE0RVUkFCSUxJVFlfU05BUFNIT1QQAhIXChNEVVJBQklMSVRZX1ZPTEFUSUxFEANCGAoUaW8uY2FsbGJvYXJkLnR5cGUudjFQAWIGcHJvdG8z",
+  "ChxjYWxsYm9hcmQvdHlwZS92MS90eXBlLnByb3RvEhFjYWxsYm9hcmQudHlwZS52MRoZZ29vZ2xlL3Byb3RvYnVmL2FueS5wcm90byI0CgdBY3RvcklkEg4KBnN5c3RlbRgBIAEoCRIMCgR0eXBlGAIgASgJEgsKA2tleRgDIAEoCSI/CgdQYXlsb2FkEhQKDGNvbnRlbnRfdHlwZRgBIAEoCRIQCgh0eXBlX3VybBgCIAEoCRIMCgRkYXRhGAMgASgMIqUCCglDYWxsRXJyb3ISDAoEY29kZRgBIAEoBRIOCgZyZWFzb24YAiABKAkSDwoHbWVzc2FnZRgDIAEoCRInCgVyZXRyeRgEIAEoDjIYLmNhbGxib2FyZC50eXBlLnYxLlJldHJ5EhYKDnJldHJ5X2FmdGVyX21zGAUgASgNEhIKCmZyb21fYWN0b3IYBiABKAgSPAoIbWV0YWRhdGEYByADKAsyKi5jYWxsYm9hcmQudHlwZS52MS5DYWxsRXJyb3IuTWV0YWRhdGFFbnRyeRIlCgdkZXRhaWxzGAggAygLMhQuZ29vZ2xlLnByb3RvYnVmLkFueRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEidQoQQWN0aW9uRGVmaW5pdGlvbhIMCgRuYW1lGAEgASgJEhIKCmlucHV0X3R5cGUYAiABKAkSEwoLb3V0cHV0X3R5cGUYAyABKAkSEQoJcmVhZF9vbmx5GAQgASgIEhcKD3NwZWN1bGF0aW9uX29mZhgFIAEoCCKyBAoTQWN0b3JUeXBlRGVmaW5pdGlvbhIMCgRuYW1lGAEgASgJEiUKBGtpbmQYAiABKA4yFy5jYWxsYm9hcmQudHlwZS52MS5LaW5kEjEKCmR1cmFiaWxpdHkYAyABKA4yHS5jYWxsYm9hcmQudHlwZS52MS5EdXJhYmlsaXR5EjQKB2FjdGlvbnMYBCADKAsyIy5jYWxsYm9hcmQudHlwZS52MS5BY3Rpb25EZWZpbml0aW9uEhIKCnN0YXRlX3R5cGUYBSABKAkSDwoHc2VydmljZRgGIAEoCRIXCg9pZGxlX3RpbWVvdXRfbXMYByABKAQSHAoUc25hcHNob3RfaW50ZXJ2YWxfbXMYCCABKAQSFwoPdHVybl90aW1lb3V0X21zGAkgASgEEhUKDW1haWxib3hfbGltaXQYCiABKA0SDgoGc2hhcmRzGAsgASgNEhcKD3NwZWN1bGF0aW9uX29mZhgMIAEoCBIyCgZ0aW1lcnMYDSADKAsyIi5jYWxsYm9hcmQudHlwZS52MS5UaW1lckRlZmluaXRpb24SPQoNc3Vic2NyaXB0aW9ucxgOIAMoCzImLmNhbGxib2FyZC50eXBlLnYxLkNoYW5uZWxTdWJzY3JpcHRpb24SEAoIcG9vbF9taW4YDyABKA0SEAoIcG9vbF9tYXgYECABKA0SGQoRaGlzdG9yeV9yZXZpc2lvbnMYESABKA0SFgoOaGlzdG9yeV9hZ2VfbXMYEiABKAQiNgoPVGltZXJEZWZpbml0aW9uEg4KBmFjdGlvbhgBIAEoCRITCgtpbnRlcnZhbF9tcxgCIAEoBCJjChNDaGFubmVsU3Vic2NyaXB0aW9uEg8KB2NoYW5uZWwYASABKAkSDgoGYWN0aW9uGAIgASgJEisKB2RlbGl2ZXIYAyABKA4yGi5jYWxsYm9hcmQudHlwZS52MS5EZWxpdmVyIi8KC05vZGVBZGRyZXNzEg8KB25vZGVfaWQYASABKAQSDwoHYWRkcmVzcxgCIAEoCSpSCgVSZXRyeRIVChFSRVRSWV9VTlNQRUNJRklFRBAAEg8KC1JFVFJZX05FVkVSEAESDgoKUkVUUllfU0FGRRACEhEKDVJFVFJZX1NBTUVfSUQQAypPCgRLaW5kEhQKEEtJTkRfVU5TUEVDSUZJRUQQABIOCgpLSU5EX05BTUVEEAESEAoMS0lORF9VTk5BTUVEEAISDwoLS0lORF9QT09MRUQQAypyCgpEdXJhYmlsaXR5EhoKFkRVUkFCSUxJVFlfVU5TUEVDSUZJRUQQABIWChJEVVJBQklMSVRZX0RVUkFCTEUQARIXChNEVVJBQklMSVRZX1NOQVBTSE9UEAISFwoTRFVSQUJJTElUWV9WT0xBVElMRRADKkkKB0RlbGl2ZXISFwoTREVMSVZFUl9VTlNQRUNJRklFRBAAEhIKDkRFTElWRVJfQUNUSVZFEAESEQoNREVMSVZFUl9FVkVSWRACQhgKFGlvLmNhbGxib2FyZC50eXBlLnYxUAFiBnByb3RvMw",
   [file_google_protobuf_any],
 );
 
@@ -153,11 +153,67 @@ export type ActorTypeDefinition = Message<"callboard.type.v1.ActorTypeDefinition
 
   /** True to keep every action of the type from running on state that is not yet committed. */
   speculationOff: boolean;
+
+  /** Actions that an actor runs at a fixed interval while it is in memory. At most 16. */
+  timers: TimerDefinition[];
+
+  /** Channels whose messages the actors get. At most 64. */
+  subscriptions: ChannelSubscription[];
+
+  /** POOLED: instances that are always in memory. At most pool_max. */
+  poolMin: number;
+
+  /** POOLED: instances that run at a time in the whole cluster; 0 stands for 16. At most 4,096. */
+  poolMax: number;
+
+  /**
+   * How many committed revisions are kept to be read and restored; 0 keeps none unless history_age_ms is set. At most
+   * 100,000.
+   */
+  historyRevisions: number;
+
+  /** How long committed revisions are kept, in milliseconds; 0 sets no limit of age. */
+  historyAgeMs: bigint;
 };
 
 /** Describes the message callboard.type.v1.ActorTypeDefinition. Use `create(ActorTypeDefinitionSchema)` to make one. */
 export const ActorTypeDefinitionSchema: GenMessage<ActorTypeDefinition> = /*@__PURE__*/
   messageDesc(file_callboard_type_v1_type, 4);
+
+/**
+ * An action at a fixed interval. It begins when the actor comes into memory and ends when it leaves; intervals that
+ * pass while an earlier one is late count as one. An actor of a NAMED type with timers stays in memory.
+ */
+export type TimerDefinition = Message<"callboard.type.v1.TimerDefinition"> & {
+  /** The action. It gets no argument; its metadata names the timer as `callboard-timer`. */
+  action: string;
+
+  /** The interval, in milliseconds. At least 10. */
+  intervalMs: bigint;
+};
+
+/** Describes the message callboard.type.v1.TimerDefinition. Use `create(TimerDefinitionSchema)` to make one. */
+export const TimerDefinitionSchema: GenMessage<TimerDefinition> = /*@__PURE__*/
+  messageDesc(file_callboard_type_v1_type, 5);
+
+/** What the actors of a type hear of a channel. */
+export type ChannelSubscription = Message<"callboard.type.v1.ChannelSubscription"> & {
+  /** The channel's name within the system: 1 to 128 bytes without control characters. */
+  channel: string;
+
+  /**
+   * The action that gets the message as its argument; empty stands for `receive`. Its metadata names the channel as
+   * `callboard-channel`.
+   */
+  action: string;
+
+  /** Which actors get it; unspecified stands for EVERY with NAMED types and for ACTIVE with others. */
+  deliver: Deliver;
+};
+
+/** Describes the message callboard.type.v1.ChannelSubscription. Use `create(ChannelSubscriptionSchema)` to make one. */
+export const ChannelSubscriptionSchema: GenMessage<ChannelSubscription> = /*@__PURE__*/
+  messageDesc(file_callboard_type_v1_type, 6);
 
 /** A node of the cluster as others reach it. */
 export type NodeAddress = Message<"callboard.type.v1.NodeAddress"> & {
@@ -170,7 +226,7 @@ export type NodeAddress = Message<"callboard.type.v1.NodeAddress"> & {
 
 /** Describes the message callboard.type.v1.NodeAddress. Use `create(NodeAddressSchema)` to make one. */
 export const NodeAddressSchema: GenMessage<NodeAddress> = /*@__PURE__*/
-  messageDesc(file_callboard_type_v1_type, 5);
+  messageDesc(file_callboard_type_v1_type, 7);
 
 /** Whether the same call may be sent again. */
 export const Retry = {
@@ -199,6 +255,8 @@ export const Kind = {
   NAMED: 1,
   /** One actor per key, activated by its first call. */
   UNNAMED: 2,
+  /** Up to pool_max equal instances without state or key; a call goes to any of them. */
+  POOLED: 3,
 } as const;
 
 /** What kind of life the actors of a type lead. */
@@ -229,3 +287,19 @@ export type Durability = (typeof Durability)[keyof typeof Durability] | UnknownE
 /** Describes the enum callboard.type.v1.Durability. */
 export const DurabilitySchema: GenEnum<Durability> = /*@__PURE__*/
   enumDesc(file_callboard_type_v1_type, 2);
+
+/** Which actors of a type get what is said on a channel. */
+export const Deliver = {
+  UNSPECIFIED: 0,
+  /** Those that are in memory, at most once. */
+  ACTIVE: 1,
+  /** Every actor with a stored state, from its first commit until it is deleted, exactly once. Durable types only. */
+  EVERY: 2,
+} as const;
+
+/** Which actors of a type get what is said on a channel. */
+export type Deliver = (typeof Deliver)[keyof typeof Deliver] | UnknownEnum;
+
+/** Describes the enum callboard.type.v1.Deliver. */
+export const DeliverSchema: GenEnum<Deliver> = /*@__PURE__*/
+  enumDesc(file_callboard_type_v1_type, 3);

@@ -52,5 +52,29 @@ public final class GatewayServiceMethods {
           .setResponseMarshaller(ProtoUtils.marshaller(GetStateResponse.getDefaultInstance()))
           .build();
 
+  /**
+   * Says something on a channel. Returns when everybody who gets it exactly once is sure to get it; a repetition with the
+   * same request id says it no second time.
+   */
+  public static final MethodDescriptor<PublishRequest, PublishResponse> PUBLISH =
+      MethodDescriptor.<PublishRequest, PublishResponse>newBuilder()
+          .setType(MethodDescriptor.MethodType.UNARY)
+          .setFullMethodName("callboard.gateway.v1.GatewayService/Publish")
+          .setRequestMarshaller(ProtoUtils.marshaller(PublishRequest.getDefaultInstance()))
+          .setResponseMarshaller(ProtoUtils.marshaller(PublishResponse.getDefaultInstance()))
+          .build();
+
+  /**
+   * Hears what is said on channels, from outside. Each message is sent at least once while the stream holds; a stream that
+   * is too slow, or comes back too late, is told that it missed something.
+   */
+  public static final MethodDescriptor<SubscribeRequest, SubscribeResponse> SUBSCRIBE =
+      MethodDescriptor.<SubscribeRequest, SubscribeResponse>newBuilder()
+          .setType(MethodDescriptor.MethodType.SERVER_STREAMING)
+          .setFullMethodName("callboard.gateway.v1.GatewayService/Subscribe")
+          .setRequestMarshaller(ProtoUtils.marshaller(SubscribeRequest.getDefaultInstance()))
+          .setResponseMarshaller(ProtoUtils.marshaller(SubscribeResponse.getDefaultInstance()))
+          .build();
+
   private GatewayServiceMethods() {}
 }

@@ -14,45 +14,71 @@ from google.protobuf import struct_pb2 as _google_protobuf_struct_pb2
 _pool = _descriptor_pool.Default()
 _pool.AddSerializedFile(
     b"\x0a\"callboard/gateway/v1/gateway.proto\x12\x14callboard.gateway.v1\x1a\x1ccallboard/ty"
-    b"pe/v1/type.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x92\x03\x0a\x0dInvokeRequest\x12)"
+    b"pe/v1/type.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xb7\x03\x0a\x0dInvokeRequest\x12)"
     b"\x0a\x05actor\x18\x01 \x01(\x0b2\x1a.callboard.type.v1.ActorId\x12\x0e\x0a\x06action\x18"
     b"\x02 \x01(\x09\x12-\x0a\x07payload\x18\x03 \x01(\x0b2\x1a.callboard.type.v1.PayloadH\x00"
     b"\x12&\x0a\x04json\x18\x04 \x01(\x0b2\x16.google.protobuf.ValueH\x00\x12\x12\x0a\x0areque"
     b"st_id\x18\x05 \x01(\x09\x12\x15\x0a\x0dcreated_at_ms\x18\x06 \x01(\x03\x12\x12\x0a\x0ati"
     b"meout_ms\x18\x07 \x01(\x0d\x12C\x0a\x08metadata\x18\x08 \x03(\x0b21.callboard.gateway.v1"
     b".InvokeRequest.MetadataEntry\x12.\x0a\x04mode\x18\x09 \x01(\x0e2 .callboard.gateway.v1.I"
-    b"nvokeMode\x1a/\x0a\x0dMetadataEntry\x12\x0b\x0a\x03key\x18\x01 \x01(\x09\x12\x0d\x0a\x05"
-    b"value\x18\x02 \x01(\x09:\x028\x01B\x0a\x0a\x08argument\"\xa7\x01\x0a\x0eInvokeResponse"
+    b"nvokeMode\x12\x10\x0a\x08delay_ms\x18\x0a \x01(\x04\x12\x11\x0a\x09due_at_ms\x18\x0b "
+    b"\x01(\x03\x1a/\x0a\x0dMetadataEntry\x12\x0b\x0a\x03key\x18\x01 \x01(\x09\x12\x0d\x0a\x05"
+    b"value\x18\x02 \x01(\x09:\x028\x01B\x0a\x0a\x08argument\"\xb9\x01\x0a\x0eInvokeResponse"
     b"\x12-\x0a\x07payload\x18\x01 \x01(\x0b2\x1a.callboard.type.v1.PayloadH\x00\x12&\x0a\x04j"
     b"son\x18\x02 \x01(\x0b2\x16.google.protobuf.ValueH\x00\x12\x12\x0a\x0arequest_id\x18\x03 "
     b"\x01(\x09\x12\x10\x0a\x08revision\x18\x04 \x01(\x04\x12\x0f\x0a\x07durable\x18\x05 \x01("
-    b"\x08B\x07\x0a\x05reply\"W\x0a\x13InvokeStreamRequest\x12/\x0a\x05calls\x18\x01 \x03(\x0b"
-    b"2 .callboard.gateway.v1.StreamCall\x12\x0f\x0a\x07cancels\x18\x02 \x03(\x04\"R\x0a\x0aSt"
-    b"reamCall\x12\x11\x0a\x09stream_id\x18\x01 \x01(\x04\x121\x0a\x04call\x18\x02 \x01(\x0b2#"
-    b".callboard.gateway.v1.InvokeRequest\"J\x0a\x14InvokeStreamResponse\x122\x0a\x07replies"
-    b"\x18\x01 \x03(\x0b2!.callboard.gateway.v1.StreamReply\"\x94\x01\x0a\x0bStreamReply\x12"
-    b"\x11\x0a\x09stream_id\x18\x01 \x01(\x04\x128\x0a\x08response\x18\x02 \x01(\x0b2$.callboa"
-    b"rd.gateway.v1.InvokeResponseH\x00\x12-\x0a\x05error\x18\x03 \x01(\x0b2\x1c.callboard.typ"
-    b"e.v1.CallErrorH\x00B\x09\x0a\x07outcome\":\x0a\x0cSpawnRequest\x12*\x0a\x06actors\x18"
-    b"\x01 \x03(\x0b2\x1a.callboard.type.v1.ActorId\"C\x0a\x0dSpawnResponse\x122\x0a\x07result"
-    b"s\x18\x01 \x03(\x0b2!.callboard.gateway.v1.SpawnResult\"w\x0a\x0bSpawnResult\x12)\x0a"
-    b"\x05actor\x18\x01 \x01(\x0b2\x1a.callboard.type.v1.ActorId\x12+\x0a\x05error\x18\x02 "
-    b"\x01(\x0b2\x1c.callboard.type.v1.CallError\x12\x10\x0a\x08revision\x18\x03 \x01(\x04\"M"
-    b"\x0a\x0fGetStateRequest\x12)\x0a\x05actor\x18\x01 \x01(\x0b2\x1a.callboard.type.v1.Actor"
-    b"Id\x12\x0f\x0a\x07as_json\x18\x02 \x01(\x08\"\xf2\x01\x0a\x10GetStateResponse\x12\x0e"
-    b"\x0a\x06exists\x18\x01 \x01(\x08\x12)\x0a\x05state\x18\x02 \x01(\x0b2\x1a.callboard.type"
-    b".v1.Payload\x12$\x0a\x04json\x18\x03 \x01(\x0b2\x16.google.protobuf.Value\x12\x10\x0a"
-    b"\x08revision\x18\x04 \x01(\x04\x12>\x0a\x04tags\x18\x05 \x03(\x0b20.callboard.gateway.v1"
-    b".GetStateResponse.TagsEntry\x1a+\x0a\x09TagsEntry\x12\x0b\x0a\x03key\x18\x01 \x01(\x09"
-    b"\x12\x0d\x0a\x05value\x18\x02 \x01(\x09:\x028\x01*V\x0a\x0aInvokeMode\x12\x1b\x0a\x17INV"
-    b"OKE_MODE_UNSPECIFIED\x10\x00\x12\x14\x0a\x10INVOKE_MODE_SYNC\x10\x01\x12\x15\x0a\x11INVO"
-    b"KE_MODE_ASYNC\x10\x022\xfd\x02\x0a\x0eGatewayService\x12S\x0a\x06Invoke\x12#.callboard.g"
-    b"ateway.v1.InvokeRequest\x1a$.callboard.gateway.v1.InvokeResponse\x12i\x0a\x0cInvokeStrea"
-    b"m\x12).callboard.gateway.v1.InvokeStreamRequest\x1a*.callboard.gateway.v1.InvokeStreamRe"
-    b"sponse(\x010\x01\x12P\x0a\x05Spawn\x12\".callboard.gateway.v1.SpawnRequest\x1a#.callboar"
-    b"d.gateway.v1.SpawnResponse\x12Y\x0a\x08GetState\x12%.callboard.gateway.v1.GetStateReques"
-    b"t\x1a&.callboard.gateway.v1.GetStateResponseB\x1b\x0a\x17io.callboard.gateway.v1P\x01b"
-    b"\x06proto3"
+    b"\x08\x12\x10\x0a\x08schedule\x18\x06 \x01(\x09B\x07\x0a\x05reply\"W\x0a\x13InvokeStreamR"
+    b"equest\x12/\x0a\x05calls\x18\x01 \x03(\x0b2 .callboard.gateway.v1.StreamCall\x12\x0f\x0a"
+    b"\x07cancels\x18\x02 \x03(\x04\"R\x0a\x0aStreamCall\x12\x11\x0a\x09stream_id\x18\x01 \x01"
+    b"(\x04\x121\x0a\x04call\x18\x02 \x01(\x0b2#.callboard.gateway.v1.InvokeRequest\"J\x0a\x14"
+    b"InvokeStreamResponse\x122\x0a\x07replies\x18\x01 \x03(\x0b2!.callboard.gateway.v1.Stream"
+    b"Reply\"\x94\x01\x0a\x0bStreamReply\x12\x11\x0a\x09stream_id\x18\x01 \x01(\x04\x128\x0a"
+    b"\x08response\x18\x02 \x01(\x0b2$.callboard.gateway.v1.InvokeResponseH\x00\x12-\x0a\x05er"
+    b"ror\x18\x03 \x01(\x0b2\x1c.callboard.type.v1.CallErrorH\x00B\x09\x0a\x07outcome\":\x0a"
+    b"\x0cSpawnRequest\x12*\x0a\x06actors\x18\x01 \x03(\x0b2\x1a.callboard.type.v1.ActorId\"C"
+    b"\x0a\x0dSpawnResponse\x122\x0a\x07results\x18\x01 \x03(\x0b2!.callboard.gateway.v1.Spawn"
+    b"Result\"w\x0a\x0bSpawnResult\x12)\x0a\x05actor\x18\x01 \x01(\x0b2\x1a.callboard.type.v1."
+    b"ActorId\x12+\x0a\x05error\x18\x02 \x01(\x0b2\x1c.callboard.type.v1.CallError\x12\x10\x0a"
+    b"\x08revision\x18\x03 \x01(\x04\"M\x0a\x0fGetStateRequest\x12)\x0a\x05actor\x18\x01 \x01("
+    b"\x0b2\x1a.callboard.type.v1.ActorId\x12\x0f\x0a\x07as_json\x18\x02 \x01(\x08\"\xf2\x01"
+    b"\x0a\x10GetStateResponse\x12\x0e\x0a\x06exists\x18\x01 \x01(\x08\x12)\x0a\x05state\x18"
+    b"\x02 \x01(\x0b2\x1a.callboard.type.v1.Payload\x12$\x0a\x04json\x18\x03 \x01(\x0b2\x16.go"
+    b"ogle.protobuf.Value\x12\x10\x0a\x08revision\x18\x04 \x01(\x04\x12>\x0a\x04tags\x18\x05 "
+    b"\x03(\x0b20.callboard.gateway.v1.GetStateResponse.TagsEntry\x1a+\x0a\x09TagsEntry\x12"
+    b"\x0b\x0a\x03key\x18\x01 \x01(\x09\x12\x0d\x0a\x05value\x18\x02 \x01(\x09:\x028\x01\"\xc9"
+    b"\x02\x0a\x0ePublishRequest\x12\x0e\x0a\x06system\x18\x01 \x01(\x09\x12\x0f\x0a\x07channe"
+    b"l\x18\x02 \x01(\x09\x12-\x0a\x07payload\x18\x03 \x01(\x0b2\x1a.callboard.type.v1.Payload"
+    b"H\x00\x12&\x0a\x04json\x18\x04 \x01(\x0b2\x16.google.protobuf.ValueH\x00\x12\x12\x0a\x0a"
+    b"request_id\x18\x05 \x01(\x09\x12\x15\x0a\x0dcreated_at_ms\x18\x06 \x01(\x03\x12D\x0a\x08"
+    b"metadata\x18\x07 \x03(\x0b22.callboard.gateway.v1.PublishRequest.MetadataEntry\x12\x12"
+    b"\x0a\x0atimeout_ms\x18\x08 \x01(\x0d\x1a/\x0a\x0dMetadataEntry\x12\x0b\x0a\x03key\x18"
+    b"\x01 \x01(\x09\x12\x0d\x0a\x05value\x18\x02 \x01(\x09:\x028\x01B\x09\x0a\x07message\"4"
+    b"\x0a\x0fPublishResponse\x12\x12\x0a\x0arequest_id\x18\x01 \x01(\x09\x12\x0d\x0a\x05types"
+    b"\x18\x02 \x01(\x0d\"J\x0a\x10SubscribeRequest\x12\x0e\x0a\x06system\x18\x01 \x01(\x09"
+    b"\x12\x10\x0a\x08channels\x18\x02 \x03(\x09\x12\x14\x0a\x0cresume_token\x18\x03 \x01(\x09"
+    b"\"\xbc\x01\x0a\x11SubscribeResponse\x126\x0a\x0asubscribed\x18\x01 \x01(\x0b2 .callboard"
+    b".gateway.v1.SubscribedH\x00\x127\x0a\x07message\x18\x02 \x01(\x0b2$.callboard.gateway.v1"
+    b".ChannelMessageH\x00\x12.\x0a\x06missed\x18\x03 \x01(\x0b2\x1c.callboard.gateway.v1.Miss"
+    b"edH\x00B\x06\x0a\x04item\"\"\x0a\x0aSubscribed\x12\x14\x0a\x0cresume_token\x18\x01 \x01("
+    b"\x09\"\xde\x02\x0a\x0eChannelMessage\x12\x0f\x0a\x07channel\x18\x01 \x01(\x09\x12\x0a"
+    b"\x0a\x02id\x18\x02 \x01(\x09\x12-\x0a\x07payload\x18\x03 \x01(\x0b2\x1a.callboard.type.v"
+    b"1.PayloadH\x00\x12&\x0a\x04json\x18\x04 \x01(\x0b2\x16.google.protobuf.ValueH\x00\x12D"
+    b"\x0a\x08metadata\x18\x05 \x03(\x0b22.callboard.gateway.v1.ChannelMessage.MetadataEntry"
+    b"\x12*\x0a\x06source\x18\x06 \x01(\x0b2\x1a.callboard.type.v1.ActorId\x12\x17\x0a\x0fpubl"
+    b"ished_at_ms\x18\x07 \x01(\x03\x12\x14\x0a\x0cresume_token\x18\x08 \x01(\x09\x1a/\x0a\x0d"
+    b"MetadataEntry\x12\x0b\x0a\x03key\x18\x01 \x01(\x09\x12\x0d\x0a\x05value\x18\x02 \x01("
+    b"\x09:\x028\x01B\x06\x0a\x04body\"\x1a\x0a\x06Missed\x12\x10\x0a\x08messages\x18\x01 \x01"
+    b"(\x04*V\x0a\x0aInvokeMode\x12\x1b\x0a\x17INVOKE_MODE_UNSPECIFIED\x10\x00\x12\x14\x0a\x10"
+    b"INVOKE_MODE_SYNC\x10\x01\x12\x15\x0a\x11INVOKE_MODE_ASYNC\x10\x022\xb5\x04\x0a\x0eGatewa"
+    b"yService\x12S\x0a\x06Invoke\x12#.callboard.gateway.v1.InvokeRequest\x1a$.callboard.gatew"
+    b"ay.v1.InvokeResponse\x12i\x0a\x0cInvokeStream\x12).callboard.gateway.v1.InvokeStreamRequ"
+    b"est\x1a*.callboard.gateway.v1.InvokeStreamResponse(\x010\x01\x12P\x0a\x05Spawn\x12\".cal"
+    b"lboard.gateway.v1.SpawnRequest\x1a#.callboard.gateway.v1.SpawnResponse\x12Y\x0a\x08GetSt"
+    b"ate\x12%.callboard.gateway.v1.GetStateRequest\x1a&.callboard.gateway.v1.GetStateResponse"
+    b"\x12V\x0a\x07Publish\x12$.callboard.gateway.v1.PublishRequest\x1a%.callboard.gateway.v1."
+    b"PublishResponse\x12^\x0a\x09Subscribe\x12&.callboard.gateway.v1.SubscribeRequest\x1a'.ca"
+    b"llboard.gateway.v1.SubscribeResponse0\x01B\x1b\x0a\x17io.callboard.gateway.v1P\x01b\x06p"
+    b"roto3"
 )
 DESCRIPTOR = _pool.FindFileByName("callboard/gateway/v1/gateway.proto")
 
@@ -78,6 +104,20 @@ GetStateRequest = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_n
 GetStateRequest.__module__ = __name__
 GetStateResponse = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["GetStateResponse"])
 GetStateResponse.__module__ = __name__
+PublishRequest = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["PublishRequest"])
+PublishRequest.__module__ = __name__
+PublishResponse = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["PublishResponse"])
+PublishResponse.__module__ = __name__
+SubscribeRequest = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["SubscribeRequest"])
+SubscribeRequest.__module__ = __name__
+SubscribeResponse = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["SubscribeResponse"])
+SubscribeResponse.__module__ = __name__
+Subscribed = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["Subscribed"])
+Subscribed.__module__ = __name__
+ChannelMessage = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["ChannelMessage"])
+ChannelMessage.__module__ = __name__
+Missed = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["Missed"])
+Missed.__module__ = __name__
 InvokeMode = _enum.IntEnum(
     "InvokeMode",
     [

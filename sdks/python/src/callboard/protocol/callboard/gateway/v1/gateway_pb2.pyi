@@ -42,6 +42,8 @@ class InvokeRequest(_message.Message):
     TIMEOUT_MS_FIELD_NUMBER: _typing.Literal[7]
     METADATA_FIELD_NUMBER: _typing.Literal[8]
     MODE_FIELD_NUMBER: _typing.Literal[9]
+    DELAY_MS_FIELD_NUMBER: _typing.Literal[10]
+    DUE_AT_MS_FIELD_NUMBER: _typing.Literal[11]
     @_builtins.property
     def actor(self) -> _callboard_type_v1_type_pb2.ActorId:
         """Whom to call."""
@@ -80,6 +82,10 @@ class InvokeRequest(_message.Message):
         ...
     mode: _builtins.int
     """Whether to wait for the action to end."""
+    delay_ms: _builtins.int
+    """Makes the call later: this many milliseconds after it was accepted. The reply says only that it was accepted."""
+    due_at_ms: _builtins.int
+    """Makes the call at this time, in milliseconds since 1970. Only one of delay_ms and due_at_ms may be set."""
     def __init__(
         self,
         *,
@@ -92,6 +98,8 @@ class InvokeRequest(_message.Message):
         timeout_ms: _builtins.int | None = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         mode: InvokeMode | _builtins.int | None = ...,
+        delay_ms: _builtins.int | None = ...,
+        due_at_ms: _builtins.int | None = ...,
     ) -> None: ...
     def HasField(self, field_name: _typing.Literal["actor", "payload", "json", "argument"]) -> _builtins.bool: ...
     def WhichOneof(self, oneof_group: _typing.Literal["argument"]) -> _typing.Literal["payload", "json"] | None: ...
@@ -105,6 +113,7 @@ class InvokeResponse(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _typing.Literal[3]
     REVISION_FIELD_NUMBER: _typing.Literal[4]
     DURABLE_FIELD_NUMBER: _typing.Literal[5]
+    SCHEDULE_FIELD_NUMBER: _typing.Literal[6]
     @_builtins.property
     def payload(self) -> _callboard_type_v1_type_pb2.Payload:
         """The reply, encoded as the action returned it."""
@@ -121,6 +130,8 @@ class InvokeResponse(_message.Message):
     """For asynchronous calls: true if acceptance is committed, false if it is only in memory. For synchronous calls: true
     if the effect is committed.
     """
+    schedule: _builtins.str
+    """The one-shot schedule that will make the call, if it is to be made later."""
     def __init__(
         self,
         *,
@@ -129,6 +140,7 @@ class InvokeResponse(_message.Message):
         request_id: _builtins.str | None = ...,
         revision: _builtins.int | None = ...,
         durable: _builtins.bool | None = ...,
+        schedule: _builtins.str | None = ...,
     ) -> None: ...
     def HasField(self, field_name: _typing.Literal["payload", "json", "reply"]) -> _builtins.bool: ...
     def WhichOneof(self, oneof_group: _typing.Literal["reply"]) -> _typing.Literal["payload", "json"] | None: ...
@@ -327,3 +339,196 @@ class GetStateResponse(_message.Message):
         tags: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: _typing.Literal["state", "json"]) -> _builtins.bool: ...
+
+
+class PublishRequest(_message.Message):
+    """Something to say on a channel."""
+    DESCRIPTOR: _descriptor.Descriptor
+    SYSTEM_FIELD_NUMBER: _typing.Literal[1]
+    CHANNEL_FIELD_NUMBER: _typing.Literal[2]
+    PAYLOAD_FIELD_NUMBER: _typing.Literal[3]
+    JSON_FIELD_NUMBER: _typing.Literal[4]
+    REQUEST_ID_FIELD_NUMBER: _typing.Literal[5]
+    CREATED_AT_MS_FIELD_NUMBER: _typing.Literal[6]
+    METADATA_FIELD_NUMBER: _typing.Literal[7]
+    TIMEOUT_MS_FIELD_NUMBER: _typing.Literal[8]
+    system: _builtins.str
+    """The system; empty stands for `default`."""
+    channel: _builtins.str
+    """The channel: 1 to 128 bytes without control characters. It need not have been made before."""
+    @_builtins.property
+    def payload(self) -> _callboard_type_v1_type_pb2.Payload:
+        """The message as bytes."""
+        ...
+    @_builtins.property
+    def json(self) -> _google_protobuf_struct_pb2.Value:
+        """The message as JSON."""
+        ...
+    request_id: _builtins.str
+    """Names the publication; made up if empty. At most 128 bytes."""
+    created_at_ms: _builtins.int
+    """When it was first made, by the caller's clock, in milliseconds since 1970; 0 if not known."""
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What subscribers see beside the message."""
+        ...
+    timeout_ms: _builtins.int
+    """How long to wait, in milliseconds; 0 stands for 30 s."""
+    def __init__(
+        self,
+        *,
+        system: _builtins.str | None = ...,
+        channel: _builtins.str | None = ...,
+        payload: _callboard_type_v1_type_pb2.Payload | None = ...,
+        json: _google_protobuf_struct_pb2.Value | None = ...,
+        request_id: _builtins.str | None = ...,
+        created_at_ms: _builtins.int | None = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        timeout_ms: _builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: _typing.Literal["payload", "json", "message"]) -> _builtins.bool: ...
+    def WhichOneof(self, oneof_group: _typing.Literal["message"]) -> _typing.Literal["payload", "json"] | None: ...
+
+
+class PublishResponse(_message.Message):
+    """It was said."""
+    DESCRIPTOR: _descriptor.Descriptor
+    REQUEST_ID_FIELD_NUMBER: _typing.Literal[1]
+    TYPES_FIELD_NUMBER: _typing.Literal[2]
+    request_id: _builtins.str
+    """The publication's request id."""
+    types: _builtins.int
+    """How many actor types listen to the channel."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str | None = ...,
+        types: _builtins.int | None = ...,
+    ) -> None: ...
+
+
+class SubscribeRequest(_message.Message):
+    """What to hear."""
+    DESCRIPTOR: _descriptor.Descriptor
+    SYSTEM_FIELD_NUMBER: _typing.Literal[1]
+    CHANNELS_FIELD_NUMBER: _typing.Literal[2]
+    RESUME_TOKEN_FIELD_NUMBER: _typing.Literal[3]
+    system: _builtins.str
+    """The system; empty stands for `default`."""
+    @_builtins.property
+    def channels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The channels, 1 to 64."""
+        ...
+    resume_token: _builtins.str
+    """Where an earlier stream ended: the newest token that it got. Empty to hear what is said from now on."""
+    def __init__(
+        self,
+        *,
+        system: _builtins.str | None = ...,
+        channels: _abc.Iterable[_builtins.str] | None = ...,
+        resume_token: _builtins.str | None = ...,
+    ) -> None: ...
+
+
+class SubscribeResponse(_message.Message):
+    """Something of a subscription."""
+    DESCRIPTOR: _descriptor.Descriptor
+    SUBSCRIBED_FIELD_NUMBER: _typing.Literal[1]
+    MESSAGE_FIELD_NUMBER: _typing.Literal[2]
+    MISSED_FIELD_NUMBER: _typing.Literal[3]
+    @_builtins.property
+    def subscribed(self) -> Subscribed:
+        """The subscription holds: whatever is said from now on is heard. The first item of each stream."""
+        ...
+    @_builtins.property
+    def message(self) -> ChannelMessage:
+        """A message."""
+        ...
+    @_builtins.property
+    def missed(self) -> Missed:
+        """Messages were lost to this subscriber."""
+        ...
+    def __init__(
+        self,
+        *,
+        subscribed: Subscribed | None = ...,
+        message: ChannelMessage | None = ...,
+        missed: Missed | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: _typing.Literal["subscribed", "message", "missed", "item"]) -> _builtins.bool: ...
+    def WhichOneof(self, oneof_group: _typing.Literal["item"]) -> _typing.Literal["subscribed", "message", "missed"] | None: ...
+
+
+class Subscribed(_message.Message):
+    """A subscription holds."""
+    DESCRIPTOR: _descriptor.Descriptor
+    RESUME_TOKEN_FIELD_NUMBER: _typing.Literal[1]
+    resume_token: _builtins.str
+    """Where the stream is, before any message."""
+    def __init__(
+        self,
+        *,
+        resume_token: _builtins.str | None = ...,
+    ) -> None: ...
+
+
+class ChannelMessage(_message.Message):
+    """What was said on a channel."""
+    DESCRIPTOR: _descriptor.Descriptor
+    CHANNEL_FIELD_NUMBER: _typing.Literal[1]
+    ID_FIELD_NUMBER: _typing.Literal[2]
+    PAYLOAD_FIELD_NUMBER: _typing.Literal[3]
+    JSON_FIELD_NUMBER: _typing.Literal[4]
+    METADATA_FIELD_NUMBER: _typing.Literal[5]
+    SOURCE_FIELD_NUMBER: _typing.Literal[6]
+    PUBLISHED_AT_MS_FIELD_NUMBER: _typing.Literal[7]
+    RESUME_TOKEN_FIELD_NUMBER: _typing.Literal[8]
+    channel: _builtins.str
+    id: _builtins.str
+    """Names the message; the same each time it is sent."""
+    @_builtins.property
+    def payload(self) -> _callboard_type_v1_type_pb2.Payload:
+        """The message as bytes."""
+        ...
+    @_builtins.property
+    def json(self) -> _google_protobuf_struct_pb2.Value:
+        """The message, if it was JSON."""
+        ...
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        ...
+    @_builtins.property
+    def source(self) -> _callboard_type_v1_type_pb2.ActorId:
+        """The actor that said it; unset for messages from outside."""
+        ...
+    published_at_ms: _builtins.int
+    """When it was said, in milliseconds since 1970."""
+    resume_token: _builtins.str
+    """Where the stream is after this message."""
+    def __init__(
+        self,
+        *,
+        channel: _builtins.str | None = ...,
+        id: _builtins.str | None = ...,
+        payload: _callboard_type_v1_type_pb2.Payload | None = ...,
+        json: _google_protobuf_struct_pb2.Value | None = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        source: _callboard_type_v1_type_pb2.ActorId | None = ...,
+        published_at_ms: _builtins.int | None = ...,
+        resume_token: _builtins.str | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: _typing.Literal["payload", "json", "source", "body"]) -> _builtins.bool: ...
+    def WhichOneof(self, oneof_group: _typing.Literal["body"]) -> _typing.Literal["payload", "json"] | None: ...
+
+
+class Missed(_message.Message):
+    """Messages were lost to this subscriber, because it was too slow or came back too late."""
+    DESCRIPTOR: _descriptor.Descriptor
+    MESSAGES_FIELD_NUMBER: _typing.Literal[1]
+    messages: _builtins.int
+    """How many; 0 if that is not known."""
+    def __init__(
+        self,
+        *,
+        messages: _builtins.int | None = ...,
+    ) -> None: ...

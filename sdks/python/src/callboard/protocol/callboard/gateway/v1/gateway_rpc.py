@@ -15,8 +15,12 @@ from .gateway_pb2 import (
     InvokeResponse,
     InvokeStreamRequest,
     InvokeStreamResponse,
+    PublishRequest,
+    PublishResponse,
     SpawnRequest,
     SpawnResponse,
+    SubscribeRequest,
+    SubscribeResponse,
 )
 
 
@@ -34,3 +38,11 @@ class GatewayService:
     """Activates actors without calling an action."""
     GET_STATE = Rpc("/callboard.gateway.v1.GatewayService/GetState", GetStateRequest, GetStateResponse)
     """Reads the committed state of one actor. Does not activate it and needs no host."""
+    PUBLISH = Rpc("/callboard.gateway.v1.GatewayService/Publish", PublishRequest, PublishResponse)
+    """Says something on a channel. Returns when everybody who gets it exactly once is sure to get it; a repetition with the
+    same request id says it no second time.
+    """
+    SUBSCRIBE = Rpc("/callboard.gateway.v1.GatewayService/Subscribe", SubscribeRequest, SubscribeResponse)
+    """Hears what is said on channels, from outside. Each message is sent at least once while the stream holds; a stream that
+    is too slow, or comes back too late, is told that it missed something.
+    """

@@ -488,6 +488,7 @@ class TurnResult(_message.Message):
     CANCELLED_FIELD_NUMBER: _typing.Literal[4]
     STATE_FIELD_NUMBER: _typing.Literal[5]
     TAGS_FIELD_NUMBER: _typing.Literal[6]
+    WORKFLOW_FIELD_NUMBER: _typing.Literal[7]
     turn_id: _builtins.int
     """The turn."""
     @_builtins.property
@@ -510,6 +511,10 @@ class TurnResult(_message.Message):
     def tags(self) -> Tags:
         """The tags after the turn. Unset means unchanged."""
         ...
+    @_builtins.property
+    def workflow(self) -> Workflow:
+        """What is to happen if the turn commits. Ignored with an error and with read-only turns."""
+        ...
     def __init__(
         self,
         *,
@@ -519,9 +524,134 @@ class TurnResult(_message.Message):
         cancelled: Cancelled | None = ...,
         state: _callboard_type_v1_type_pb2.Payload | None = ...,
         tags: Tags | None = ...,
+        workflow: Workflow | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: _typing.Literal["reply", "error", "cancelled", "state", "tags", "outcome"]) -> _builtins.bool: ...
+    def HasField(self, field_name: _typing.Literal["reply", "error", "cancelled", "state", "tags", "workflow", "outcome"]) -> _builtins.bool: ...
     def WhichOneof(self, oneof_group: _typing.Literal["outcome"]) -> _typing.Literal["reply", "error", "cancelled"] | None: ...
+
+
+class Workflow(_message.Message):
+    """What a turn sets going. It is committed with the turn's state, in this order: effects, broadcasts, next; nothing of
+    it happens if the turn does not commit. Outputs of volatile and snapshot actors are kept in memory only.
+    """
+    DESCRIPTOR: _descriptor.Descriptor
+    EFFECTS_FIELD_NUMBER: _typing.Literal[1]
+    BROADCASTS_FIELD_NUMBER: _typing.Literal[2]
+    PIPE_FIELD_NUMBER: _typing.Literal[3]
+    FORWARD_FIELD_NUMBER: _typing.Literal[4]
+    CHECKPOINT_FIELD_NUMBER: _typing.Literal[5]
+    DEACTIVATE_FIELD_NUMBER: _typing.Literal[6]
+    @_builtins.property
+    def effects(self) -> _containers.RepeatedCompositeFieldContainer[Effect]:
+        """Calls whose replies nobody waits for. At most 1,024 with broadcasts."""
+        ...
+    @_builtins.property
+    def broadcasts(self) -> _containers.RepeatedCompositeFieldContainer[Broadcast]:
+        """Messages to channels."""
+        ...
+    @_builtins.property
+    def pipe(self) -> NextCall:
+        """The next actor gets this turn's reply as its argument."""
+        ...
+    @_builtins.property
+    def forward(self) -> NextCall:
+        """The next actor gets this turn's own argument."""
+        ...
+    checkpoint: _builtins.bool
+    """Save a snapshot actor with this turn, not only at its interval."""
+    deactivate: _builtins.bool
+    """Take the actor out of memory when this turn has committed and nothing else waits."""
+    def __init__(
+        self,
+        *,
+        effects: _abc.Iterable[Effect] | None = ...,
+        broadcasts: _abc.Iterable[Broadcast] | None = ...,
+        pipe: NextCall | None = ...,
+        forward: NextCall | None = ...,
+        checkpoint: _builtins.bool | None = ...,
+        deactivate: _builtins.bool | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: _typing.Literal["pipe", "forward", "next"]) -> _builtins.bool: ...
+    def WhichOneof(self, oneof_group: _typing.Literal["next"]) -> _typing.Literal["pipe", "forward"] | None: ...
+
+
+class Effect(_message.Message):
+    """A call that is made once the turn has committed."""
+    DESCRIPTOR: _descriptor.Descriptor
+    TARGET_FIELD_NUMBER: _typing.Literal[1]
+    ACTION_FIELD_NUMBER: _typing.Literal[2]
+    PAYLOAD_FIELD_NUMBER: _typing.Literal[3]
+    DELAY_MS_FIELD_NUMBER: _typing.Literal[4]
+    DUE_AT_MS_FIELD_NUMBER: _typing.Literal[5]
+    METADATA_FIELD_NUMBER: _typing.Literal[6]
+    @_builtins.property
+    def target(self) -> _callboard_type_v1_type_pb2.ActorId:
+        """Whom it is for; an empty system is the actor's own."""
+        ...
+    action: _builtins.str
+    @_builtins.property
+    def payload(self) -> _callboard_type_v1_type_pb2.Payload:
+        ...
+    delay_ms: _builtins.int
+    """How long it waits after the commit, in milliseconds."""
+    due_at_ms: _builtins.int
+    """When it is due, in milliseconds since 1970; 0 for at once. Only one of delay_ms and due_at_ms may be set."""
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        ...
+    def __init__(
+        self,
+        *,
+        target: _callboard_type_v1_type_pb2.ActorId | None = ...,
+        action: _builtins.str | None = ...,
+        payload: _callboard_type_v1_type_pb2.Payload | None = ...,
+        delay_ms: _builtins.int | None = ...,
+        due_at_ms: _builtins.int | None = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: _typing.Literal["target", "payload"]) -> _builtins.bool: ...
+
+
+class Broadcast(_message.Message):
+    """A message to everybody who listens to a channel of the actor's system."""
+    DESCRIPTOR: _descriptor.Descriptor
+    CHANNEL_FIELD_NUMBER: _typing.Literal[1]
+    PAYLOAD_FIELD_NUMBER: _typing.Literal[2]
+    METADATA_FIELD_NUMBER: _typing.Literal[3]
+    channel: _builtins.str
+    @_builtins.property
+    def payload(self) -> _callboard_type_v1_type_pb2.Payload:
+        ...
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        ...
+    def __init__(
+        self,
+        *,
+        channel: _builtins.str | None = ...,
+        payload: _callboard_type_v1_type_pb2.Payload | None = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: _typing.Literal["payload"]) -> _builtins.bool: ...
+
+
+class NextCall(_message.Message):
+    """The actor that answers the caller."""
+    DESCRIPTOR: _descriptor.Descriptor
+    TARGET_FIELD_NUMBER: _typing.Literal[1]
+    ACTION_FIELD_NUMBER: _typing.Literal[2]
+    @_builtins.property
+    def target(self) -> _callboard_type_v1_type_pb2.ActorId:
+        """An empty system is the actor's own."""
+        ...
+    action: _builtins.str
+    def __init__(
+        self,
+        *,
+        target: _callboard_type_v1_type_pb2.ActorId | None = ...,
+        action: _builtins.str | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: _typing.Literal["target"]) -> _builtins.bool: ...
 
 
 class Tags(_message.Message):

@@ -25,7 +25,7 @@ _pool.AddSerializedFile(
     b"\x01(\x09\x12\x0d\x0a\x05value\x18\x02 \x01(\x09:\x028\x01\"u\x0a\x10ActionDefinition"
     b"\x12\x0c\x0a\x04name\x18\x01 \x01(\x09\x12\x12\x0a\x0ainput_type\x18\x02 \x01(\x09\x12"
     b"\x13\x0a\x0boutput_type\x18\x03 \x01(\x09\x12\x11\x0a\x09read_only\x18\x04 \x01(\x08\x12"
-    b"\x17\x0a\x0fspeculation_off\x18\x05 \x01(\x08\"\xe8\x02\x0a\x13ActorTypeDefinition\x12"
+    b"\x17\x0a\x0fspeculation_off\x18\x05 \x01(\x08\"\xb2\x04\x0a\x13ActorTypeDefinition\x12"
     b"\x0c\x0a\x04name\x18\x01 \x01(\x09\x12%\x0a\x04kind\x18\x02 \x01(\x0e2\x17.callboard.typ"
     b"e.v1.Kind\x121\x0a\x0adurability\x18\x03 \x01(\x0e2\x1d.callboard.type.v1.Durability\x12"
     b"4\x0a\x07actions\x18\x04 \x03(\x0b2#.callboard.type.v1.ActionDefinition\x12\x12\x0a\x0as"
@@ -33,14 +33,23 @@ _pool.AddSerializedFile(
     b"_timeout_ms\x18\x07 \x01(\x04\x12\x1c\x0a\x14snapshot_interval_ms\x18\x08 \x01(\x04\x12"
     b"\x17\x0a\x0fturn_timeout_ms\x18\x09 \x01(\x04\x12\x15\x0a\x0dmailbox_limit\x18\x0a \x01("
     b"\x0d\x12\x0e\x0a\x06shards\x18\x0b \x01(\x0d\x12\x17\x0a\x0fspeculation_off\x18\x0c \x01"
-    b"(\x08\"/\x0a\x0bNodeAddress\x12\x0f\x0a\x07node_id\x18\x01 \x01(\x04\x12\x0f\x0a\x07addr"
-    b"ess\x18\x02 \x01(\x09*R\x0a\x05Retry\x12\x15\x0a\x11RETRY_UNSPECIFIED\x10\x00\x12\x0f"
-    b"\x0a\x0bRETRY_NEVER\x10\x01\x12\x0e\x0a\x0aRETRY_SAFE\x10\x02\x12\x11\x0a\x0dRETRY_SAME_"
-    b"ID\x10\x03*>\x0a\x04Kind\x12\x14\x0a\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\x0a\x0aKIND_NAM"
-    b"ED\x10\x01\x12\x10\x0a\x0cKIND_UNNAMED\x10\x02*r\x0a\x0aDurability\x12\x1a\x0a\x16DURABI"
-    b"LITY_UNSPECIFIED\x10\x00\x12\x16\x0a\x12DURABILITY_DURABLE\x10\x01\x12\x17\x0a\x13DURABI"
-    b"LITY_SNAPSHOT\x10\x02\x12\x17\x0a\x13DURABILITY_VOLATILE\x10\x03B\x18\x0a\x14io.callboar"
-    b"d.type.v1P\x01b\x06proto3"
+    b"(\x08\x122\x0a\x06timers\x18\x0d \x03(\x0b2\".callboard.type.v1.TimerDefinition\x12=\x0a"
+    b"\x0dsubscriptions\x18\x0e \x03(\x0b2&.callboard.type.v1.ChannelSubscription\x12\x10\x0a"
+    b"\x08pool_min\x18\x0f \x01(\x0d\x12\x10\x0a\x08pool_max\x18\x10 \x01(\x0d\x12\x19\x0a\x11"
+    b"history_revisions\x18\x11 \x01(\x0d\x12\x16\x0a\x0ehistory_age_ms\x18\x12 \x01(\x04\"6"
+    b"\x0a\x0fTimerDefinition\x12\x0e\x0a\x06action\x18\x01 \x01(\x09\x12\x13\x0a\x0binterval_"
+    b"ms\x18\x02 \x01(\x04\"c\x0a\x13ChannelSubscription\x12\x0f\x0a\x07channel\x18\x01 \x01("
+    b"\x09\x12\x0e\x0a\x06action\x18\x02 \x01(\x09\x12+\x0a\x07deliver\x18\x03 \x01(\x0e2\x1a."
+    b"callboard.type.v1.Deliver\"/\x0a\x0bNodeAddress\x12\x0f\x0a\x07node_id\x18\x01 \x01(\x04"
+    b"\x12\x0f\x0a\x07address\x18\x02 \x01(\x09*R\x0a\x05Retry\x12\x15\x0a\x11RETRY_UNSPECIFIE"
+    b"D\x10\x00\x12\x0f\x0a\x0bRETRY_NEVER\x10\x01\x12\x0e\x0a\x0aRETRY_SAFE\x10\x02\x12\x11"
+    b"\x0a\x0dRETRY_SAME_ID\x10\x03*O\x0a\x04Kind\x12\x14\x0a\x10KIND_UNSPECIFIED\x10\x00\x12"
+    b"\x0e\x0a\x0aKIND_NAMED\x10\x01\x12\x10\x0a\x0cKIND_UNNAMED\x10\x02\x12\x0f\x0a\x0bKIND_P"
+    b"OOLED\x10\x03*r\x0a\x0aDurability\x12\x1a\x0a\x16DURABILITY_UNSPECIFIED\x10\x00\x12\x16"
+    b"\x0a\x12DURABILITY_DURABLE\x10\x01\x12\x17\x0a\x13DURABILITY_SNAPSHOT\x10\x02\x12\x17"
+    b"\x0a\x13DURABILITY_VOLATILE\x10\x03*I\x0a\x07Deliver\x12\x17\x0a\x13DELIVER_UNSPECIFIED"
+    b"\x10\x00\x12\x12\x0a\x0eDELIVER_ACTIVE\x10\x01\x12\x11\x0a\x0dDELIVER_EVERY\x10\x02B\x18"
+    b"\x0a\x14io.callboard.type.v1P\x01b\x06proto3"
 )
 DESCRIPTOR = _pool.FindFileByName("callboard/type/v1/type.proto")
 
@@ -54,6 +63,10 @@ ActionDefinition = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_
 ActionDefinition.__module__ = __name__
 ActorTypeDefinition = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["ActorTypeDefinition"])
 ActorTypeDefinition.__module__ = __name__
+TimerDefinition = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["TimerDefinition"])
+TimerDefinition.__module__ = __name__
+ChannelSubscription = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["ChannelSubscription"])
+ChannelSubscription.__module__ = __name__
 NodeAddress = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["NodeAddress"])
 NodeAddress.__module__ = __name__
 Retry = _enum.IntEnum(
@@ -72,6 +85,7 @@ Kind = _enum.IntEnum(
         ("KIND_UNSPECIFIED", 0),
         ("KIND_NAMED", 1),
         ("KIND_UNNAMED", 2),
+        ("KIND_POOLED", 3),
     ],
     module=__name__, qualname="Kind",
 )
@@ -84,4 +98,13 @@ Durability = _enum.IntEnum(
         ("DURABILITY_VOLATILE", 3),
     ],
     module=__name__, qualname="Durability",
+)
+Deliver = _enum.IntEnum(
+    "Deliver",
+    [
+        ("DELIVER_UNSPECIFIED", 0),
+        ("DELIVER_ACTIVE", 1),
+        ("DELIVER_EVERY", 2),
+    ],
+    module=__name__, qualname="Deliver",
 )

@@ -37,6 +37,8 @@ class Kind(_enum.IntEnum):
     """Exactly one actor, whose key is the type name, activated as soon as a host registered the type."""
     KIND_UNNAMED = 2
     """One actor per key, activated by its first call."""
+    KIND_POOLED = 3
+    """Up to pool_max equal instances without state or key; a call goes to any of them."""
 
 
 class Durability(_enum.IntEnum):
@@ -51,6 +53,15 @@ class Durability(_enum.IntEnum):
     """
     DURABILITY_VOLATILE = 3
     """The state lives only as long as the activation."""
+
+
+class Deliver(_enum.IntEnum):
+    """Which actors of a type get what is said on a channel."""
+    DELIVER_UNSPECIFIED = 0
+    DELIVER_ACTIVE = 1
+    """Those that are in memory, at most once."""
+    DELIVER_EVERY = 2
+    """Every actor with a stored state, from its first commit until it is deleted, exactly once. Durable types only."""
 
 
 class ActorId(_message.Message):
@@ -196,6 +207,12 @@ class ActorTypeDefinition(_message.Message):
     MAILBOX_LIMIT_FIELD_NUMBER: _typing.Literal[10]
     SHARDS_FIELD_NUMBER: _typing.Literal[11]
     SPECULATION_OFF_FIELD_NUMBER: _typing.Literal[12]
+    TIMERS_FIELD_NUMBER: _typing.Literal[13]
+    SUBSCRIPTIONS_FIELD_NUMBER: _typing.Literal[14]
+    POOL_MIN_FIELD_NUMBER: _typing.Literal[15]
+    POOL_MAX_FIELD_NUMBER: _typing.Literal[16]
+    HISTORY_REVISIONS_FIELD_NUMBER: _typing.Literal[17]
+    HISTORY_AGE_MS_FIELD_NUMBER: _typing.Literal[18]
     name: _builtins.str
     """The type's name within its system, 1 to 128 bytes."""
     kind: _builtins.int
@@ -222,6 +239,24 @@ class ActorTypeDefinition(_message.Message):
     """How many shards the keys are spread over. Only the first registration counts. 0 means the default (64; NAMED 1)."""
     speculation_off: _builtins.bool
     """True to keep every action of the type from running on state that is not yet committed."""
+    @_builtins.property
+    def timers(self) -> _containers.RepeatedCompositeFieldContainer[TimerDefinition]:
+        """Actions that an actor runs at a fixed interval while it is in memory. At most 16."""
+        ...
+    @_builtins.property
+    def subscriptions(self) -> _containers.RepeatedCompositeFieldContainer[ChannelSubscription]:
+        """Channels whose messages the actors get. At most 64."""
+        ...
+    pool_min: _builtins.int
+    """POOLED: instances that are always in memory. At most pool_max."""
+    pool_max: _builtins.int
+    """POOLED: instances that run at a time in the whole cluster; 0 stands for 16. At most 4,096."""
+    history_revisions: _builtins.int
+    """How many committed revisions are kept to be read and restored; 0 keeps none unless history_age_ms is set. At most
+    100,000.
+    """
+    history_age_ms: _builtins.int
+    """How long committed revisions are kept, in milliseconds; 0 sets no limit of age."""
     def __init__(
         self,
         *,
@@ -237,6 +272,54 @@ class ActorTypeDefinition(_message.Message):
         mailbox_limit: _builtins.int | None = ...,
         shards: _builtins.int | None = ...,
         speculation_off: _builtins.bool | None = ...,
+        timers: _abc.Iterable[TimerDefinition] | None = ...,
+        subscriptions: _abc.Iterable[ChannelSubscription] | None = ...,
+        pool_min: _builtins.int | None = ...,
+        pool_max: _builtins.int | None = ...,
+        history_revisions: _builtins.int | None = ...,
+        history_age_ms: _builtins.int | None = ...,
+    ) -> None: ...
+
+
+class TimerDefinition(_message.Message):
+    """An action at a fixed interval. It begins when the actor comes into memory and ends when it leaves; intervals that
+    pass while an earlier one is late count as one. An actor of a NAMED type with timers stays in memory.
+    """
+    DESCRIPTOR: _descriptor.Descriptor
+    ACTION_FIELD_NUMBER: _typing.Literal[1]
+    INTERVAL_MS_FIELD_NUMBER: _typing.Literal[2]
+    action: _builtins.str
+    """The action. It gets no argument; its metadata names the timer as `callboard-timer`."""
+    interval_ms: _builtins.int
+    """The interval, in milliseconds. At least 10."""
+    def __init__(
+        self,
+        *,
+        action: _builtins.str | None = ...,
+        interval_ms: _builtins.int | None = ...,
+    ) -> None: ...
+
+
+class ChannelSubscription(_message.Message):
+    """What the actors of a type hear of a channel."""
+    DESCRIPTOR: _descriptor.Descriptor
+    CHANNEL_FIELD_NUMBER: _typing.Literal[1]
+    ACTION_FIELD_NUMBER: _typing.Literal[2]
+    DELIVER_FIELD_NUMBER: _typing.Literal[3]
+    channel: _builtins.str
+    """The channel's name within the system: 1 to 128 bytes without control characters."""
+    action: _builtins.str
+    """The action that gets the message as its argument; empty stands for `receive`. Its metadata names the channel as
+    `callboard-channel`.
+    """
+    deliver: _builtins.int
+    """Which actors get it; unspecified stands for EVERY with NAMED types and for ACTIVE with others."""
+    def __init__(
+        self,
+        *,
+        channel: _builtins.str | None = ...,
+        action: _builtins.str | None = ...,
+        deliver: Deliver | _builtins.int | None = ...,
     ) -> None: ...
 
 
