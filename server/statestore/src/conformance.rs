@@ -15,14 +15,20 @@ use crate::{
     StateStore, Verdict,
 };
 
+mod broadcasts;
 mod fences;
+mod history;
 mod listing;
+mod outbox;
 mod rows;
 mod shared;
 mod spill;
 
+pub use broadcasts::*;
 pub use fences::*;
+pub use history::*;
 pub use listing::*;
+pub use outbox::*;
 pub use rows::*;
 pub use shared::*;
 pub use spill::*;
@@ -112,6 +118,31 @@ macro_rules! state_store_conformance {
                 $crate::conformance::$rule(&mut fixture).await;
             }
         )*
+    };
+}
+
+/// Runs the rules about what turns set going and what is kept beside the rows of actors, in the same way.
+#[macro_export]
+macro_rules! workflow_store_conformance {
+    ($make:path) => {
+        $crate::state_store_conformance!(@rules $make:
+            outbox_rows_are_written_if_and_only_if_the_state_is
+            outbox_rows_come_in_the_order_in_which_they_are_due
+            the_ends_of_an_outbox_are_known
+            an_ended_delivery_goes_under_its_fence
+            a_batch_mixes_turns_and_ended_deliveries
+            an_outbox_sequence_used_twice_loses_no_row
+            dead_letters_stay_until_they_are_dropped
+            broadcasts_are_walked_in_sequence_and_go_when_done
+            a_broadcast_is_recorded_once
+            broadcast_steps_need_the_fence
+            ids_of_done_broadcasts_are_dropped_when_nobody_repeats_them
+            keys_are_those_of_the_living_actors_of_a_shard
+            a_deleted_actor_keeps_its_revision_and_is_not_listed
+            past_states_are_found_by_revision_and_time
+            past_states_are_forgotten_with_a_commit
+            an_excluded_actor_keeps_its_past
+        );
     };
 }
 

@@ -62,8 +62,11 @@ pub enum Claimed {
 /// * A batch holds at most one [`ActorCommit`] per actor.
 /// * A shard is claimed before anything of it is loaded or committed, in its own committed transaction.
 /// * An error of kind [`Error::Unavailable`] means that nothing of the batch was changed.
-/// * A call accepted in a batch can be answered in the same batch. A shard never uses a sequence twice while the first
-///   row is there; that is a defect of the caller and ends in [`Error::Fatal`], since the alternative is a lost call.
+/// * A call accepted in a batch can be answered in the same batch. A shard never uses a sequence of its inbox or of its
+///   outbox twice while the first row is there; that is a defect of the caller and ends in [`Error::Fatal`], since the
+///   alternative is a lost call.
+/// * The ends of outbox rows and the steps of broadcasts can be repeated without harm: a commit of nothing else whose
+///   outcome is not known may be reported as [`Error::Unavailable`] though it happened.
 /// * After [`Error::Fatal`] the store is not to be used any more; it may answer everything with the same error.
 /// * Dropping the future of any method cancels waiting, never work: a commit that was handed over happens as a whole.
 #[async_trait]
@@ -111,12 +114,13 @@ pub trait StateStore: Send + Sync + 'static {
     /// nothing and is no error: the shard's owner raises it.
     async fn raise_low_water(&self, claims: &[ShardClaim], to: Millis) -> Result<(), Error>;
 
-    /// Drops spilled outcomes that lie below the low-water times of all shards that were ever claimed, a bounded piece
-    /// at a time. True if there may be more to drop. A shard whose time is not raised any more keeps everybody's
+    /// Drops spilled outcomes that lie below the low-water times of all shards that were ever claimed, and ids of
+    /// messages that came `DELIVERED_WINDOW_MS` before that and are done, a bounded piece at a time. True if there may be
+    /// more to drop. A shard whose time is not raised any more keeps everybody's
     /// outcomes. The caller spaces the pieces: commits wait while one is dropped.
     async fn expire(&self) -> Result<bool, Error>;
 
-    /// Lists actors of a type by key, from above `after`, with the prefix, at most `limit`.
+    /// Lists actors of a type that are not deleted by key, from above `after`, with the prefix, at most `limit`.
     async fn list(
         &self,
         system: &str,

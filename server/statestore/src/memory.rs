@@ -3,23 +3,21 @@
 //! For tests only, because nothing survives the process. Handles are cheap clones that share the same data, so a test
 //! can look at a commit through a second handle, or hand the "stored" data to a restarted node.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use callboard_types::{ActorId, Epoch, Millis, NodeId, Revision, ShardId};
+use callboard_types::{ActorId, Millis, ShardId};
 use parking_lot::Mutex;
 
 use crate::{
-    ActorCommit, ActorRecord, ActorSummary, Claimed, CommitBatch, Error, InboxInsert, InboxRow,
-    ShardClaim, SpillPack, StateStore, Verdict,
+    ActorRecord, ActorSummary, BroadcastRow, Claimed, CommitBatch, DeadLetterRow, Error, HistoryAt,
+    HistoryRow, InboxRow, OutboxRow, ShardClaim, SpillPack, StateStore, Verdict,
 };
 
-/// Packs that one [`StateStore::expire`] drops at most.
-const EXPIRE_PACKS_MAX: usize = 256;
+mod tables;
+
+use tables::Tables;
 
 /// A store that lives as long as its handles.
 #[derive(Clone, Debug, Default)]
@@ -32,64 +30,6 @@ impl MemoryStore {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
-    }
-}
-
-#[derive(Debug, Default)]
-struct Tables {
-    actors: BTreeMap<ActorId, ActorRecord>,
-    fences: HashMap<ShardId, Fence>,
-    inbox: BTreeMap<(ShardId, u64), (ActorId, Bytes)>,
-    spilled: HashMap<ActorId, Vec<SpillPack>>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Fence {
-    epoch: Epoch,
-    node: Option<NodeId>,
-    low_water: Millis,
-}
-
-impl Tables {
-    fn fence(&self, shard: &ShardId, epoch: Epoch) -> Result<(), Verdict> {
-        let stored = self.fences.get(shard).map_or(Epoch::ZERO, |row| row.epoch);
-        if stored == epoch { Ok(()) } else { Err(Verdict::FenceLost { stored }) }
-    }
-
-    fn commit_actor(&mut self, commit: ActorCommit) -> Verdict {
-        let shard = shard_id(&commit.id, commit.shard);
-        if let Err(lost) = self.fence(&shard, commit.epoch) {
-            return lost;
-        }
-        let stored = self.actors.get(&commit.id).map_or(Revision::ZERO, |row| row.revision);
-        if stored != commit.previous {
-            return Verdict::RevisionMismatch { stored };
-        }
-        for sequence in commit.inbox_done {
-            self.inbox.remove(&(shard.clone(), sequence));
-        }
-        if !commit.spill.is_empty() {
-            let packs = self.spilled.entry(commit.id.clone()).or_default();
-            packs.extend(commit.spill);
-        }
-        self.actors.insert(commit.id, commit.record);
-        Verdict::Committed
-    }
-
-    fn is_taken(&self, insert: &InboxInsert) -> bool {
-        let shard = shard_id(&insert.id, insert.shard);
-        self.fence(&shard, insert.epoch).is_ok()
-            && self.inbox.contains_key(&(shard, insert.sequence))
-    }
-
-    fn accept(&mut self, insert: InboxInsert) -> Verdict {
-        let shard = shard_id(&insert.id, insert.shard);
-        if let Err(lost) = self.fence(&shard, insert.epoch) {
-            return lost;
-        }
-        let row = (insert.id, insert.call);
-        self.inbox.insert((shard, insert.sequence), row);
-        Verdict::Committed
     }
 }
 
@@ -111,22 +51,12 @@ impl StateStore for MemoryStore {
 
     async fn commit(&self, batch: CommitBatch) -> Result<Vec<Verdict>, Error> {
         let mut tables = self.tables.lock();
-        if let Some(taken) = batch.inbox.iter().find(|insert| tables.is_taken(insert)) {
-            let sequence = taken.sequence;
-            return Err(Error::Fatal(format!("sequence {sequence} is used twice")));
-        }
-        // Calls are accepted first, so that a turn of the same batch can answer one; verdicts list actors first.
-        let inbox: Vec<Verdict> =
-            (batch.inbox.into_iter()).map(|insert| tables.accept(insert)).collect();
-        let mut verdicts: Vec<Verdict> =
-            (batch.actors.into_iter()).map(|commit| tables.commit_actor(commit)).collect();
-        verdicts.extend(inbox);
-        Ok(verdicts)
+        tables.commit(batch)
     }
 
     async fn load(&self, ids: &[ActorId]) -> Result<Vec<Option<ActorRecord>>, Error> {
         let tables = self.tables.lock();
-        Ok(ids.iter().map(|id| tables.actors.get(id).cloned()).collect())
+        Ok(ids.iter().map(|id| tables.actors.get(id).map(|row| row.record.clone())).collect())
     }
 
     async fn spilled(&self, queries: &[(ActorId, Millis)]) -> Result<Vec<Vec<Bytes>>, Error> {
@@ -173,19 +103,7 @@ impl StateStore for MemoryStore {
 
     async fn expire(&self) -> Result<bool, Error> {
         let mut tables = self.tables.lock();
-        let Some(low_water) = tables.fences.values().map(|row| row.low_water).min() else {
-            return Ok(false);
-        };
-        let mut room = EXPIRE_PACKS_MAX;
-        tables.spilled.retain(|_, packs| {
-            packs.retain(|pack| {
-                let drop = room > 0 && pack.until < low_water;
-                room -= usize::from(drop);
-                !drop
-            });
-            !packs.is_empty()
-        });
-        Ok(room == 0)
+        Ok(tables.expire())
     }
 
     async fn list(
@@ -209,20 +127,105 @@ impl StateStore for MemoryStore {
             .take_while(|(id, _)| here(id))
             .skip_while(|(id, _)| *id.key <= *after)
             .take_while(|(id, _)| id.key.starts_with(prefix))
+            .filter(|(_, row)| !row.record.deleted)
             .take(limit);
-        Ok(rows.map(summary).collect())
+        Ok(rows.map(|(id, row)| row.summary(id)).collect())
     }
-}
 
-fn summary((id, row): (&ActorId, &ActorRecord)) -> ActorSummary {
-    ActorSummary {
-        id: id.clone(),
-        revision: row.revision,
-        state_bytes: row.state.as_ref().map_or(0, |state| state.data.len() as u64),
-        updated_at: row.updated_at,
+    async fn outbox(
+        &self,
+        shard: &ShardId,
+        after: (Millis, u64),
+        until: Millis,
+        limit: usize,
+    ) -> Result<Vec<OutboxRow>, Error> {
+        let tables = self.tables.lock();
+        let mut rows: Vec<&OutboxRow> = tables.outbox_of(shard).collect();
+        rows.retain(|row| (row.due_at, row.sequence) > after && row.due_at <= until);
+        rows.sort_by_key(|row| (row.due_at, row.sequence));
+        Ok(rows.into_iter().take(limit).cloned().collect())
     }
-}
 
-fn shard_id(id: &ActorId, number: u32) -> ShardId {
-    ShardId { system: Arc::clone(&id.system), actor_type: Arc::clone(&id.actor_type), number }
+    async fn outbox_ends(
+        &self,
+        shard: &ShardId,
+        after: Millis,
+    ) -> Result<(Option<Millis>, u64), Error> {
+        let tables = self.tables.lock();
+        let due = tables.outbox_of(shard).map(|row| row.due_at).filter(|due| *due > after).min();
+        let last = tables.outbox_of(shard).map(|row| row.sequence).max();
+        Ok((due, last.unwrap_or(0)))
+    }
+
+    async fn broadcasts(
+        &self,
+        shard: &ShardId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<BroadcastRow>, Error> {
+        let tables = self.tables.lock();
+        let mut rows = tables.broadcasts_of(shard);
+        rows.retain(|row| row.sequence > after);
+        rows.sort_by_key(|row| row.sequence);
+        rows.truncate(limit);
+        Ok(rows)
+    }
+
+    async fn keys(&self, shard: &ShardId, after: &str, limit: usize) -> Result<Vec<String>, Error> {
+        let tables = self.tables.lock();
+        let here = |id: &ActorId, number| {
+            let names = (&id.system, &id.actor_type) == (&shard.system, &shard.actor_type);
+            names && number == shard.number && *id.key > *after
+        };
+        let rows = tables.actors.iter().filter(|(id, row)| here(id, row.shard));
+        let live = rows.filter(|(_, row)| !row.record.deleted);
+        Ok(live.map(|(id, _)| id.key.to_string()).take(limit).collect())
+    }
+
+    async fn history(
+        &self,
+        id: &ActorId,
+        at: HistoryAt,
+        limit: usize,
+    ) -> Result<Vec<HistoryRow>, Error> {
+        let tables = self.tables.lock();
+        let newest_first = tables.history_of(id).rev();
+        Ok(match at {
+            HistoryAt::Below(below) => (newest_first.filter(|past| past.revision < below))
+                .map(|past| HistoryRow { state: None, tags: Bytes::new(), ..tables::past(past) })
+                .take(limit)
+                .collect(),
+            HistoryAt::Revision(revision) => (newest_first.filter(|p| p.revision == revision))
+                .map(tables::past)
+                .take(limit.min(1))
+                .collect(),
+            HistoryAt::Time(time) => (newest_first.filter(|past| past.at <= time))
+                .map(tables::past)
+                .take(limit.min(1))
+                .collect(),
+        })
+    }
+
+    async fn dead_letters(
+        &self,
+        system: &str,
+        source_type: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<DeadLetterRow>, Error> {
+        let tables = self.tables.lock();
+        let asked = |row: &&DeadLetterRow| {
+            let of_type = source_type.is_empty() || *row.source.actor_type == *source_type;
+            *row.source.system == *system && of_type && *row.id > *after
+        };
+        Ok(tables.dead_letters.values().filter(asked).take(limit).cloned().collect())
+    }
+
+    async fn dead_letter(&self, id: &str) -> Result<Option<DeadLetterRow>, Error> {
+        Ok(self.tables.lock().dead_letters.get(id).cloned())
+    }
+
+    async fn drop_dead_letter(&self, id: &str) -> Result<bool, Error> {
+        Ok(self.tables.lock().dead_letters.remove(id).is_some())
+    }
 }

@@ -1,6 +1,8 @@
 //! What is written and read. Encoded parts (outcomes, packs, inbox records, tags) belong to the data plane; a store
 //! carries them without looking inside.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use callboard_types::{ActorId, Epoch, Millis, NodeId, Revision, ShardId};
 
@@ -70,6 +72,16 @@ pub struct ActorCommit {
     pub forget: Option<Forget>,
 }
 
+impl ActorCommit {
+    /// The past states that are to be stored: none of a deleted actor, and none that the commit itself forgets.
+    pub fn kept_history(&self) -> impl Iterator<Item = &HistoryInsert> {
+        let forgotten = |past: &&HistoryInsert| {
+            self.record.deleted || self.forget.is_some_and(|forget| forget.covers(past))
+        };
+        self.history.iter().filter(move |past| !forgotten(past))
+    }
+}
+
 /// Something that a committed turn set going: an effect, a broadcast, the next call of a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboxInsert {
@@ -103,7 +115,8 @@ pub struct OutboxDone {
     pub epoch: Epoch,
     /// Its place.
     pub sequence: u64,
-    /// Kept for operators if it was given up.
+    /// Kept for operators if it was given up, whether or not the row was still there. A letter that is there already
+    /// stays as it is.
     pub dead: Option<DeadLetterRow>,
 }
 
@@ -133,13 +146,21 @@ pub struct HistoryInsert {
     pub tags: Bytes,
 }
 
-/// Which past states of an actor are forgotten with a commit.
+/// Which past states of an actor are forgotten with a commit: those that one of the two names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forget {
     /// Those below this revision.
     pub below: Revision,
     /// Those of before this time.
     pub before: Millis,
+}
+
+impl Forget {
+    /// True if it names this past state.
+    #[must_use]
+    pub fn covers(&self, past: &HistoryInsert) -> bool {
+        past.revision < self.below || past.at < self.before
+    }
 }
 
 /// A past state as it is read back.
@@ -164,7 +185,7 @@ pub enum HistoryAt {
     Below(Revision),
     /// The one of this revision.
     Revision(Revision),
-    /// The newest one at or before this time.
+    /// The one with the highest revision among those at or before this time.
     Time(Millis),
 }
 
@@ -181,7 +202,8 @@ pub struct BroadcastChange {
     pub step: BroadcastStep,
 }
 
-/// A step in the delivery of a message to the subscribers of a shard.
+/// A step in the delivery of a message to the subscribers of a shard. The last two are without effect on a message that
+/// is done or never came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BroadcastStep {
     /// The message came, with its place among the shard's. Without effect if the id is known already, done or not.
@@ -198,8 +220,9 @@ pub enum BroadcastStep {
         /// The key.
         cursor: String,
     },
-    /// Every subscriber has it. The id is remembered until [`expire`](crate::StateStore::expire) drops it, at least
-    /// [`DELIVERED_WINDOW_MS`](callboard_types::limits::DELIVERED_WINDOW_MS) after it came.
+    /// Every subscriber has it. The id is remembered until [`expire`](crate::StateStore::expire) drops it, when every
+    /// low-water time has passed the moment at which it came by
+    /// [`DELIVERED_WINDOW_MS`](callboard_types::limits::DELIVERED_WINDOW_MS).
     Done,
 }
 
@@ -266,6 +289,20 @@ impl CommitBatch {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The fence that each item needs, in the order of the verdicts.
+    pub fn fences(&self) -> impl Iterator<Item = (ShardId, Epoch)> {
+        let of = |id: &ActorId, number| ShardId {
+            system: Arc::clone(&id.system),
+            actor_type: Arc::clone(&id.actor_type),
+            number,
+        };
+        let actors = self.actors.iter().map(move |item| (of(&item.id, item.shard), item.epoch));
+        let inbox = self.inbox.iter().map(move |item| (of(&item.id, item.shard), item.epoch));
+        let done = self.outbox_done.iter().map(|item| (item.shard.clone(), item.epoch));
+        let broadcasts = self.broadcasts.iter().map(|item| (item.shard.clone(), item.epoch));
+        actors.chain(inbox).chain(done).chain(broadcasts)
     }
 }
 
