@@ -18,7 +18,7 @@ callboard() {
 
 callboard gen --lang typescript --layer messages "$@" -I proto -I sdks/typescript/proto \
   --out sdks/typescript/src/gen \
-  proto/callboard/{type,options,gateway,host}/v1/*.proto sdks/typescript/proto/google/rpc/status.proto
+  proto/callboard/{type,options,gateway,host,control}/v1/*.proto sdks/typescript/proto/google/rpc/status.proto
 callboard gen --lang typescript "$@" -I examples/incrementor \
   --out examples/incrementor/typescript/gen examples/incrementor/incrementor.proto
 callboard gen --lang typescript "$@" -I sdks/typescript/typetests/proto \

@@ -134,6 +134,9 @@ pub fn session_call(call: TurnCall) -> Result<SessionCall, CallError> {
     }
     check_size(call.payload.as_ref().map_or(0, |payload| payload.data.len()))?;
     check_metadata(&call.metadata)?;
+    if !call.request_id.is_empty() {
+        check_request_id(&call.request_id)?;
+    }
     Ok(SessionCall {
         turn_id: call.turn_id,
         call_index: call.call_index,
@@ -142,6 +145,7 @@ pub fn session_call(call: TurnCall) -> Result<SessionCall, CallError> {
         argument: payload_from_proto(call.payload),
         timeout_ms: call.timeout_ms,
         metadata: call.metadata,
+        request_id: call.request_id,
     })
 }
 
@@ -159,6 +163,19 @@ pub fn check_size(bytes: usize) -> Result<(), CallError> {
     );
     Err(CallError::new(ErrorKind::PayloadTooLarge, message)
         .with("limit", limits::PAYLOAD_BYTES_MAX))
+}
+
+/// Checks an id that a caller chose for its call.
+///
+/// # Errors
+/// `InvalidArgument`.
+pub fn check_request_id(id: &str) -> Result<(), CallError> {
+    if (1..=limits::REQUEST_ID_BYTES_MAX).contains(&id.len()) && !id.contains('\0') {
+        return Ok(());
+    }
+    let message = "a request id has 1 to 128 bytes and no NUL; the call was not run";
+    Err(CallError::new(ErrorKind::InvalidArgument, message)
+        .with("limit", limits::REQUEST_ID_BYTES_MAX))
 }
 
 /// Checks the size of metadata.

@@ -332,13 +332,7 @@ fn identity(
         let created_at = if created_at_ms == 0 { wall } else { Millis(created_at_ms) };
         return Ok((uuid::Uuid::now_v7().to_string(), created_at));
     }
-    if given.len() > limits::REQUEST_ID_BYTES_MAX || given.bytes().any(|b| b == 0) {
-        let error = CallError::new(
-            ErrorKind::InvalidArgument,
-            "a request id has 1 to 128 bytes and no NUL; the call was not run",
-        );
-        return Err(error.with("limit", limits::REQUEST_ID_BYTES_MAX));
-    }
+    convert::check_request_id(&given)?;
     if created_at_ms != 0 {
         return Ok((given, Millis(created_at_ms)));
     }

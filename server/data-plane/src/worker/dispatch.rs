@@ -303,11 +303,16 @@ fn turn_call(
     };
     // An accepted call can run long after it was made. Its own calls then carry no time, so that they are looked for
     // among all outcomes instead of being refused for their age.
+    // Those with an id that the turn gave may have been made by an earlier turn.
     let young = parent.created_at > wall.plus(-limits::OUTCOME_WINDOW_MS / 2);
+    let young = young && made.request_id.is_empty();
     let call = Call {
         action: made.action,
         argument: made.argument,
-        request_id: turn_call_id(&own, parent, made.call_index),
+        request_id: match made.request_id {
+            id if id.is_empty() => turn_call_id(&own, parent, made.call_index),
+            given => given,
+        },
         created_at: if young { parent.created_at } else { Millis(0) },
         deadline: parent.deadline.min(now.plus_millis(asked)),
         metadata: made.metadata,

@@ -47,6 +47,8 @@ pub struct SessionCall {
     pub timeout_ms: u32,
     /// The call's metadata.
     pub metadata: crate::call::Metadata,
+    /// The id that the turn gave the call; empty for one that follows from the turn's own.
+    pub request_id: String,
 }
 
 /// The claim of one shard and what was found there.

@@ -162,6 +162,19 @@ async fn a_call_of_a_turn_waits_for_the_lease_instead_of_failing_the_turn() {
     assert!(matches!(result, Frame::CallResult(TurnCallResult { turn_id: 99, .. })));
 }
 
+fn made(turn_id: u64, target: ActorId, request_id: &str) -> SessionCall {
+    SessionCall {
+        turn_id,
+        call_index: 0,
+        target,
+        action: "add".into(),
+        argument: Payload::default(),
+        timeout_ms: 0,
+        metadata: Metadata::new(),
+        request_id: request_id.to_owned(),
+    }
+}
+
 #[tokio::test]
 async fn a_call_of_a_turn_without_a_system_is_for_an_actor_of_the_calling_actors_system() {
     let mut stage = Stage::serving(counter(Durability::Durable));
@@ -169,16 +182,21 @@ async fn a_call_of_a_turn_without_a_system_is_for_an_actor_of_the_calling_actors
     let turns = stage.run().await;
     let mut target = ActorId::parse("other", "Counter", "b").expect("a valid name");
     target.system = "".into();
-    let made = SessionCall {
-        turn_id: turns[0].turn_id,
-        call_index: 0,
-        target,
-        action: "add".into(),
-        argument: Payload::default(),
-        timeout_ms: 0,
-        metadata: Metadata::new(),
-    };
     let session = Arc::clone(&stage.session);
-    stage.round(vec![Message::SessionCalls { session, calls: vec![made] }]);
+    let calls = vec![made(turns[0].turn_id, target, "")];
+    stage.round(vec![Message::SessionCalls { session, calls }]);
     assert_eq!(stage.run().await[0].action, "add");
+}
+
+#[tokio::test]
+async fn a_call_of_a_turn_runs_under_the_id_that_the_turn_gave_it() {
+    let mut stage = Stage::serving(counter(Durability::Durable));
+    let _caller = stage.call("1", "add");
+    let turns = stage.run().await;
+    let target = ActorId::parse("default", "Counter", "b").expect("a valid name");
+    let session = Arc::clone(&stage.session);
+    let calls = vec![made(turns[0].turn_id, target, "saga/charge/0")];
+    stage.round(vec![Message::SessionCalls { session, calls }]);
+    let called = stage.run().await;
+    assert_eq!((called[0].request_id.as_str(), called[0].created_at_ms), ("saga/charge/0", 0));
 }
