@@ -16,7 +16,7 @@ use crate::{
     lease::Timings,
     machine::{
         Command,
-        command::{CreateSystem, DescriptorSet, RegisterTypes, TypesOffered},
+        command::{CreateSystem, DescriptorSet, RegisterTypes, TypesOffered, TypesOfferedWith},
     },
     propose::Proposer,
     reports::Reports,
@@ -70,7 +70,8 @@ impl Handle {
     ///
     /// # Errors
     /// The rule that a definition breaks, `IncompatibleType`, `UnknownSystem`, or
-    /// `StoreUnavailable` if nobody could agree to it in time; it may be tried again.
+    /// `StoreUnavailable` if nobody could agree to it in time, or if a type has settings and a member of the cluster
+    /// runs a version that knows none; it may be tried again.
     pub async fn register_types(
         &self,
         system: &str,
@@ -83,7 +84,12 @@ impl Handle {
         });
         let system = system.to_owned();
         let command = RegisterTypes { system, node: self.node, types, descriptor_set };
-        self.propose_unless_so(Command::TypesOffered(TypesOffered(command))).await
+        let command = if TypesOfferedWith::is_needed(&command.types) {
+            Command::TypesOfferedWith(TypesOfferedWith::new(command))
+        } else {
+            Command::TypesOffered(TypesOffered(command))
+        };
+        self.propose_unless_so(command).await
     }
 
     /// Makes a system unless it exists. Returns a version of the view that contains it.
@@ -152,6 +158,7 @@ impl Handle {
                 return Ok(state.version);
             }
         }
+        self.proposer.check_admitted(&command)?;
         self.proposer.propose(&command).await
     }
 }

@@ -26,7 +26,7 @@ use member::Members;
 
 /// The command versions that this version of callboard can apply, from lowest to highest: see
 /// [`Command::needs_version`].
-pub const COMMAND_VERSIONS: (u32, u32) = (1, 2);
+pub const COMMAND_VERSIONS: (u32, u32) = (1, 3);
 
 /// Nodes of a cluster. Every node keeps all of them in memory and a connection to each.
 pub const NODES_MAX: usize = 1_000;

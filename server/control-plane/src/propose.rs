@@ -192,19 +192,29 @@ impl Proposer {
         })
     }
 
+    /// Refuses what not every node understands, as far as this node knows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::StoreUnavailable`]; it may be tried again.
+    pub(crate) fn check_admitted(&self, command: &Command) -> Result<(), CallError> {
+        let state = self.replicated.read();
+        if state.machine.admits(command) {
+            return Ok(());
+        }
+        let text = format!(
+            "the cluster's nodes agree on commands of version {}, and {} needs version {}: a node of an older version of \
+             callboard is a member. Nothing was done; try again when every node runs the newer version",
+            state.machine.cluster_version(),
+            command.name(),
+            command.needs_version()
+        );
+        Err(CallError::new(ErrorKind::StoreUnavailable, text))
+    }
+
     async fn apply_here(&self, command: &Command, proposal: Proposal) -> Result<Reply, Miss> {
         {
+            self.check_admitted(command).map_err(Miss::Refused)?;
             let state = self.replicated.read();
-            if !state.machine.admits(command) {
-                let text = format!(
-                    "the cluster's nodes agree on commands of version {}, and {} needs version {}: a node of an older \
-                     version of callboard is a member. Try again when every node runs the newer version",
-                    state.machine.cluster_version(),
-                    command.name(),
-                    command.needs_version()
-                );
-                return Err(Miss::Refused(CallError::new(ErrorKind::StoreUnavailable, text)));
-            }
             // What would change nothing is answered from here: hosts register again after every reconnect, and a host
             // that is refused comes back, and neither may make the log grow.
             // The others nearly always change something, and trying them out copies a pointer per type.
@@ -237,6 +247,7 @@ fn may_be_repeated(command: &Command) -> bool {
         Command::CreateSystem(_)
             | Command::RegisterTypes(_)
             | Command::TypesOffered(_)
+            | Command::TypesOfferedWith(_)
             | Command::AllocateNode(_)
             | Command::SetNodeState(_)
             | Command::RemoveNode(_)

@@ -181,6 +181,12 @@ impl TypeDefinition {
             let (old, new) = (self.durability, next.durability);
             return clash("durability", format!("{old:?}"), format!("{new:?}"));
         }
+        let instances = |of: &Self| of.settings.pool.map(|pool| pool.max);
+        if let (Some(old), Some(new)) = (instances(self), instances(next))
+            && old != new
+        {
+            return clash("pool max", old.to_string(), new.to_string());
+        }
         if self.state_type != next.state_type {
             return clash(
                 "state type",

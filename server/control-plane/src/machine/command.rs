@@ -24,6 +24,7 @@ mod set_cluster_version;
 mod set_hosted;
 mod set_node_state;
 mod types_offered;
+mod types_offered_with;
 
 use callboard_types::CallError;
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,7 @@ pub use set_cluster_version::SetClusterVersion;
 pub use set_hosted::SetHosted;
 pub use set_node_state::SetNodeState;
 pub use types_offered::TypesOffered;
+pub use types_offered_with::TypesOfferedWith;
 
 use super::Machine;
 
@@ -94,6 +96,10 @@ pub enum Command {
     RaiseEpochs(RaiseEpochs),
     /// Allows newer commands.
     SetClusterVersion(SetClusterVersion),
+
+    // From here on: command version 3.
+    /// Registers what a host offers, with settings.
+    TypesOfferedWith(TypesOfferedWith),
 }
 
 impl Command {
@@ -119,6 +125,7 @@ impl Command {
             Self::HostedChanged(command) => Ok(command.run(machine)),
             Self::RaiseEpochs(command) => command.run(machine),
             Self::SetClusterVersion(command) => command.run(machine),
+            Self::TypesOfferedWith(command) => command.run(machine),
         }
     }
 
@@ -146,6 +153,7 @@ impl Command {
             | Self::HostedChanged(_)
             | Self::RaiseEpochs(_)
             | Self::SetClusterVersion(_) => 2,
+            Self::TypesOfferedWith(_) => 3,
         }
     }
 
@@ -172,6 +180,7 @@ impl Command {
             Self::HostedChanged(_) => "hosted_changed",
             Self::RaiseEpochs(_) => "raise_epochs",
             Self::SetClusterVersion(_) => "set_cluster_version",
+            Self::TypesOfferedWith(_) => "types_offered_with",
         }
     }
 }
@@ -281,6 +290,12 @@ pub(super) mod fixtures {
     pub(in crate::machine) fn offer(node: u64, types: Vec<TypeDefinition>) -> Command {
         let Command::RegisterTypes(registration) = register(node, types) else { unreachable!() };
         Command::TypesOffered(TypesOffered(registration))
+    }
+
+    /// [`offer`], with the settings of the types.
+    pub(in crate::machine) fn offer_with(node: u64, types: Vec<TypeDefinition>) -> Command {
+        let Command::RegisterTypes(registration) = register(node, types) else { unreachable!() };
+        Command::TypesOfferedWith(TypesOfferedWith::new(registration))
     }
 
     pub(in crate::machine) fn hosted_changed(node: u64, hosted: bool) -> Command {

@@ -4,15 +4,24 @@ pub mod v1;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use callboard_types::{NodeId, ShardOwner, TypeDefinition, TypeView};
+use callboard_types::{NodeId, ShardOwner, TypeDefinition, TypeSettings, TypeView};
 use serde::{Deserialize, Serialize};
 
 use super::{Machine, Member, TypeRecord};
 
-/// A machine to be written down, in format 2. Changing a field needs a new format; the one before stays readable, as
-/// [`v1`] shows.
+/// A machine to be written down, in format 3. Changing a field, here or in a part, needs a new format; the ones before
+/// stay readable, as [`v1`] shows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
+    plain: StoredPlain,
+    /// By type id: the settings of types that have any. The stored form of a definition has no room for them.
+    settings: Vec<(u32, TypeSettings)>,
+}
+
+/// What format 2 holds: a machine in which nothing needs the third command version. Still written as long as nodes that
+/// read nothing newer may be members.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredPlain {
     cluster_id: String,
     cluster_version: u32,
     members: Vec<StoredMember>,
@@ -52,6 +61,32 @@ struct StoredType {
 }
 
 impl From<&Machine> for Stored {
+    fn from(machine: &Machine) -> Self {
+        let plain = TypeSettings::default();
+        let types = machine.types().filter(|view| view.definition.settings != plain);
+        Self {
+            plain: StoredPlain::from(machine),
+            settings: types.map(|view| (view.id, view.definition.settings.clone())).collect(),
+        }
+    }
+}
+
+impl Stored {
+    /// The machine in format 2, if that format has room for all of it and the cluster may have to read it.
+    #[must_use]
+    pub fn as_plain(&self) -> Option<&StoredPlain> {
+        let fits = self.plain.cluster_version <= 2 && self.settings.is_empty();
+        fits.then_some(&self.plain)
+    }
+}
+
+impl From<StoredPlain> for Stored {
+    fn from(plain: StoredPlain) -> Self {
+        Self { plain, settings: Vec::new() }
+    }
+}
+
+impl From<&Machine> for StoredPlain {
     fn from(machine: &Machine) -> Self {
         let systems = machine.systems.iter().map(|(name, types)| StoredSystem {
             name: name.to_string(),
@@ -115,6 +150,8 @@ impl From<&TypeRecord> for StoredType {
 
 impl From<Stored> for Machine {
     fn from(stored: Stored) -> Self {
+        let mut settings: BTreeMap<u32, TypeSettings> = stored.settings.into_iter().collect();
+        let stored = stored.plain;
         let descriptors: BTreeMap<Arc<str>, Arc<[u8]>> =
             stored.descriptors.into_iter().map(|(hash, set)| (hash.into(), set.into())).collect();
         let mut systems = BTreeMap::new();
@@ -123,7 +160,8 @@ impl From<Stored> for Machine {
             let records: BTreeMap<Arc<str>, TypeRecord> = system
                 .types
                 .into_iter()
-                .map(|stored| {
+                .map(|mut stored| {
+                    stored.definition.settings = settings.remove(&stored.id).unwrap_or_default();
                     let record = stored.into_record(&name, &descriptors);
                     (Arc::clone(&record.view.name), record)
                 })
@@ -174,20 +212,23 @@ impl StoredType {
 
 #[cfg(test)]
 mod tests {
-    use callboard_types::{Epoch, TypeDefinition};
+    use callboard_types::{Durability, Epoch, Kind, TypeDefinition, settings::Pool};
 
     use super::*;
     use crate::machine::{
         Command,
         command::{
             AllocateNode, Bootstrap, CreateSystem, DescriptorSet, Move, NodeUpsert, PlanMoves,
-            RegisterTypes, SetNodeState,
+            RegisterTypes, SetNodeState, TypesOfferedWith,
         },
     };
 
     #[test]
     fn a_machine_comes_back_from_a_snapshot_as_it_was() {
         let mut machine = Machine::default();
+        let mut pool = TypeDefinition::new("Pool");
+        (pool.kind, pool.durability) = (Kind::Pooled, Durability::Volatile);
+        pool.settings.pool = Some(Pool { min: 1, max: 2 });
         let set = DescriptorSet { hash: "h".into(), bytes: b"files".into() };
         let commands = [
             Command::Bootstrap(Bootstrap {
@@ -214,6 +255,12 @@ mod tests {
                 moves: vec![Move { type_id: 0, shard: 3, epoch: Epoch(1), to: NodeId(2) }],
             }),
             Command::SetNodeState(SetNodeState { node: NodeId(2), draining: true }),
+            Command::TypesOfferedWith(TypesOfferedWith::new(RegisterTypes {
+                system: "shop".into(),
+                node: NodeId(1),
+                types: vec![pool],
+                descriptor_set: None,
+            })),
         ];
         for command in commands {
             assert!(machine.apply(command).changed);
@@ -222,6 +269,6 @@ mod tests {
         assert_eq!(back, machine);
         assert!(back.types().any(|view| view.shards[3].moving_to == NodeId(2)), "moves as well");
         let sets: Vec<_> = back.types().map(|view| &view.descriptor_set).collect();
-        assert!(Arc::ptr_eq(sets[0], sets[1]), "still one copy in memory");
+        assert!(Arc::ptr_eq(sets[0], sets[2]), "still one copy in memory");
     }
 }

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     machine::{
         Applied, Command, Machine,
-        stored::{Stored, v1::StoredV1},
+        stored::{Stored, StoredPlain, v1::StoredV1},
     },
     metrics,
     view::Publisher,
@@ -47,8 +47,9 @@ pub(crate) struct StateMachine {
     publisher: Publisher,
 }
 
-/// The format of a [`StoredState`]. Format 1 held a [`StoredV1`] in the machine's place.
-const SNAPSHOT_FORMAT: u8 = 2;
+/// The format of a [`StoredState`]. Format 2 held a [`StoredPlain`] in the machine's place, format 1 a [`StoredV1`].
+const SNAPSHOT_FORMAT: u8 = 3;
+const PLAIN_FORMAT: u8 = 2;
 
 /// A state to be written down.
 #[derive(Serialize, Deserialize)]
@@ -79,6 +80,9 @@ impl State {
     /// Written down, with a checksum.
     pub(crate) fn sealed(&self) -> Vec<u8> {
         let machine = Stored::from(&self.machine);
+        if let Some(plain) = machine.as_plain() {
+            return codec::seal_format(PLAIN_FORMAT, &(self.version, plain));
+        }
         let stored = StoredState { version: self.version, machine };
         codec::seal_format(SNAPSHOT_FORMAT, &stored)
     }
@@ -229,13 +233,17 @@ pub(crate) fn from_sealed(snapshot: &[u8]) -> Result<(Machine, u64), CodecError>
     read(snapshot).map(|stored| (stored.machine.into(), stored.version))
 }
 
-/// Decodes a snapshot of this format or the one before.
+/// Decodes a snapshot of this format or one before.
 fn read(snapshot: &[u8]) -> Result<StoredState, CodecError> {
     match codec::unseal_format(snapshot)? {
         (SNAPSHOT_FORMAT, body) => codec::decode_body(body),
+        (PLAIN_FORMAT, body) => {
+            let (version, machine): (u64, StoredPlain) = codec::decode_body(body)?;
+            Ok(StoredState { version, machine: machine.into() })
+        }
         (1, body) => {
             let (version, machine): (u64, StoredV1) = codec::decode_body(body)?;
-            Ok(StoredState { version, machine: machine.into() })
+            Ok(StoredState { version, machine: StoredPlain::from(machine).into() })
         }
         (format, _) => Err(CodecError::UnknownFormat(format)),
     }

@@ -1,4 +1,7 @@
-use callboard_types::{Epoch, NodeId};
+use callboard_types::{
+    Epoch, NodeId, TypeSettings,
+    settings::{Deliver, History, Pool, Subscription, Timer},
+};
 
 use super::*;
 use crate::raft::types::Proposal;
@@ -88,8 +91,39 @@ fn the_encoding_of_commands_between_nodes_is_frozen() {
         (Command::SetClusterVersion(SetClusterVersion { version: 2 }), &[18, 2]),
     ];
     for (command, body) in written {
-        let bytes = [&[1], body].concat();
-        assert_eq!(Proposal::new(&command).as_bytes(), bytes, "{}", command.name());
-        assert_eq!(Proposal::from_bytes(bytes).command(), Ok(command));
+        check_frozen(command, body);
     }
+}
+
+fn check_frozen(command: Command, body: &[u8]) {
+    let bytes = [&[1], body].concat();
+    assert_eq!(Proposal::new(&command).as_bytes(), bytes, "{}", command.name());
+    assert_eq!(Proposal::from_bytes(bytes).command(), Ok(command));
+}
+
+/// As above, for version 3.
+#[test]
+fn the_encoding_of_commands_with_settings_is_frozen() {
+    let settings = TypeSettings {
+        timers: vec![Timer { action: "a".into(), interval_ms: 50 }],
+        subscriptions: vec![Subscription {
+            channel: "c".into(),
+            action: "a".into(),
+            deliver: Deliver::Every,
+        }],
+        pool: Some(Pool { min: 2, max: 3 }),
+        history: History { revisions: 4, age_ms: 5 },
+    };
+    let registration = RegisterTypes {
+        system: "c".into(),
+        node: NodeId(3),
+        types: Vec::new(),
+        descriptor_set: None,
+    };
+    let offered = TypesOfferedWith { registration, settings: vec![settings] };
+    let [a, c] = [97, 99];
+    check_frozen(
+        Command::TypesOfferedWith(offered),
+        &[19, 1, c, 3, 0, 0, 1, 1, 1, a, 50, 1, 1, c, 1, a, 1, 1, 2, 3, 4, 5],
+    );
 }

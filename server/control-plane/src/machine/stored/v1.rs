@@ -3,7 +3,7 @@
 use callboard_types::{NodeId, ShardOwner, TypeDefinition};
 use serde::Deserialize;
 
-use super::{Stored, StoredMember, StoredSystem, StoredType};
+use super::{StoredMember, StoredPlain, StoredSystem, StoredType};
 use crate::machine::Member;
 
 /// A machine as format 1 describes it.
@@ -31,7 +31,7 @@ struct TypeV1 {
     eligible: Vec<NodeId>,
 }
 
-impl From<StoredV1> for Stored {
+impl From<StoredV1> for StoredPlain {
     fn from(old: StoredV1) -> Self {
         let highest = old.nodes.iter().map(|(node, _)| node.0).max();
         let members = old.nodes.into_iter().map(|(node, address)| {

@@ -24,6 +24,14 @@ const SNAPSHOT: &[u8] = &[
     149, 194, 138,
 ];
 
+/// The snapshot that the version before settings makes after them at view version 7.
+const PLAIN: &[u8] = &[
+    2, 7, 1, 99, 1, 2, 1, 3, 97, 58, 49, 0, 0, 0, 1, 0, 1, 1, 2, 3, 98, 58, 49, 0, 0, 0, 1, 0, 1,
+    1, 3, 1, 1, 7, 100, 101, 102, 97, 117, 108, 116, 1, 0, 4, 67, 97, 114, 116, 1, 0, 0, 0, 0, 224,
+    212, 3, 144, 78, 176, 234, 1, 232, 7, 3, 0, 1, 104, 3, 1, 1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 104, 5,
+    102, 105, 108, 101, 115, 185, 208, 91, 15, 94, 171, 214, 114,
+];
+
 fn commands() -> [Command; 3] {
     let mut cart = TypeDefinition::new("Cart");
     cart.shards = 3;
@@ -65,6 +73,9 @@ fn a_snapshot_of_this_version_comes_back_and_one_of_a_newer_version_is_refused()
     for command in commands() {
         assert!(state.machine.apply(command).changed);
     }
+    state.version = 7;
+    assert_eq!(state.sealed(), PLAIN, "nodes of the version before read it");
+    assert_eq!(Machine::from(read(PLAIN).expect("readable").machine), state.machine);
     let machine = Stored::from(&state.machine);
     let stored = StoredState { version: 7, machine };
     let back = read(&codec::seal_format(SNAPSHOT_FORMAT, &stored)).expect("readable");

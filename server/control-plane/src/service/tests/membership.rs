@@ -8,7 +8,7 @@ use callboard_types::{ClusterView, ErrorKind, NodeId, NodeState, Tick};
 use super::fixture::{Node, PATIENCE, SECRET, cluster, prepare, together};
 use crate::{
     ControlPlane, Error, FirstStart, Options, Seeds,
-    machine::{Command, command::NodeStarted},
+    machine::{COMMAND_VERSIONS, Command, command::NodeStarted},
 };
 
 fn voters(view: &ClusterView) -> BTreeSet<u64> {
@@ -161,8 +161,8 @@ fn the_older_of_two_processes_of_one_node_ends_and_says_why() {
         previous_life: life,
         address: older.options.address.clone(),
         peer_address: older.options.peer_address.clone(),
-        commands_min: 1,
-        commands_max: 2,
+        commands_min: COMMAND_VERSIONS.0,
+        commands_max: COMMAND_VERSIONS.1,
     };
     let newer = Command::NodeStarted(newer);
     nodes[0].run(nodes[0].handle.proposer.propose(&newer)).expect("agreed");

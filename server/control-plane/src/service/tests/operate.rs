@@ -12,7 +12,7 @@ use futures::StreamExt;
 use tonic::Request;
 
 use super::fixture::{Node, PATIENCE, cluster, counter, measured, prepare, together};
-use crate::{Error, FirstStart, grpc::cluster::Cluster, recover};
+use crate::{Error, FirstStart, grpc::cluster::Cluster, machine::COMMAND_VERSIONS, recover};
 
 #[test]
 fn the_leadership_goes_where_it_is_sent_asked_of_any_node() {
@@ -38,7 +38,7 @@ fn every_node_tells_the_status_with_leases_and_watchers_hear_what_happens() {
         answer.expect("answered").into_inner()
     });
     assert!(status.leader_answered && status.lease_held);
-    assert_eq!(status.cluster_version, 2);
+    assert_eq!(status.cluster_version, COMMAND_VERSIONS.1);
     for node in &status.nodes {
         assert_eq!((node.state(), node.version.as_str()), (State::Up, env!("CARGO_PKG_VERSION")));
         assert!(node.lease_remaining_ms.is_some_and(|left| left > 1_000), "{node:?}");

@@ -14,6 +14,8 @@ use crate::machine::{
 
 /// Bytes that a shard's owner takes in a snapshot, at most.
 const SHARD_BYTES: usize = 20;
+/// Bytes that a definition takes besides its names, at most.
+const FIXED_BYTES: usize = 64;
 
 impl RegisterTypes {
     /// Refuses the whole registration if any part of it is wrong. Returns the definitions as they will be kept.
@@ -118,6 +120,9 @@ fn check_type(
         kept.shards = view.definition.shards;
     } else if kept.kind == Kind::Named {
         kept.shards = 1;
+    } else if let Some(pool) = kept.settings.pool {
+        // Each instance is its own shard, so that they spread over the nodes.
+        kept.shards = pool.max;
     }
     kept.validate()?;
     if definition_bytes(&kept) > DEFINITION_BYTES_MAX {
@@ -146,5 +151,13 @@ fn definition_bytes(definition: &TypeDefinition) -> usize {
         .iter()
         .map(|(name, action)| name.len() + action.input_type.len() + action.output_type.len() + 8);
     let names = definition.name.len() + definition.state_type.len() + definition.service.len();
-    names + actions.sum::<usize>() + definition.shards as usize * SHARD_BYTES + 64
+    let settings = &definition.settings;
+    let timers = settings.timers.iter().map(|timer| timer.action.len() + 8);
+    let heard = settings.subscriptions.iter().map(|one| one.channel.len() + one.action.len() + 8);
+    let settings = timers.sum::<usize>() + heard.sum::<usize>();
+    names
+        + actions.sum::<usize>()
+        + settings
+        + definition.shards as usize * SHARD_BYTES
+        + FIXED_BYTES
 }
