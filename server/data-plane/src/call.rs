@@ -11,7 +11,7 @@ use bytes::Bytes;
 use callboard_types::{ActorId, CallError, ErrorKind, Millis, Revision, Tick, limits};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{catalog::TypeRuntime, session::SessionLink};
+use crate::{catalog::TypeRuntime, pools::Seat, session::SessionLink};
 
 /// Bytes together with what is needed to read them. No content type means "no value".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,6 +77,8 @@ pub struct Call {
     pub delivery: bool,
     /// Where it came through by pipe or forward, oldest first; `None` for most.
     pub hops: Option<Box<Vec<Hop>>>,
+    /// Its place at an instance of a pool; `None` for calls to other actors.
+    pub seat: Option<Seat>,
     /// Who is told.
     pub reply_to: ReplyTo,
 }
@@ -99,6 +101,7 @@ impl Call {
             begun: false,
             delivery: false,
             hops: None,
+            seat: None,
             reply_to,
         }
     }

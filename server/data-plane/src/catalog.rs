@@ -9,11 +9,14 @@ use std::sync::{
 };
 
 use arc_swap::ArcSwap;
-use callboard_types::{CallError, ClusterView, ErrorKind, TypeDefinition, TypeView};
+use callboard_types::{CallError, ClusterView, ErrorKind, Kind, TypeDefinition, TypeView};
 use prost_reflect::DescriptorPool;
 use tokio::sync::watch;
 
-use crate::worker::{Message, Workers};
+use crate::{
+    pools::Pool,
+    worker::{Message, Workers},
+};
 
 /// A registered type with what is derived from it once.
 #[derive(Debug)]
@@ -22,15 +25,27 @@ pub struct TypeRuntime {
     pub view: Arc<TypeView>,
     /// The definition alone, shared with sessions that offer exactly it.
     pub definition: Arc<TypeDefinition>,
-    pool: OnceLock<Result<DescriptorPool, String>>,
+    descriptors: OnceLock<Result<DescriptorPool, String>>,
     /// Activations on this node; every version of the type shares the count.
     active: Arc<AtomicU64>,
+    /// The type's instances, if it is a pool.
+    seats: Option<Arc<Pool>>,
 }
 
 impl TypeRuntime {
-    fn new(view: Arc<TypeView>, active: Arc<AtomicU64>) -> Arc<Self> {
+    fn new(view: Arc<TypeView>, known: Option<&Self>) -> Arc<Self> {
         let definition = Arc::new(view.definition.clone());
-        Arc::new(Self { view, definition, pool: OnceLock::new(), active })
+        let active = known.map_or_else(Arc::default, |known| Arc::clone(&known.active));
+        let seats = known.and_then(|known| known.seats.clone());
+        let pooled = definition.kind == Kind::Pooled;
+        let seats = seats.or_else(|| pooled.then(|| Pool::new(view.shards.len())));
+        Arc::new(Self { view, definition, descriptors: OnceLock::new(), active, seats })
+    }
+
+    /// The type's instances; `None` if it is no pool.
+    #[must_use]
+    pub fn pool(&self) -> Option<&Arc<Pool>> {
+        self.seats.as_ref()
     }
 
     /// Activations on this node.
@@ -56,7 +71,7 @@ impl TypeRuntime {
     pub fn descriptors(&self) -> Result<&DescriptorPool, CallError> {
         let decode =
             || DescriptorPool::decode(self.view.descriptor_set.as_ref()).map_err(|e| e.to_string());
-        self.pool.get_or_init(decode).as_ref().map_err(|error| {
+        self.descriptors.get_or_init(decode).as_ref().map_err(|error| {
             CallError::new(
                 ErrorKind::InvalidArgument,
                 format!(
@@ -86,8 +101,7 @@ impl Catalog {
                 Some(known) if Arc::ptr_eq(&known.view, next) || known.view == *next => {
                     Arc::clone(known)
                 }
-                Some(known) => TypeRuntime::new(Arc::clone(next), Arc::clone(&known.active)),
-                None => TypeRuntime::new(Arc::clone(next), Arc::default()),
+                known => TypeRuntime::new(Arc::clone(next), known.map(AsRef::as_ref)),
             }
         });
         Self { types: types.collect(), view: Arc::clone(view) }

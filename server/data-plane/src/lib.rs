@@ -14,6 +14,7 @@ pub mod forward;
 pub mod grpc;
 pub mod metrics;
 pub mod plane;
+pub mod pools;
 pub mod ports;
 pub mod router;
 pub mod session;

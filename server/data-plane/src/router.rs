@@ -13,6 +13,7 @@ use crate::{
     catalog::{Catalog, CatalogReader, TypeRuntime},
     forward::ForwardQueue,
     grpc::convert,
+    pools::{Seat, Wish},
     worker::{Message, RoutedCall, Workers},
 };
 
@@ -41,6 +42,20 @@ pub struct Route {
     pub key_hash: u64,
     /// The number of the shard.
     pub shard: u32,
+    /// The call's place, if the actor is an instance of a pool.
+    pub seat: Option<Seat>,
+}
+
+/// Who names the actor of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// A caller: it may not choose among the instances of a pool.
+    Caller {
+        /// True if it only waits for acceptance.
+        asynchronous: bool,
+    },
+    /// Another node, which has chosen.
+    Node,
 }
 
 impl Router {
@@ -92,10 +107,27 @@ impl Router {
     /// The part of the name that is unknown or breaks a rule. A node without a lease may be behind what the cluster
     /// agreed on, or have just joined: it does not say that a type does not exist, because nobody asks again then.
     pub fn route(&self, catalog: &Catalog, actor: pb::ActorId) -> Result<Route, CallError> {
+        self.route_for(Asks::Caller { asynchronous: false }, catalog, actor)
+    }
+
+    /// Like [`route`](Self::route), for whoever names the actor.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn route_for(
+        &self,
+        asks: Asks,
+        catalog: &Catalog,
+        actor: pb::ActorId,
+    ) -> Result<Route, CallError> {
         let system = convert::system_or_default(&actor.system);
         let actor_type = catalog
             .require(system, &actor.r#type)
             .map_err(|unknown| if self.lease.holds_at(Tick::now()) { unknown } else { behind() })?;
+        if actor_type.definition.kind == Kind::Pooled {
+            let seat = self.seat(asks, actor_type, &actor.key)?;
+            return Ok(self.to(actor_type, seat.key(), Some(seat)));
+        }
         let named = actor_type.definition.kind == Kind::Named;
         let key = match actor.key {
             key if !key.is_empty() => key,
@@ -117,17 +149,40 @@ impl Router {
                 ),
             ));
         }
+        Ok(self.to(actor_type, key, None))
+    }
+
+    fn seat(&self, asks: Asks, pool: &TypeRuntime, key: &str) -> Result<Seat, CallError> {
+        let none = || {
+            let text = format!("the pool {} has no instance of that number", pool.view.name);
+            CallError::new(ErrorKind::InvalidActorKey, text)
+        };
+        let asynchronous = match asks {
+            Asks::Node => {
+                let number = pool.view.instance_of(key).ok_or_else(none)?;
+                return pool.pool().map(|seats| seats.take(number)).ok_or_else(none);
+            }
+            Asks::Caller { asynchronous } => asynchronous,
+        };
+        let wish = Wish { node: self.node, asynchronous, chain: &[] };
+        pool.seat(key, wish)?.ok_or_else(none)
+    }
+
+    /// The route to an actor whose key is known to be sound.
+    fn to(&self, actor_type: &Arc<TypeRuntime>, key: String, seat: Option<Seat>) -> Route {
         let hash = key_hash(&key);
-        let shard = actor_type.view.shard_of_hash(hash);
+        let number = seat.as_ref().map(Seat::number);
+        let shard = number.unwrap_or_else(|| actor_type.view.shard_of_hash(hash));
         let owner = actor_type.view.shards[shard as usize];
-        Ok(Route {
+        Route {
             worker: self.workers.of(actor_type.view.id, shard),
             here: owner.node == self.node && !owner.is_moving(),
             actor_type: Arc::clone(actor_type),
             key,
             key_hash: hash,
             shard,
-        })
+            seat,
+        }
     }
 
     /// How many queues calls go to: one per worker, and one into custody.
@@ -173,7 +228,7 @@ impl Route {
             key: self.key,
             key_hash: self.key_hash,
             shard: self.shard,
-            call,
+            call: Call { seat: self.seat, ..call },
         }
     }
 

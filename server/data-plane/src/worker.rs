@@ -268,7 +268,21 @@ impl Worker {
             return self.wait_for_claim(routed);
         }
         let slot = self.activate(type_id, routed.shard, &routed.key, routed.key_hash);
-        self.admit(slot, routed.call);
+        if let Some(routed) = self.move_on(slot, routed) {
+            self.admit(slot, routed.call);
+        }
+    }
+
+    /// Sends a call to another instance of its pool if this one has no room. Calls of other nodes are theirs to move.
+    fn move_on(&mut self, slot: Slot, mut routed: RoutedCall) -> Option<RoutedCall> {
+        let limit = routed.actor_type.definition.mailbox_limit as usize;
+        let is_full = || self.table.get(slot).is_some_and(|one| one.activation.depth() >= limit);
+        let may_move = routed.call.seat.is_some() && !routed.call.reply_to.is_peer();
+        if !may_move || !is_full() || !routed.move_seat(self.node) {
+            return Some(routed);
+        }
+        self.send_on(routed);
+        None
     }
 
     fn refusal(&self, routed: &RoutedCall) -> Option<CallError> {
@@ -357,7 +371,8 @@ impl Worker {
     ) -> Option<R> {
         let entry = self.table.get_mut(slot)?;
         let slot_type = self.types[entry.type_id as usize].as_ref()?;
-        let env = slot_type.env(self.now, self.wall, entry.shard);
+        let mut env = slot_type.env(self.now, self.wall, entry.shard);
+        env.quiet |= self.refusing || !self.leased;
         let before = entry.activation.held();
         let mut effects = std::mem::take(&mut self.effects);
         let result = step(&mut entry.activation, env, &mut effects);

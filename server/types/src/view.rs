@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     actor_id::ActorId,
-    definition::TypeDefinition,
+    definition::{Kind, TypeDefinition},
     number::{Epoch, NodeId},
     shard::{ShardId, shard_of},
 };
@@ -154,16 +154,28 @@ impl ClusterView {
 }
 
 impl TypeView {
-    /// The shard of a key.
+    /// The shard of a key. An instance of a pool has the shard of its number.
     ///
     /// # Panics
     /// If the type has no shards, which registration rules out.
     #[must_use]
     pub fn shard_of(&self, key: &str) -> u32 {
-        shard_of(key, u32::try_from(self.shards.len()).expect("at most SHARDS_MAX shards"))
+        let count = u32::try_from(self.shards.len()).expect("at most SHARDS_MAX shards");
+        self.instance_of(key).unwrap_or_else(|| shard_of(key, count))
     }
 
-    /// The shard of a key whose [`key_hash`](crate::shard::key_hash) is known.
+    /// The number of a pool's instance, if the type is a pool and the key names one of its instances as Callboard writes it.
+    #[must_use]
+    pub fn instance_of(&self, key: &str) -> Option<u32> {
+        if self.definition.kind != Kind::Pooled || (key.len() > 1 && key.starts_with('0')) {
+            return None;
+        }
+        let digits = key.bytes().all(|byte| byte.is_ascii_digit());
+        let number = key.parse().ok().filter(|_| digits)?;
+        ((number as usize) < self.shards.len()).then_some(number)
+    }
+
+    /// The shard of a key whose [`key_hash`](crate::shard::key_hash) is known; not for pools.
     ///
     /// # Panics
     /// As [`shard_of`](Self::shard_of).

@@ -56,6 +56,8 @@ impl Home<'_> {
             epoch: self.epoch,
             low_water: Millis(0),
             hosted: !self.facts.hosts.is_empty(),
+            kept: false,
+            quiet: false,
         }
     }
 }

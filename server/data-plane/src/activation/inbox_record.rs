@@ -66,6 +66,7 @@ pub fn decode(bytes: &[u8]) -> Result<Call, String> {
         begun: false,
         delivery: false,
         hops: None,
+        seat: None,
         reply_to: ReplyTo::Nobody,
     })
 }

@@ -8,6 +8,7 @@ mod admission;
 mod commit;
 mod leave;
 mod time;
+mod timers;
 mod turns;
 
 use std::collections::VecDeque;
@@ -25,6 +26,7 @@ pub use admission::Admission;
 pub use commit::CommitUnit;
 pub use time::Timer;
 pub(crate) use time::cancelled as cancelled_by_caller;
+pub use timers::TIMER_ENTRY;
 pub use turns::{Answered, TurnEnd, TurnView};
 
 /// What the worker knows and the machine needs at each step.
@@ -42,6 +44,10 @@ pub struct Env<'a> {
     pub low_water: Millis,
     /// True if any host of the type is connected.
     pub hosted: bool,
+    /// True if the actor stays in memory without being called: it is NAMED, or one of its pool's minimum.
+    pub kept: bool,
+    /// True if nothing is to begin here unasked: the node drains, its lease has lapsed, or the shard is to move.
+    pub quiet: bool,
 }
 
 /// What the worker is to do.
@@ -114,6 +120,8 @@ struct Queued {
     joined: Vec<(ReplyTo, Tick)>,
     /// Waiters for acceptance, until it is durable, each with its own deadline.
     acceptance: Vec<(ReplyTo, Tick)>,
+    /// The number of the timer that fired it, if it is no call.
+    timer: Option<u8>,
     /// Its place in the shard's inbox, if it is there.
     sequence: Option<u64>,
     /// True while its row must not be written yet, because it may be a repetition.
@@ -135,6 +143,7 @@ impl Queued {
             fingerprint: 0,
             joined: Vec::new(),
             acceptance: Vec::new(),
+            timer: None,
             sequence: None,
             row_held_back: false,
             row_durable: false,
@@ -254,6 +263,8 @@ pub struct Activation {
     submitted_count: u64,
     /// Inbox rows of calls that turned out to be repetitions; they go with the next commit.
     stale_rows: Vec<u64>,
+    /// The type's timers, once they are going.
+    timers: Box<[timers::Going]>,
     busy: Option<Box<Busy>>,
 }
 
@@ -282,6 +293,7 @@ impl Activation {
             settled_count: 0,
             submitted_count: 0,
             stale_rows: Vec::new(),
+            timers: Box::default(),
             busy: None,
         }
     }

@@ -278,6 +278,10 @@ impl Peer {
         let refused = match wire::outcome(end) {
             None => ErrorKind::NotOwner,
             Some(Err(error)) if comes_back(&parcel, &error) => error.kind,
+            Some(Err(error)) if !sent_before && self.moves_on(&mut parcel, &error) => {
+                parcel.sent = false;
+                return self.back.push(parcel);
+            }
             Some(Err(error)) if sent_before && error.retry() == Retry::Safe => {
                 // This owner did not run it; the one before may have.
                 parcel.routed.call.begun = true;
@@ -301,6 +305,12 @@ impl Peer {
         }
         metrics::redirected();
         self.back.push(parcel);
+    }
+
+    /// True if the call goes to another instance of its pool, because the one that it was sent to has no room.
+    fn moves_on(&self, parcel: &mut Parcel, error: &CallError) -> bool {
+        let full = error.kind == ErrorKind::MailboxFull && error.from_actor.is_none();
+        full && parcel.routed.move_seat(self.catalog.load().view.node)
     }
 
     /// The stream is over: what was in flight goes first on the next one, in the order in which it was sent. The peer may

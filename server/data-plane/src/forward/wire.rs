@@ -116,6 +116,7 @@ pub(crate) fn from_wire(call: ForwardedCall, now: Tick) -> Result<Call, CallErro
         begun: false,
         delivery: call.delivery,
         hops: (!hops.is_empty()).then(|| Box::new(hops)),
+        seat: None,
         reply_to: ReplyTo::Nobody,
     })
 }

@@ -30,7 +30,7 @@ use crate::{
     call::{ReplyTo, StreamAnswer, StreamExtras, StreamSink},
     catalog::{Catalog, CatalogReader},
     forward::{Looker, wire},
-    router::Router,
+    router::{Asks, Router},
     worker::{Message, RoutedCall},
 };
 
@@ -98,7 +98,8 @@ impl Forwarding {
             return Err(behind());
         }
         let catalog = Arc::clone(&self.router.catalog());
-        let route = self.router.route(&catalog, request.actor.unwrap_or_default())?;
+        let actor = request.actor.unwrap_or_default();
+        let route = self.router.route_for(Asks::Node, &catalog, actor)?;
         if route.owner().node != self.router.node() {
             return Ok(Read::Redirect(wire::redirect(&catalog, &route.actor_type, route.shard)));
         }
@@ -280,7 +281,8 @@ impl Reader {
             return Err(behind().into());
         }
         let stream_id = call.forward_id;
-        let route = self.router.route(catalog, call.actor.take().unwrap_or_default())?;
+        let actor = call.actor.take().unwrap_or_default();
+        let route = self.router.route_for(Asks::Node, catalog, actor)?;
         let forwarded = Some((Arc::clone(&route.actor_type), route.shard));
         let extras = Some(Box::new(StreamExtras { forwarded, ..StreamExtras::default() }));
         if !route.here {

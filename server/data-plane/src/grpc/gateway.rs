@@ -34,7 +34,7 @@ use crate::{
     call::{Call, Outcome, Payload, Reply, ReplyTo},
     catalog::{Catalog, TypeRuntime},
     forward::Looker,
-    router::{Route, Router},
+    router::{Asks, Route, Router},
     transcode,
     worker::RoutedCall,
 };
@@ -82,7 +82,9 @@ impl Gateway {
         let Some(actor) = request.actor else {
             return Err(CallError::new(ErrorKind::InvalidArgument, "the call names no actor"));
         };
-        let route = self.router.route(catalog, actor)?;
+        let mode = InvokeMode::try_from(request.mode).unwrap_or(InvokeMode::Unspecified);
+        let asynchronous = mode == InvokeMode::Async;
+        let route = self.router.route_for(Asks::Caller { asynchronous }, catalog, actor)?;
         let mut json_for = None;
         let argument = match request.argument {
             None => Payload::default(),
@@ -98,7 +100,6 @@ impl Gateway {
         };
         convert::check_size(argument.data.len())?;
         convert::check_metadata(&request.metadata)?;
-        let mode = InvokeMode::try_from(request.mode).unwrap_or(InvokeMode::Unspecified);
         let (request_id, created_at) = identity(request.request_id, request.created_at_ms, wall)?;
         let call = Call {
             action: request.action,
@@ -108,12 +109,13 @@ impl Gateway {
             deadline: tick.plus_millis(timeout_ms(request.timeout_ms)),
             metadata: request.metadata,
             lineage: None,
-            asynchronous: mode == InvokeMode::Async,
+            asynchronous,
             activates_only: false,
             from_json: json_for.is_some(),
             begun: false,
             delivery: false,
             hops: None,
+            seat: None,
             reply_to: ReplyTo::Nobody,
         };
         let queue = self.router.queue_of(&route);
@@ -269,6 +271,10 @@ impl Gateway {
         let catalog = self.router.catalog();
         let route = self.router.route(&catalog, actor)?;
         drop(catalog);
+        if route.seat.is_some() {
+            // Instances of a pool have no state.
+            return Ok(GetStateResponse::default());
+        }
         if route.actor_type.definition.durability == Durability::Volatile {
             return self.read_volatile(route, request.as_json).await;
         }

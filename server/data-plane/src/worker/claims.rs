@@ -37,7 +37,7 @@ impl Worker {
                 self.outbox.read(ReadJob::Claim { type_id, number: claim, claims });
             }
         }
-        self.activate_named(type_id);
+        self.activate_kept(type_id);
     }
 
     /// Claims one type that nobody has used yet. The low-water time of its shards must rise like that of others, or what
@@ -96,7 +96,7 @@ impl Worker {
                 Claimed::Lost { stored } => self.on_shard_lost((type_id, at), stored),
             }
         }
-        self.activate_named(type_id);
+        self.activate_kept(type_id);
     }
 
     /// Puts accepted calls of an earlier life back into their actors' mailboxes, before any new call.

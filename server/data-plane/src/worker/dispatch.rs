@@ -248,19 +248,25 @@ impl Worker {
         }
     }
 
-    /// NAMED actors live from the moment a host can run them.
-    pub(super) fn activate_named(&mut self, type_id: u32) {
+    /// Actors that are kept in memory live from the moment a host can run them.
+    pub(super) fn activate_kept(&mut self, type_id: u32) {
         let Some(slot_type) = self.types[type_id as usize].as_ref() else {
             return;
         };
-        let named = slot_type.runtime.definition.kind == Kind::Named;
-        if !named || slot_type.offers.is_empty() || !self.serves(type_id, 0) {
+        let kept = slot_type.kept().min(to_u32(slot_type.shards.len()));
+        if kept == 0 || slot_type.offers.is_empty() {
             return;
         }
-        let name = Arc::clone(&slot_type.runtime.view.name);
-        let hash = callboard_types::shard::key_hash(&name);
-        let slot = self.activate(type_id, 0, &name, hash);
-        self.step(slot, |_, _, _| ());
+        let (name, kind) =
+            (Arc::clone(&slot_type.runtime.view.name), slot_type.runtime.definition.kind);
+        for shard in (0..kept).filter(|shard| self.serves(type_id, *shard)).collect::<Vec<_>>() {
+            let key = match kind {
+                Kind::Pooled => shard.to_string(),
+                Kind::Named | Kind::Unnamed => name.to_string(),
+            };
+            let slot = self.activate(type_id, shard, &key, key_hash(&key));
+            self.step(slot, |_, _, _| ());
+        }
     }
 
     fn serves(&self, type_id: u32, shard: u32) -> bool {
@@ -323,6 +329,7 @@ fn turn_call(
         begun: false,
         delivery: false,
         hops: None,
+        seat: None,
         reply_to: ReplyTo::Nobody,
     };
     Ok(TurnCall { target: made.target, call })

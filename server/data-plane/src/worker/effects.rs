@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
 use callboard_statestore::{ActorRecord, InboxInsert, Verdict};
-use callboard_types::{ActorId, CallError, ErrorKind, shard::key_hash};
+use callboard_types::{ActorId, CallError, ErrorKind};
 
 use super::{RoutedCall, Slot, Worker, WriteVerdict, Written};
 use crate::{
@@ -42,18 +42,23 @@ impl Worker {
     }
 
     /// Sends on a call that a turn makes: to this worker, or to another one if that has room.
-    fn route(&mut self, turn_call: TurnCall) {
+    pub(super) fn route(&mut self, turn_call: TurnCall) {
         let TurnCall { target, call } = turn_call;
         let actor_type = match self.catalog.require(&target.system, &target.actor_type) {
             Ok(found) => Arc::clone(found),
             Err(error) => return self.outbox.answer(call.reply_to, Err(error)),
         };
-        let hash = key_hash(&target.key);
-        let shard = actor_type.view.shard_of(&target.key);
-        let worker = self.workers.of(actor_type.view.id, shard);
-        let owner = actor_type.view.shards.get(shard as usize).map(|owner| owner.node);
-        let routed =
-            RoutedCall { actor_type, key: target.key.to_string(), key_hash: hash, shard, call };
+        match RoutedCall::aim(self.node, actor_type, &target.key, call) {
+            Ok(routed) => self.send_on(routed),
+            Err(refused) => self.outbox.answer(refused.0.reply_to, Err(refused.1)),
+        }
+    }
+
+    /// Sends on a call of this node: to this worker, to another one if that has room, or into custody.
+    pub(super) fn send_on(&mut self, routed: RoutedCall) {
+        let view = &routed.actor_type.view;
+        let worker = self.workers.of(view.id, routed.shard);
+        let owner = view.shards.get(routed.shard as usize).map(|owner| owner.node);
         if worker == self.number {
             return self.local_calls.push_back(routed);
         }

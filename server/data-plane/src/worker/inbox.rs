@@ -4,7 +4,9 @@ use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 use callboard_statestore::{ActorRecord, Claimed, InboxRow, StateBlob, Verdict};
-use callboard_types::{ActorId, Epoch, Revision, SessionId, TypeDefinition};
+use callboard_types::{
+    ActorId, CallError, Epoch, NodeId, Revision, SessionId, TypeDefinition, shard::key_hash,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use super::table::Slot;
@@ -12,6 +14,7 @@ use crate::{
     activation::{machine::TurnEnd, outcome::StoredOutcome},
     call::{Call, Payload},
     catalog::{Catalog, TypeRuntime},
+    pools::{Seat, Wish},
     session::SessionLink,
 };
 
@@ -28,6 +31,42 @@ pub struct RoutedCall {
     pub shard: u32,
     /// The call.
     pub call: Call,
+}
+
+impl RoutedCall {
+    /// Puts a call that this node makes on its way: to the actor with this key, or to an instance of a pool.
+    ///
+    /// # Errors
+    /// Gives the call back, with the reason: see [`TypeRuntime::seat`].
+    pub fn aim(
+        node: NodeId,
+        actor_type: Arc<TypeRuntime>,
+        key: &str,
+        mut call: Call,
+    ) -> Result<Self, Box<(Call, CallError)>> {
+        match actor_type.seat(key, Wish::of(node, &call)) {
+            Ok(Some(seat)) => call.seat = Some(seat),
+            Ok(None) => {}
+            Err(error) => return Err(Box::new((call, error))),
+        }
+        let key = call.seat.as_ref().map_or_else(|| key.to_owned(), Seat::key);
+        let (key_hash, shard) = (key_hash(&key), actor_type.view.shard_of(&key));
+        Ok(Self { actor_type, key, key_hash, shard, call })
+    }
+
+    /// Sends the call to another instance of its pool, because its own one has no room. False if there is none, or if it
+    /// was moved before.
+    pub(crate) fn move_seat(&mut self, node: NodeId) -> bool {
+        let seat = self.call.seat.as_ref();
+        let Some(other) = seat.and_then(|seat| self.actor_type.other_seat(node, seat)) else {
+            return false;
+        };
+        self.key = other.key();
+        self.key_hash = key_hash(&self.key);
+        self.shard = other.number();
+        self.call.seat = Some(other);
+        true
+    }
 }
 
 /// A call made inside a turn, as it came from the session.

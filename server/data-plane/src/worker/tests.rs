@@ -4,6 +4,7 @@
 mod epochs;
 mod lease;
 mod moves;
+mod timers;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -357,6 +358,7 @@ impl Stage {
             begun: false,
             delivery: false,
             hops: None,
+            seat: None,
             reply_to,
         };
         change(&mut call);

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use callboard_types::{Durability, Epoch, Millis, SessionId, Tick, TypeDefinition};
+use callboard_types::{Durability, Epoch, Kind, Millis, SessionId, Tick, TypeDefinition};
 
 use super::Slot;
 use crate::{activation::machine::Env, catalog::TypeRuntime, session::SessionLink};
@@ -98,6 +98,17 @@ impl TypeSlot {
             epoch: slot.epoch,
             low_water: slot.low_water,
             hosted: !self.offers.is_empty(),
+            kept: shard < self.kept(),
+            quiet: slot.moving,
+        }
+    }
+
+    /// In how many shards, from the first, an actor is kept in memory unasked: that of a NAMED type, a pool's minimum.
+    pub(super) fn kept(&self) -> u32 {
+        match self.runtime.definition.kind {
+            Kind::Named => 1,
+            Kind::Unnamed => 0,
+            Kind::Pooled => self.runtime.instances_kept(),
         }
     }
 

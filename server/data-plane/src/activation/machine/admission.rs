@@ -1,7 +1,9 @@
 //! How calls come in: checked for age, joined with repetitions in flight, answered from stored outcomes, or queued.
 
 use callboard_statestore::ActorRecord;
-use callboard_types::{CallError, Durability, ErrorKind, Millis, Tick, TypeDefinition, limits};
+use callboard_types::{
+    CallError, Durability, ErrorKind, Kind, Millis, Tick, TypeDefinition, limits,
+};
 
 use super::{Activation, Effect, Env, Phase, Queued, Work, accepted, answer_all};
 use crate::{
@@ -277,7 +279,8 @@ fn work_of(definition: &TypeDefinition, call: &Call) -> Option<Work> {
         let alone = definition.speculation_off || found.speculation_off;
         return Some(Work::Turn { read_only: found.read_only, alone });
     }
-    definition.is_default_read(&call.action).then_some(Work::Read)
+    let reads = definition.kind != Kind::Pooled && definition.is_default_read(&call.action);
+    reads.then_some(Work::Read)
 }
 
 fn check_age(env: Env<'_>, created_at: Millis) -> Result<(), CallError> {

@@ -169,7 +169,9 @@ impl Activation {
         self.abandon_run(fx);
         if let Some(busy) = self.busy.as_mut() {
             let again: Vec<Queued> = busy.settled.drain(..).map(|settled| settled.item).collect();
-            for mut item in again.into_iter().rev().filter(|item| item.work != Work::Init) {
+            // What a timer did is no call: whatever became of it stands.
+            let calls = |item: &Queued| item.work != Work::Init && item.timer.is_none();
+            for mut item in again.into_iter().rev().filter(calls) {
                 // A host answered it: what the store did is no fault of the turn.
                 item.attempts = item.attempts.saturating_sub(1);
                 item.call.begun = true;
@@ -186,6 +188,7 @@ impl Activation {
         self.init_due = env.definition.init_action().is_some();
         self.save_at = Tick::NEVER;
         self.saving = false;
+        self.timers = Box::default();
     }
 
     /// Frees what only a busy actor needs, and sets the clock for its idle timeout.

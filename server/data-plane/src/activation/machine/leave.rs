@@ -60,7 +60,7 @@ impl Queued {
 
 /// Gives a call back, once per waiter. An accepted call whose row is written stays behind: the row is enough.
 fn hand_back(item: Queued, now: Tick, fx: &mut Vec<Effect>) {
-    if item.work == Work::Init {
+    if item.work == Work::Init || item.timer.is_some() {
         return;
     }
     let begun = item.is_begun();
@@ -99,6 +99,7 @@ fn again(call: &Call, reply_to: ReplyTo, deadline: Tick) -> Call {
         begun: call.begun,
         delivery: call.delivery,
         hops: call.hops.clone(),
+        seat: None,
         reply_to,
     }
 }

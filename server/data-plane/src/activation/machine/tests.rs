@@ -3,6 +3,7 @@
 mod acceptance;
 mod leave;
 mod simulation;
+mod timers;
 
 use callboard_statestore::ActorRecord;
 use callboard_types::{Action, ErrorKind, Kind, limits};
@@ -107,6 +108,7 @@ impl Stage {
             begun: false,
             delivery: false,
             hops: None,
+            seat: None,
             reply_to: ReplyTo::Unary(to),
         };
         change(&mut call);
@@ -171,7 +173,16 @@ impl Stage {
 const WALL: Millis = Millis(1_700_000_000_000);
 
 fn env(definition: &TypeDefinition, now: Tick) -> Env<'_> {
-    Env { now, wall: WALL, definition, epoch: Epoch(3), low_water: Millis(0), hosted: true }
+    Env {
+        now,
+        wall: WALL,
+        definition,
+        epoch: Epoch(3),
+        low_water: Millis(0),
+        hosted: true,
+        kept: definition.kind == Kind::Named,
+        quiet: false,
+    }
 }
 
 fn actor() -> ActorId {

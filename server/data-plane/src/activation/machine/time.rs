@@ -1,6 +1,6 @@
 //! What time does to an activation: deadlines, turn timeouts, cancellation and the idle timeout.
 
-use callboard_types::{CallError, ErrorKind, Kind, Tick};
+use callboard_types::{CallError, ErrorKind, Tick};
 
 use super::{Activation, Effect, Env, Queued, ReplyTo};
 
@@ -26,8 +26,10 @@ impl Activation {
         self.armed = Tick::NEVER;
         self.expire_turn(env, fx);
         self.expire_calls(env, fx);
+        self.fire_timers(env);
         // A save that is due is made at the end of the round.
-        let mut next = if self.save_at > env.now { self.save_at } else { Tick::NEVER };
+        let save_at = if self.save_at > env.now { self.save_at } else { Tick::NEVER };
+        let mut next = save_at.min(self.next_firing());
         if self.init_due && self.init_not_before > env.now {
             next = next.min(self.init_not_before);
         }
@@ -36,8 +38,7 @@ impl Activation {
         } else {
             self.rest(env, fx);
             let idle_at = self.last_used.plus_millis(env.definition.idle_timeout_ms);
-            let keeps = env.definition.kind == Kind::Named || self.is_dirty();
-            if idle_at <= env.now && !keeps {
+            if idle_at <= env.now && !env.kept && !self.is_dirty() {
                 return Timer::Evict;
             }
             next = next.min(idle_at.max(env.now.plus_millis(IDLE_RECHECK_MS)));

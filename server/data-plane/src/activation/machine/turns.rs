@@ -66,6 +66,7 @@ impl Activation {
             return 0;
         }
         self.settle_in_memory(env, fx);
+        self.start_timers(env, fx);
         if self.busy.as_ref().is_some_and(|busy| !busy.run.is_empty()) {
             return 0;
         }
@@ -77,7 +78,7 @@ impl Activation {
 
     fn wants_init(&self, env: Env<'_>) -> bool {
         let waiting = self.busy.as_ref().is_some_and(|busy| !busy.mailbox.is_empty());
-        (waiting || env.definition.kind == Kind::Named) && env.now >= self.init_not_before
+        (waiting || env.kept) && env.now >= self.init_not_before
     }
 
     /// Hands up to `max` turns to a session and says how many it took; `turn_id` draws an id per
@@ -168,7 +169,9 @@ impl Activation {
         busy.head_since = env.now;
         // What the turn asked for and nobody has seen yet ends with it.
         busy.parked.clear();
-        self.last_used = env.now;
+        if running.item.timer.is_none() {
+            self.last_used = env.now;
+        }
         self.end_turn(env, running.item, end, fx);
         self.settle_in_memory(env, fx);
         self.rest(env, fx);
@@ -195,7 +198,10 @@ impl Activation {
             self.abandon_run(fx);
             return;
         }
-        let counts = !matches!(item.work, Work::Turn { read_only: true, .. });
+        let read_only = matches!(item.work, Work::Turn { read_only: true, .. });
+        let changed = outcome.is_ok() && (end.state.is_some() || end.tags.is_some());
+        // Nobody asks for the outcome of a timer's turn: one that changes nothing leaves nothing to commit.
+        let counts = !read_only && (item.timer.is_none() || changed);
         let durable = counts && env.definition.durability == Durability::Durable;
         if counts {
             if outcome.is_ok() {
@@ -203,7 +209,7 @@ impl Activation {
             }
             self.revision = self.revision.next();
         }
-        if durable && !planted::is(Bug::NoStoredOutcome) {
+        if durable && item.timer.is_none() && !planted::is(Bug::NoStoredOutcome) {
             self.outcomes.record(stored_outcome(env, &item, self.revision.0, &outcome));
         }
         let outcome =
@@ -257,11 +263,10 @@ impl Activation {
             ),
         );
         self.init_attempts = 0;
-        let named = env.definition.kind == Kind::Named;
         let busy = self.busy.get_or_insert_with(Box::default);
         let (kept, failed): (Vec<_>, Vec<_>) =
             std::mem::take(&mut busy.mailbox).into_iter().partition(|item| item.sequence.is_some());
-        let unasked = named || !kept.is_empty();
+        let unasked = env.kept || !kept.is_empty();
         busy.mailbox.extend(kept);
         for mut item in failed {
             item.call.begun = item.is_begun();
@@ -281,6 +286,10 @@ impl Activation {
         tags: Option<Bytes>,
         fx: &mut Vec<Effect>,
     ) {
+        if env.definition.kind == Kind::Pooled {
+            // Instances of a pool are all alike.
+            return;
+        }
         let changed = state.is_some() || tags.is_some();
         if let Some(state) = state {
             self.state = Some(state);
@@ -440,6 +449,7 @@ impl Activation {
             begun: false,
             delivery: false,
             hops: None,
+            seat: None,
             reply_to: ReplyTo::Nobody,
         };
         Some(Queued { attempts: self.init_attempts, ..Queued::new(call, Work::Init, env.now) })

@@ -84,6 +84,7 @@ impl World {
             begun: false,
             delivery: false,
             hops: None,
+            seat: None,
             reply_to: ReplyTo::Unary(to),
         };
         self.admit(call);
