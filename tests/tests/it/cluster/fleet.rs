@@ -147,13 +147,12 @@ fn ended(child: Child) -> Output {
     let id = child.id().to_string();
     let (done, waited) = std::sync::mpsc::channel();
     std::thread::spawn(move || done.send(child.wait_with_output()));
-    waited
-        .recv_timeout(PATIENCE)
-        .unwrap_or_else(|_| {
-            let _ = Command::new("kill").args(["-KILL", &id]).status();
-            panic!("process {id} did not end by itself")
-        })
-        .expect("its output")
+    let output = waited.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+        let _ = Command::new("kill").args(["-KILL", &id]).status();
+        let said = waited.recv().expect("a killed process ends").expect("its output").stderr;
+        panic!("process {id} did not end by itself:\n{}", String::from_utf8_lossy(&said))
+    });
+    output.expect("its output")
 }
 
 // === impl Fleet ===
