@@ -9,7 +9,12 @@ use callboard_proto::peer::v1::{GreetRequest, GreetResponse};
 use callboard_types::{CallError, ErrorKind, NodeId, Tick};
 use parking_lot::Mutex;
 
-use crate::{confirm::Confirmer, peers::Peers, propose::Proposer};
+use crate::{
+    confirm::Confirmer,
+    lives::Lives,
+    peers::{Claim, Peers},
+    propose::Proposer,
+};
 
 /// How long a promise to a founder holds.
 pub(crate) const PROMISE_MILLIS: u64 = 10_000;
@@ -26,6 +31,8 @@ struct Inner {
     folder_id: String,
     peers: Peers,
     promise: Mutex<Option<Promise>>,
+    /// Set when this node knows what was agreed, and before it takes part.
+    known: OnceLock<(Proposer, Lives)>,
     member: OnceLock<Member>,
 }
 
@@ -45,8 +52,8 @@ pub(crate) struct Member {
 
 impl Entrance {
     pub(crate) fn new(folder_id: String, peers: Peers) -> Self {
-        let (promise, member) = (Mutex::default(), OnceLock::new());
-        Self(Arc::new(Inner { folder_id, peers, promise, member }))
+        let (promise, known, member) = (Mutex::default(), OnceLock::new(), OnceLock::new());
+        Self(Arc::new(Inner { folder_id, peers, promise, known, member }))
     }
 
     pub(crate) fn folder_id(&self) -> &str {
@@ -55,6 +62,11 @@ impl Entrance {
 
     pub(crate) fn peers(&self) -> &Peers {
         &self.0.peers
+    }
+
+    /// What was agreed so far is known from now on, so that others may be told and judged by it.
+    pub(crate) fn introduce(&self, proposer: Proposer, lives: Lives) {
+        self.0.known.get_or_init(|| (proposer, lives));
     }
 
     /// Consensus runs from now on.
@@ -99,18 +111,23 @@ impl Entrance {
         answer.group.clone_from(&identity.group);
         answer.node_id = identity.node_id;
         let is_of_us = request.cluster_id == identity.cluster_id && request.group == identity.group;
-        if is_of_us && let Some(member) = self.0.member.get() {
-            answer.leading = member.proposer.leadership().is_some();
-            answer.acknowledged = member.proposer.acknowledged_by(request.node_id);
-        }
+        let Some((proposer, lives)) = self.0.known.get().filter(|_| is_of_us) else {
+            return answer;
+        };
+        answer.leading = proposer.leadership().is_some();
+        answer.acknowledged = proposer.acknowledged_by(request.node_id);
+        answer.lives = lives.told();
+        let state = proposer.replicated.read();
+        let sender = state.machine.member(NodeId(request.node_id));
+        answer.view_version = state.version;
+        answer.sender_known = sender.is_some();
+        answer.sender_life = sender.map_or(0, |member| member.life());
         let is_whole = request.last_log_index >= answer.acknowledged;
-        if is_of_us && is_whole && request.node_id != identity.node_id {
-            self.0.peers.moved(request.node_id, &request.peer_address);
-        }
-        if is_of_us && let Some(member) = self.0.member.get() {
-            let state = member.proposer.replicated.read();
-            answer.view_version = state.version;
-            answer.sender_known = state.machine.member(NodeId(request.node_id)).is_some();
+        if is_whole && request.node_id != identity.node_id {
+            // While the state is held: what is agreed next finds the claim and judges it again.
+            let (address, since) = (request.peer_address.clone(), answer.sender_life);
+            let claim = Claim { address, lives: request.lives.clone(), since };
+            self.0.peers.moved(request.node_id, claim);
         }
         answer
     }

@@ -105,7 +105,7 @@ pub(crate) fn folder_id(folder: &Path) -> Result<String, Error> {
 }
 
 /// On disk, whole, when this returns, and so are the names of the folder and its other files.
-fn write(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let temporary = folder.join(format!("{name}.new"));
     let mut file = File::create(&temporary)?;
     file.write_all(bytes)?;

@@ -22,6 +22,7 @@ mod hosted;
 mod identity;
 pub mod lease;
 mod life;
+mod lives;
 pub mod machine;
 pub mod metrics;
 pub mod options;

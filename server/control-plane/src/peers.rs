@@ -20,12 +20,13 @@ use callboard_transport::{
     peer::{PeerChannel, PeerDialer, PeerIdentity},
     status,
 };
-use callboard_types::{CallError, ErrorKind, NodeId, NodeView, limits::MESSAGE_BYTES_MAX};
+use callboard_types::{CallError, ErrorKind, NodeId, limits::MESSAGE_BYTES_MAX};
 use parking_lot::Mutex;
 use tonic::{Response, Status};
 
 use crate::{
     identity::Identity,
+    machine::Member,
     raft::{
         codec::{self, FORMAT},
         types::{Proposal, Reply},
@@ -63,7 +64,18 @@ struct Inner {
     /// Where nodes are by what is agreed.
     places: Mutex<HashMap<u64, String>>,
     /// Where nodes said that they are since.
-    moved: Mutex<HashMap<u64, String>>,
+    moved: Mutex<HashMap<u64, Claim>>,
+}
+
+/// What a process said that runs as a node, by what is agreed, or as an old copy of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Claim {
+    /// Where it is.
+    pub(crate) address: String,
+    /// The lives that its folder has, its own last. Empty if it keeps no record.
+    pub(crate) lives: Vec<u64>,
+    /// The life of the node that was agreed on when it said so.
+    pub(crate) since: u64,
 }
 
 impl Peers {
@@ -91,24 +103,39 @@ impl Peers {
         self.0.myself.get()
     }
 
-    /// Notes where a node said that it is.
-    pub(crate) fn moved(&self, node: u64, address: &str) {
-        let before = self.0.moved.lock().insert(node, address.to_owned());
-        if before.as_deref() != Some(address) {
+    /// Notes where a node said that it is, if it is that node by what is agreed.
+    pub(crate) fn moved(&self, node: u64, claim: Claim) {
+        if !claim.is_ahead_of(claim.since) {
+            return;
+        }
+        let address = claim.address.clone();
+        let before = self.0.moved.lock().insert(node, claim);
+        if before.is_none_or(|before| before.address != address) {
             let mut channels = self.0.channels.lock();
-            channels.retain(|(_, of, at), _| *of != node || at == address);
+            channels.retain(|(_, of, at), _| *of != node || *at == address);
         }
     }
 
-    /// Takes in where the nodes are by what is agreed. What a node said of itself before counts no more then.
-    pub(crate) fn agreed(&self, nodes: &[NodeView]) {
+    /// Takes in where the nodes are by what is agreed. What a node said of itself counts no more once it is agreed on,
+    /// nor once another process became the node.
+    pub(crate) fn agreed<'a>(&self, nodes: impl Iterator<Item = (NodeId, &'a Member)>) {
         let (mut places, mut moved) = (self.0.places.lock(), self.0.moved.lock());
-        for node in nodes.iter().filter(|node| !node.peer_address.is_empty()) {
-            let before = places.insert(node.id.0, node.peer_address.clone());
-            if before.is_some_and(|before| before != node.peer_address) {
-                moved.remove(&node.id.0);
+        for (node, member) in nodes.filter(|(_, member)| !member.peer_address().is_empty()) {
+            let address = member.peer_address().to_string();
+            let before = places.insert(node.0, address.clone());
+            let is_elsewhere = before.is_some_and(|before| before != address);
+            let counts = |claim: &Claim| {
+                claim.is_ahead_of(member.life()) && !(is_elsewhere && claim.lives.is_empty())
+            };
+            if moved.get(&node.0).is_some_and(|claim| !counts(claim)) {
+                moved.remove(&node.0);
             }
         }
+    }
+
+    /// Where nodes said that they are, as far as it is not agreed on yet.
+    pub(crate) fn claimed(&self) -> Vec<String> {
+        self.0.moved.lock().values().map(|claim| claim.address.clone()).collect()
     }
 
     /// Where to reach a node that the consensus group has at `grouped`, which is what follows last.
@@ -116,8 +143,8 @@ impl Peers {
         if node == 0 {
             return grouped.to_owned();
         }
-        if let Some(address) = self.0.moved.lock().get(&node) {
-            return address.clone();
+        if let Some(claim) = self.0.moved.lock().get(&node) {
+            return claim.address.clone();
         }
         self.0.places.lock().get(&node).cloned().unwrap_or_else(|| grouped.to_owned())
     }
@@ -238,6 +265,19 @@ impl Peers {
     }
 }
 
+// === impl Claim ===
+
+impl Claim {
+    /// True if the process may be the next life of the node, of which `life` is agreed. Of a folder without a record
+    /// nobody knows, so that its word counts until something newer is agreed.
+    fn is_ahead_of(&self, life: u64) -> bool {
+        match self.lives.split_last() {
+            None => life == self.since,
+            Some((own, earlier)) => life != *own && (life == 0 || earlier.contains(&life)),
+        }
+    }
+}
+
 async fn within<T>(
     patience: Duration,
     answer: impl Future<Output = Result<Response<T>, Status>>,
@@ -256,26 +296,77 @@ fn unavailable(text: String) -> CallError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::{
+        COMMAND_VERSIONS, Command, Machine,
+        command::{BootstrapCluster, NodeStarted},
+    };
+
+    /// What is agreed of node 2.
+    fn agree(peers: &Peers, address: &str, life: u64) {
+        let mut machine = Machine::default();
+        let folder_id = "a folder".into();
+        let address = String::from(address);
+        let (commands_min, commands_max) = COMMAND_VERSIONS;
+        let gateway = "a:1".to_owned();
+        machine.apply(Command::BootstrapCluster(BootstrapCluster {
+            cluster_id: "c".into(),
+            node: NodeId(2),
+            folder_id,
+            address: gateway.clone(),
+            peer_address: address.clone(),
+            commands_min,
+            commands_max,
+        }));
+        machine.apply(Command::NodeStarted(NodeStarted {
+            node: NodeId(2),
+            life,
+            previous_life: 0,
+            address: gateway,
+            peer_address: address,
+            commands_min,
+            commands_max,
+        }));
+        peers.agreed(machine.members());
+    }
+
+    fn claim(address: &str, lives: &[u64], since: u64) -> Claim {
+        Claim { address: address.into(), lives: lives.into(), since }
+    }
 
     #[test]
     fn a_node_is_reached_where_it_said_that_it_is_until_something_newer_is_agreed() {
+        for lives in [vec![], vec![1, 2]] {
+            let peers = Peers::new(PeerIdentity::new("a secret of the cluster"));
+            assert_eq!(peers.address_of(2, "old:1"), "old:1");
+            agree(&peers, "old:1", 1);
+            peers.moved(2, claim("new:1", &lives, 1));
+            agree(&peers, "old:1", 1);
+            assert_eq!(peers.address_of(2, "old:1"), "new:1", "what is agreed still lags");
+            agree(&peers, "new:1", 2);
+            assert!(peers.claimed().is_empty());
+            agree(&peers, "newer:1", 3);
+            assert_eq!(peers.address_of(2, "old:1"), "newer:1", "the consensus group lags");
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_ahead_is_found_while_what_is_agreed_catches_up() {
         let peers = Peers::new(PeerIdentity::new("a secret of the cluster"));
-        let agree = |address: &str| {
-            peers.agreed(&[NodeView {
-                id: NodeId(2),
-                address: String::new(),
-                peer_address: address.into(),
-                voter: true,
-                state: callboard_types::NodeState::Up,
-            }]);
-        };
-        assert_eq!(peers.address_of(2, "old:1"), "old:1");
-        agree("old:1");
-        peers.moved(2, "new:1");
-        agree("old:1");
-        assert_eq!(peers.address_of(2, "old:1"), "new:1", "what is agreed still lags");
-        agree("new:1");
-        agree("newer:1");
-        assert_eq!(peers.address_of(2, "old:1"), "newer:1", "the consensus group lags behind it");
+        agree(&peers, "old:1", 1);
+        peers.moved(2, claim("new:1", &[1, 2, 3], 1));
+        agree(&peers, "between:1", 2);
+        assert_eq!(peers.address_of(2, "old:1"), "new:1");
+    }
+
+    #[test]
+    fn an_old_copy_is_not_taken_for_its_node_for_longer_than_what_is_agreed_lags() {
+        let peers = Peers::new(PeerIdentity::new("a secret of the cluster"));
+        agree(&peers, "node:1", 1);
+        peers.moved(2, claim("copy:1", &[1, 9], 1));
+        assert_eq!(peers.address_of(2, "node:1"), "copy:1", "nobody here knows better");
+        agree(&peers, "node:1", 2);
+        assert_eq!(peers.address_of(2, "node:1"), "node:1");
+        peers.moved(2, claim("copy:1", &[1, 9], 2));
+        assert_eq!(peers.address_of(2, "node:1"), "node:1");
     }
 }

@@ -37,6 +37,10 @@ pub(crate) fn config(options: &Options) -> Result<Arc<Config>, Error> {
         max_in_snapshot_log_to_keep: ENTRIES_KEPT,
         // A follower this far behind gets a snapshot; less than that would not cure it.
         replication_lag_threshold: options.snapshot_entries * 2,
+        // A node may be an old copy of itself: it neither leads nor stands for election before it was checked (see
+        // `service`).
+        enable_elect: false,
+        enable_leader_restore: Some(false),
         // A node that comes back from a partition must not unseat a leader that works.
         enable_pre_vote: Some(true),
         // A follower that lost what it acknowledged is refused when it starts (see `life`). One that slips through must

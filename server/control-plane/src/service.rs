@@ -24,7 +24,8 @@ use crate::{
     grpc::{membership::Membership, peer::PeerService},
     hosted::{Hosted, Reconciler},
     identity::Identity,
-    life::{self, Birth},
+    life::Birth,
+    lives::Lives,
     machine::{COMMAND_VERSIONS, Command, command::BootstrapCluster},
     peers::Peers,
     propose::Proposer,
@@ -112,7 +113,7 @@ impl Opened {
         peers.settle(&identity);
         let publisher = Publisher::new(NodeId(identity.node_id));
         let replicated = Replicated::default();
-        let open::Files { mut log, snapshots } = files;
+        let open::Files { lives, mut log, snapshots } = files;
         let machine = StateMachine::new(Arc::clone(&replicated), snapshots, publisher.clone());
         let log_writer = log.writer();
         let raft = match Raft::new(identity.node_id, config, peers.clone(), log, machine).await {
@@ -123,7 +124,7 @@ impl Opened {
             }
         };
         let proposer = Proposer { raft, replicated, publisher, peers };
-        ControlPlane::run(options, identity, entrance, proposer, log_writer).await
+        ControlPlane::run(options, identity, entrance, proposer, lives, log_writer).await
     }
 }
 
@@ -162,6 +163,7 @@ impl ControlPlane {
         identity: Identity,
         entrance: Entrance,
         proposer: Proposer,
+        lives: Lives,
         log_writer: Option<JoinHandle<()>>,
     ) -> Result<(Self, Handle), Error> {
         let tasks = Tasks::new();
@@ -186,11 +188,12 @@ impl ControlPlane {
             timings: options.timings(),
             fatal,
         };
-        let life = life::draw();
+        let life = lives.own();
         let renewals =
             Renewals::new(life, lease, options.clone(), proposer.clone(), confirmer, tell.clone());
+        entrance.introduce(proposer.clone(), lives.clone());
         let birth = Birth {
-            life,
+            lives,
             options: options.clone(),
             proposer: proposer.clone(),
             entrance: entrance.clone(),
@@ -267,20 +270,21 @@ impl ControlPlane {
             .with_raft_state(|state| state.membership_state.effective().voter_ids().collect())
             .await;
         let voters: Vec<u64> = voters.map_err(|error| fatal(&error))?;
+        // Before it takes part again: a folder that is older than what the node promised must not.
+        let round = birth.tell_around().await?;
+        self.entrance.open(member);
         if voters == [self.identity.node_id] {
-            self.entrance.open(member);
+            raft.runtime_config().elect(true);
+            raft.trigger().elect(false).await.map_err(|error| fatal(&error))?;
             raft.wait_for_recovery(Some(READY_TIMEOUT)).await.map_err(|error| fatal(&error))?;
             self.name_cluster(options, &birth).await?;
-            birth.begin().await?;
+            birth.begin(round).await?;
             renewals.first().await?;
             self.tasks.spawn("lease", OnError::Log, OnShutdown::Abort, renewals.run());
             return Ok(());
         }
-        // Before it takes part again: a folder that is older than what the node promised must not.
-        birth.tell_around().await?;
-        self.entrance.open(member);
         self.tasks.spawn("lease", OnError::Log, OnShutdown::Abort, async move {
-            match birth.begin().await {
+            match birth.begin(round).await {
                 Ok(()) => renewals.run().await,
                 Err(fatal) => {
                     tracing::error!(%fatal, "this node is no member of its cluster");

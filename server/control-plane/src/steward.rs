@@ -165,7 +165,7 @@ impl Steward {
     fn watch_down(&mut self, now: Tick) {
         let view = self.proposer.publisher.current();
         if !Arc::ptr_eq(&view, &self.seen) {
-            self.proposer.peers.agreed(&view.nodes);
+            self.proposer.peers.agreed(self.proposer.replicated.read().machine.members());
             self.seen = Arc::clone(&view);
         }
         let down: BTreeSet<NodeId> = view

@@ -8,12 +8,14 @@ use std::{
 use crate::{
     Error, FirstStart, Options,
     identity::{self, Identity},
+    lives::Lives,
     raft::{log_store::LogStore, snapshot_store::SnapshotStore},
     recover,
 };
 
 /// What a node writes while it runs.
 pub(super) struct Files {
+    pub(super) lives: Lives,
     pub(super) log: LogStore,
     pub(super) snapshots: SnapshotStore,
 }
@@ -41,12 +43,13 @@ pub(super) fn open(
     let log = open_file(log_path, is_new, LogStore::open)?;
     let snapshots = open_file(snapshot_path, is_new, SnapshotStore::open)?;
     let folder_id = identity::folder_id(folder)?;
+    let lives = Lives::open(folder, is_new)?;
     if is_new && let FirstStart::Recover { .. } = options.first_start {
         let identity = recover::prepare(options, &folder_id, &snapshots)?;
         identity.save(folder)?;
         known = Some(identity);
     }
-    Ok((known, folder_id, Files { log, snapshots }))
+    Ok((known, folder_id, Files { lives, log, snapshots }))
 }
 
 /// What a node says whose log or snapshot cannot be read.

@@ -2,6 +2,7 @@
 //! files, real sockets, one process; a node of a cluster has a runtime of its own, so that it can be killed.
 
 mod cluster;
+mod copies;
 mod fixture;
 mod leases;
 mod membership;

@@ -1,8 +1,10 @@
 //! Nodes that talk over real sockets and can be killed.
 
 use std::{
+    fs,
     future::Future,
     net::{Ipv4Addr, SocketAddr},
+    path::Path,
     time::Duration,
 };
 
@@ -62,6 +64,26 @@ impl Node {
         let (options, peer_address, folder) = prepare(first_start, change);
         let (runtime, plane, handle) = launch(&options, peer_address);
         Self { options, peer_address, handle, running: Some((runtime, plane)), _folder: folder }
+    }
+
+    /// Starts a node on a copy of a folder.
+    pub(super) fn on_copy(
+        folder: TempDir,
+        change: impl FnOnce(&mut Options),
+    ) -> Result<Self, Error> {
+        let (options, peer_address, folder) = in_folder(folder, FirstStart::Bootstrap, change);
+        let (runtime, started) = try_launch(&options, peer_address);
+        let (plane, handle) = started?;
+        let running = Some((runtime, plane));
+        Ok(Self { options, peer_address, handle, running, _folder: folder })
+    }
+
+    /// Copies the folder, which must not be in use.
+    pub(super) fn copied(&self) -> TempDir {
+        assert!(self.running.is_none(), "stop it first");
+        let folder = tempfile::tempdir().expect("a folder");
+        copy(&self.options.data_dir, folder.path());
+        folder
     }
 
     pub(super) fn id(&self) -> NodeId {
@@ -162,13 +184,32 @@ pub(super) fn prepare(
     first_start: FirstStart,
     change: impl FnOnce(&mut Options),
 ) -> (Options, SocketAddr, TempDir) {
-    let folder = tempfile::tempdir().expect("a folder");
+    in_folder(tempfile::tempdir().expect("a folder"), first_start, change)
+}
+
+fn in_folder(
+    folder: TempDir,
+    first_start: FirstStart,
+    change: impl FnOnce(&mut Options),
+) -> (Options, SocketAddr, TempDir) {
     let peer_address = free_address();
     let mut options = Options::new(folder.path(), format!("gateway-of-{peer_address}"));
     options.first_start = first_start;
     options.peer_address = peer_address.to_string();
     change(&mut options);
     (options, peer_address, folder)
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("readable") {
+        let entry = entry.expect("readable");
+        if entry.file_type().expect("known").is_dir() {
+            copy(&entry.path(), &to.join(entry.file_name()));
+        } else {
+            fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+        }
+    }
 }
 
 /// Taken and given back: a node must be found at the same place after a restart.
@@ -193,12 +234,21 @@ pub(super) fn together(prepared: Vec<(Options, SocketAddr, TempDir)>) -> Vec<Nod
 }
 
 fn launch(options: &Options, peer_address: SocketAddr) -> (Runtime, ControlPlane, Handle) {
+    let (runtime, started) = try_launch(options, peer_address);
+    let (plane, handle) = started.expect("started");
+    (runtime, plane, handle)
+}
+
+fn try_launch(
+    options: &Options,
+    peer_address: SocketAddr,
+) -> (Runtime, Result<(ControlPlane, Handle), Error>) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.expect("a runtime");
     // An identity is settled once; a process that starts has a new one.
     let options = Options { peer: PeerIdentity::new(SECRET), ..options.clone() };
-    let (plane, handle) = runtime.block_on(async {
+    let started = runtime.block_on(async {
         let opened = loop {
             match ControlPlane::open(options.clone()).await {
                 Ok(opened) => break opened,
@@ -218,11 +268,11 @@ fn launch(options: &Options, peer_address: SocketAddr) -> (Runtime, ControlPlane
             .add_service(opened.membership_service().into_server())
             .serve_with_incoming(lane);
         tokio::spawn(serving);
-        let (plane, handle) = opened.start().await.expect("started");
+        let (plane, handle) = opened.start().await?;
         tokio::spawn(release_what_moves(handle.clone()));
-        (plane, handle)
+        Ok((plane, handle))
     });
-    (runtime, plane, handle)
+    (runtime, started)
 }
 
 /// What a data plane without calls does: it lets go of every shard that is to move.

@@ -1,6 +1,6 @@
 //! Who belongs to the cluster, through starts, moves, copies and removals.
 
-use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, time::Duration};
 
 use callboard_transport::peer::PeerIdentity;
 use callboard_types::{ClusterView, ErrorKind, NodeId, NodeState, Tick};
@@ -107,42 +107,6 @@ fn nodes_are_found_at_new_addresses_even_if_all_of_them_moved_at_once() {
         node.view("everybody's new place", |view| {
             view.nodes.iter().all(|node| addresses.contains(&node.peer_address))
         });
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("a folder");
-    for entry in fs::read_dir(from).expect("readable") {
-        let entry = entry.expect("readable");
-        if entry.file_type().expect("known").is_dir() {
-            copy(&entry.path(), &to.join(entry.file_name()));
-        } else {
-            fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
-        }
-    }
-}
-
-#[test]
-fn an_old_copy_of_a_folder_is_refused_and_disturbs_nobody() {
-    let mut nodes = cluster(3, |_| {});
-    nodes[2].stop();
-    let seeds = Seeds::fixed([nodes[0].options.peer_address.clone()]);
-    let (options, _, folder) = prepare(FirstStart::Join { seeds }, |options| {
-        options.peer = PeerIdentity::new(SECRET);
-    });
-    copy(&nodes[2].options.data_dir, folder.path());
-    nodes[2].restart();
-    nodes[2].until_lease(true);
-    nodes[2].run(nodes[2].handle.create_system("later")).expect("agreed");
-    nodes[2].view("it", |view| view.has_system("later"));
-
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let error = runtime.block_on(ControlPlane::start(options)).expect_err("refused");
-    let text = error.to_string();
-    assert!(text.contains("an old copy") && text.contains("a folder of its own"), "{text}");
-    for node in &nodes {
-        node.run(node.handle.create_system("undisturbed")).expect("agreed");
-        assert!(node.handle.lease().holds_at(Tick::now()));
     }
 }
 
