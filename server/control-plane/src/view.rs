@@ -202,6 +202,12 @@ mod tests {
         assert!(!view.has_changed().expect("alive"), "nobody is woken for nothing");
     }
 
+    /// Work of this thread so far: a busy machine takes time from it, and makes it work no more.
+    fn worked_micros() -> i64 {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        time.tv_sec * 1_000_000 + time.tv_nsec / 1_000
+    }
+
     /// Fails only if publishing came to copy types: that would take a hundred times as long.
     #[test]
     fn a_change_among_ten_thousand_types_costs_little_and_shares_all_others() {
@@ -215,13 +221,13 @@ mod tests {
         }
         publisher.publish(&state);
         let before = publisher.current();
-        let mut fastest = u64::MAX;
+        let mut fastest = i64::MAX;
         for limit in 1..=20 {
             let changed = TypeDefinition { mailbox_limit: limit, ..TypeDefinition::new("T05000") };
             apply(&mut state, register(vec![changed]));
-            let began = callboard_types::Tick::now();
+            let began = worked_micros();
             publisher.publish(&state);
-            fastest = fastest.min(callboard_types::Tick::now().micros_since(began));
+            fastest = fastest.min(worked_micros() - began);
         }
         let after = publisher.current();
         let mut pairs = before.types.iter().zip(&after.types);
