@@ -8,4 +8,5 @@ pub mod crash;
 pub mod local;
 pub mod mesh;
 pub mod net;
+pub mod ports;
 pub mod postgres;

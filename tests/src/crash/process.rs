@@ -2,20 +2,15 @@
 
 use std::{
     fs::File,
-    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
 };
 
-use rand::Rng;
 use tokio::process::{Child, Command};
 
 use super::Error;
-
-/// Where ports are looked for: below the range from which the kernel takes ports for outgoing connections, so that a
-/// client of a killed node cannot take its port, or connect to itself on it.
-const PORTS: std::ops::Range<u16> = 18_000..32_000;
+use crate::ports;
 
 /// How long to wait for a process that was killed.
 const REAP_MAX: Duration = Duration::from_secs(10);
@@ -37,8 +32,8 @@ impl Node {
             bin: bin.into(),
             data: data.into(),
             log: log.into(),
-            port: free_port()?,
-            admin_port: free_port()?,
+            port: ports::free(),
+            admin_port: ports::free(),
             child: None,
         })
     }
@@ -149,14 +144,4 @@ async fn kill(child: &mut Option<Child>, what: &str) -> Result<(), Error> {
         Ok(killed) => killed.map_err(Error::io(format!("killing {what}"))),
         Err(_) => Err(Error::failed(format!("{what} is still there after SIGKILL"))),
     }
-}
-
-fn free_port() -> Result<u16, Error> {
-    for _ in 0..100 {
-        let port = rand::rng().random_range(PORTS);
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    Err(Error::failed("no free port was found on loopback"))
 }

@@ -4,7 +4,6 @@ use std::{
     env,
     ffi::OsString,
     io::{BufRead as _, BufReader},
-    net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
     sync::OnceLock,
@@ -47,12 +46,6 @@ pub(crate) fn grpcurl() -> PathBuf {
             PathBuf::from(String::from_utf8(output.stdout).expect("a path is text").trim())
         })
         .clone()
-}
-
-/// A port where nobody listens now.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port exists");
-    listener.local_addr().expect("a bound socket has an address").port()
 }
 
 /// The search path of somebody who built the binary and has grpcurl.

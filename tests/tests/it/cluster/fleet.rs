@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use callboard_tests::postgres::Postgres;
+use callboard_tests::{ports, postgres::Postgres};
 use callboard_types::Tick;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -38,7 +38,7 @@ pub(super) struct Fleet {
 
 /// A free port on loopback, as an address.
 pub(super) fn free() -> String {
-    format!("127.0.0.1:{}", node::free_port())
+    format!("127.0.0.1:{}", ports::free())
 }
 
 // === impl Member ===

@@ -139,6 +139,6 @@ impl Stage {
                 .expect("target/ can be written to");
             fs::copy(root().join(&path), copy).expect("target/ can be written to");
         }
-        Self { folder, port: node::free_port() }
+        Self { folder, port: callboard_tests::ports::free() }
     }
 }

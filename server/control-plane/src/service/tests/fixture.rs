@@ -3,7 +3,7 @@
 use std::{
     fs,
     future::Future,
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     path::Path,
     time::Duration,
 };
@@ -14,6 +14,7 @@ use callboard_transport::{
     server,
 };
 use callboard_types::{Action, ClusterView, NodeId, NodeState, Tick, TypeDefinition};
+use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -212,10 +213,20 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Taken and given back: a node must be found at the same place after a restart.
+/// An address that no other node here gets: one must be found at the same place after a restart. Below the ports that the
+/// system gives to connections; the UDP port of the same number keeps others away.
 fn free_address() -> SocketAddr {
-    let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    free.local_addr().expect("bound")
+    static TAKEN: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
+    loop {
+        let [.., high, low] = *uuid::Uuid::now_v7().as_bytes();
+        let port = 20_000 + u16::from_be_bytes([high, low]) % 12_000;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let Ok(taken) = UdpSocket::bind(address) else { continue };
+        if TcpListener::bind(address).is_ok() {
+            TAKEN.lock().push(taken);
+            return address;
+        }
+    }
 }
 
 /// Starts nodes that begin a cluster together, in any order.
