@@ -182,6 +182,7 @@ fn inner_call(turn_id: u64, key: &str) -> TurnCall {
         payload: Some(json("1")),
         timeout_ms: 5_000,
         metadata: std::collections::HashMap::new(),
+        request_id: String::new(),
     }
 }
 

@@ -292,6 +292,7 @@ fn turn_call(turn: &Turn, index: u32, target: (&str, &str), action: &str) -> Tur
         payload: Some(json("1")),
         timeout_ms: 5_000,
         metadata: std::collections::HashMap::new(),
+        request_id: String::new(),
     }
 }
 
