@@ -8,6 +8,7 @@ mod forward;
 mod host;
 mod invoke;
 mod node;
+mod pools;
 mod readme;
 mod sessions;
 mod tidy;

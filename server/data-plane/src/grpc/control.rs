@@ -25,7 +25,7 @@ use tonic::{Request, Response, Status};
 use super::{convert, host::SessionEntry, host::Sessions};
 use crate::{
     forward::Looker,
-    router::{Route, Router},
+    router::{Asks, Route, Router},
     worker::{ActorStats, Message},
 };
 
@@ -75,7 +75,10 @@ impl Actors {
 
     async fn describe(&self, id: pb::ActorId) -> Result<Actor, CallError> {
         let catalog = Arc::clone(&self.router.catalog());
-        let route = self.router.route(&catalog, id)?;
+        // Operators may look at a certain instance of a pool.
+        let asks =
+            if id.key.is_empty() { Asks::Caller { asynchronous: false } } else { Asks::Node };
+        let route = self.router.route_for(asks, &catalog, id)?;
         let seen = self.looker.look(&route).await?;
         if seen.unknown {
             return Err(CallError::new(
