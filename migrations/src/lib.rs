@@ -15,13 +15,15 @@ use sea_orm_migration::{
     sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, ExprTrait},
 };
 
+mod dialect;
 mod m20261120_000001_create_tables;
+mod m20261120_000002_create_outbox;
 pub mod tables;
 
 use tables::StoreMeta;
 
 /// How many steps there are.
-pub const SCHEMA_VERSION: i64 = 1;
+pub const SCHEMA_VERSION: i64 = 2;
 /// Code with a lower [`SCHEMA_VERSION`] cannot work on this schema.
 pub const MINIMUM_VERSION: i64 = 1;
 
@@ -32,7 +34,10 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261120_000001_create_tables::Migration)]
+        vec![
+            Box::new(m20261120_000001_create_tables::Migration),
+            Box::new(m20261120_000002_create_outbox::Migration),
+        ]
     }
 }
 

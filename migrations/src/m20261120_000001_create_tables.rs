@@ -1,11 +1,13 @@
 //! The tables of the first release.
-//!
-//! The same on every database but for what [`Dialect`] names.
 
 use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 
-use crate::tables::{
-    Actors, Inbox, SPILL_TABLES, ShardFence, Spill, SpillSlot, StoreMeta, WriterEpoch, spill_table,
+use crate::{
+    dialect::{Dialect, bytes, number},
+    tables::{
+        Actors, Inbox, SPILL_TABLES, ShardFence, Spill, SpillSlot, StoreMeta, WriterEpoch,
+        spill_table,
+    },
 };
 
 #[derive(DeriveMigrationName)]
@@ -52,33 +54,7 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// What differs between databases.
-#[derive(Clone, Copy)]
-struct Dialect(DbBackend);
-
 impl Dialect {
-    /// True for a server that several nodes write to: nobody is its only writer, and what helps one to be is left out.
-    fn is_shared(self) -> bool {
-        self.0 != DbBackend::Sqlite
-    }
-
-    /// A name or key: text that is compared byte for byte.
-    fn name(self, column: impl IntoIden) -> ColumnDef {
-        let collation = match self.is_shared() {
-            true => "COLLATE \"C\"",
-            false => "COLLATE BINARY",
-        };
-        ColumnDef::new(column).text().not_null().extra(collation).take()
-    }
-
-    /// Text that a host chose. PostgreSQL's text holds no NUL, and a host must not be able to make commits fail.
-    fn foreign_text(self, column: impl IntoIden) -> ColumnDef {
-        match self.is_shared() {
-            true => ColumnDef::new(column).blob().take(),
-            false => ColumnDef::new(column).text().take(),
-        }
-    }
-
     fn actors(self) -> TableCreateStatement {
         let mut key =
             Index::create().col(Actors::System).col(Actors::Type).col(Actors::Key).primary().take();
@@ -177,14 +153,6 @@ impl Dialect {
             .col(ColumnDef::new(StoreMeta::Value).text().not_null())
             .take()
     }
-}
-
-fn number(column: impl IntoIden) -> ColumnDef {
-    ColumnDef::new(column).big_integer().not_null().take()
-}
-
-fn bytes(column: impl IntoIden) -> ColumnDef {
-    ColumnDef::new(column).blob().not_null().take()
 }
 
 /// Finds rows that an upsert inserted where it should have updated: always empty outside a transaction, so that looking

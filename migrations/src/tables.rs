@@ -40,6 +40,114 @@ pub enum Actors {
     Outcomes,
     /// The encoded state; null if there is none.
     State,
+    /// One more than the revision that is the actor's deletion; 0 if it was never deleted. A later turn makes it a
+    /// matter of the past without writing it, also a turn of a release that does not know the column.
+    Deleted,
+}
+
+/// What turns set going and what is not delivered yet.
+#[derive(Clone, Copy, Debug, DeriveIden)]
+pub enum Outbox {
+    /// `outbox`
+    Table,
+    /// Primary key, first part: the system of the actor that set it going.
+    System,
+    /// Primary key, second part: the type of that actor.
+    Type,
+    /// Primary key, third part: the shard of that actor.
+    Shard,
+    /// Primary key, fourth part.
+    Sequence,
+    /// When it is due, Unix milliseconds; 0 for at once.
+    DueAt,
+    /// The key of the actor that set it going.
+    Key,
+    /// What it is, encoded.
+    Item,
+}
+
+/// What could not be delivered.
+#[derive(Clone, Copy, Debug, DeriveIden)]
+pub enum DeadLetter {
+    /// `dead_letter`
+    Table,
+    /// Primary key.
+    Id,
+    /// The system of the actor that set it going.
+    System,
+    /// The type of that actor.
+    Type,
+    /// The key of that actor.
+    Key,
+    /// When it was given up, Unix milliseconds.
+    DiedAt,
+    /// What it was and why it died, encoded.
+    Letter,
+}
+
+/// Messages that shards deliver to their subscribers.
+#[derive(Clone, Copy, Debug, DeriveIden)]
+pub enum Broadcast {
+    /// `broadcast`
+    Table,
+    /// Primary key, first part: the system of the subscribers.
+    System,
+    /// Primary key, second part: the type of the subscribers.
+    Type,
+    /// Primary key, third part: the shard of the subscribers.
+    Shard,
+    /// Primary key, fourth part.
+    Id,
+    /// Its place among the shard's.
+    Sequence,
+    /// When it came, Unix milliseconds.
+    CameAt,
+    /// Subscribers up to and including this key have it.
+    Cursor,
+    /// The message, encoded.
+    Item,
+}
+
+/// Messages that every subscriber of a shard has, so that they are not delivered again.
+#[derive(Clone, Copy, Debug, DeriveIden)]
+pub enum BroadcastDone {
+    /// `broadcast_done`
+    Table,
+    /// Primary key, first part.
+    System,
+    /// Primary key, second part.
+    Type,
+    /// Primary key, third part.
+    Shard,
+    /// Primary key, fourth part.
+    Id,
+    /// When the message came, Unix milliseconds.
+    CameAt,
+}
+
+/// Past states of actors.
+#[derive(Clone, Copy, Debug, DeriveIden)]
+pub enum History {
+    /// `history`
+    Table,
+    /// Primary key, first part.
+    System,
+    /// Primary key, second part.
+    Type,
+    /// Primary key, third part.
+    Key,
+    /// Primary key, fourth part: the revision that had the state.
+    Revision,
+    /// When its turn was settled, Unix milliseconds.
+    SettledAt,
+    /// Null if there is no state.
+    ContentType,
+    /// Full name of the state's protobuf message, or empty.
+    TypeUrl,
+    /// Encoded tags.
+    Tags,
+    /// The encoded state; null if there is none.
+    State,
 }
 
 /// Columns of each spill table. The table's own name comes from [`spill_table`].

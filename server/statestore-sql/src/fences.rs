@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use callboard_statestore::{Claimed, ShardClaim, Verdict};
+use callboard_statestore::{Claimed, CommitBatch, ShardClaim, Verdict};
 use callboard_types::{ActorId, Epoch, Millis, NodeId, ShardId};
 
 /// One row.
@@ -66,11 +66,22 @@ impl Fences {
         self.0.extend(changes);
     }
 
-    /// The verdict on an item, if its shard is not held in its epoch.
-    pub(crate) fn lost(&self, id: &ActorId, shard: u32, epoch: Epoch) -> Option<Verdict> {
-        let shard = shard_of(id, shard);
-        let stored = self.0.get(&shard).map_or(Epoch::ZERO, |row| row.epoch);
-        (stored != epoch).then_some(Verdict::FenceLost { stored })
+    /// True if a shard is held in this epoch.
+    pub(crate) fn holds(&self, shard: &ShardId, epoch: Epoch) -> bool {
+        self.stored(shard) == epoch
+    }
+
+    /// The verdicts on the items of a batch, as far as fences say.
+    pub(crate) fn verdicts(&self, batch: &CommitBatch) -> Vec<Verdict> {
+        let verdict = |(shard, epoch)| match self.stored(&shard) {
+            stored if stored == epoch => Verdict::Committed,
+            stored => Verdict::FenceLost { stored },
+        };
+        batch.fences().map(verdict).collect()
+    }
+
+    fn stored(&self, shard: &ShardId) -> Epoch {
+        self.0.get(shard).map_or(Epoch::ZERO, |row| row.epoch)
     }
 
     /// Every shard and its epoch.

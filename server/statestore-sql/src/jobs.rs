@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use callboard_statestore::{
-    ActorRecord, ActorSummary, Claimed, CommitBatch, Error, InboxRow, ShardClaim, Verdict,
+    ActorRecord, ActorSummary, BroadcastRow, Claimed, CommitBatch, DeadLetterRow, Error, HistoryAt,
+    HistoryRow, InboxRow, OutboxRow, ShardClaim, Verdict,
 };
 use callboard_types::{ActorId, Epoch, Millis, ShardId};
 use tokio::sync::oneshot;
@@ -22,6 +23,7 @@ pub(crate) enum Job {
     Expire(Reply<bool>),
     /// Records the name of the cluster, or compares it with the recorded one.
     BindCluster(String, Reply<()>),
+    DropDeadLetter(String, Reply<bool>),
     /// Copies the rest of the log into the database while no commit adds to it, so that the log starts over. A server
     /// looks after its own log.
     FinishCheckpoint(Reply<()>),
@@ -35,6 +37,13 @@ pub(crate) enum Question {
     Spilled(Vec<(ActorId, Millis)>, Reply<Vec<Vec<Bytes>>>),
     Inbox(ShardId, u64, usize, Reply<Vec<InboxRow>>),
     List(Listing, Reply<Vec<ActorSummary>>),
+    Outbox(Deliveries, Reply<Vec<OutboxRow>>),
+    OutboxEnds(ShardId, Millis, Reply<(Option<Millis>, u64)>),
+    Broadcasts(ShardId, u64, usize, Reply<Vec<BroadcastRow>>),
+    Keys(ShardId, String, usize, Reply<Vec<String>>),
+    History(ActorId, HistoryAt, usize, Reply<Vec<HistoryRow>>),
+    DeadLetters(Letters, Reply<Vec<DeadLetterRow>>),
+    DeadLetter(String, Reply<Option<DeadLetterRow>>),
     /// The name of the cluster that the data belongs to, if it was recorded.
     Cluster(Reply<Option<String>>),
     /// Every fence row's epoch.
@@ -48,6 +57,35 @@ pub(crate) struct Listing {
     pub(crate) system: Arc<str>,
     pub(crate) actor_type: Arc<str>,
     pub(crate) prefix: String,
+    pub(crate) after: String,
+    pub(crate) limit: usize,
+}
+
+impl Listing {
+    /// The key to start from, and whether it is left out itself.
+    pub(crate) fn start(&self) -> (&String, bool) {
+        match self.after >= self.prefix {
+            true => (&self.after, true),
+            false => (&self.prefix, false),
+        }
+    }
+}
+
+/// Which outbox rows to read.
+#[derive(Debug)]
+pub(crate) struct Deliveries {
+    pub(crate) shard: ShardId,
+    pub(crate) after: (Millis, u64),
+    pub(crate) until: Millis,
+    pub(crate) limit: usize,
+}
+
+/// Which dead letters to list.
+#[derive(Debug)]
+pub(crate) struct Letters {
+    pub(crate) system: Arc<str>,
+    /// Empty for all.
+    pub(crate) source_type: Arc<str>,
     pub(crate) after: String,
     pub(crate) limit: usize,
 }

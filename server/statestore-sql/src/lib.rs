@@ -22,12 +22,13 @@ use std::sync::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use callboard_statestore::{
-    ActorRecord, ActorSummary, Claimed, CommitBatch, Error, InboxRow, ShardClaim, StateStore,
-    Verdict,
+    ActorRecord, ActorSummary, BroadcastRow, Claimed, CommitBatch, DeadLetterRow, Error, HistoryAt,
+    HistoryRow, InboxRow, OutboxRow, ShardClaim, StateStore, Verdict,
 };
 use callboard_types::{ActorId, Epoch, Millis, ShardId};
 use tokio::sync::{mpsc, oneshot, watch};
 
+mod columns;
 mod counter;
 mod fences;
 mod health;
@@ -36,12 +37,13 @@ mod own_thread;
 mod postgres;
 mod ring;
 mod sqlite;
+mod workflow;
 
 pub use postgres::PostgresOptions;
 pub use sqlite::SqliteOptions;
 
 use health::Health;
-use jobs::{Job, Listing, Question, Reply};
+use jobs::{Deliveries, Job, Letters, Listing, Question, Reply};
 
 /// Jobs that wait for the writer, and questions that wait for each reader, before callers wait in turn.
 const WAITING_MAX: usize = 64;
@@ -200,5 +202,66 @@ impl StateStore for SqlStore {
             limit,
         };
         self.ask(|reply| Question::List(listing, reply)).await
+    }
+
+    async fn outbox(
+        &self,
+        shard: &ShardId,
+        after: (Millis, u64),
+        until: Millis,
+        limit: usize,
+    ) -> Result<Vec<OutboxRow>, Error> {
+        let deliveries = Deliveries { shard: shard.clone(), after, until, limit };
+        self.ask(|reply| Question::Outbox(deliveries, reply)).await
+    }
+
+    async fn outbox_ends(
+        &self,
+        shard: &ShardId,
+        after: Millis,
+    ) -> Result<(Option<Millis>, u64), Error> {
+        self.ask(|reply| Question::OutboxEnds(shard.clone(), after, reply)).await
+    }
+
+    async fn broadcasts(
+        &self,
+        shard: &ShardId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<BroadcastRow>, Error> {
+        self.ask(|reply| Question::Broadcasts(shard.clone(), after, limit, reply)).await
+    }
+
+    async fn keys(&self, shard: &ShardId, after: &str, limit: usize) -> Result<Vec<String>, Error> {
+        self.ask(|reply| Question::Keys(shard.clone(), after.to_owned(), limit, reply)).await
+    }
+
+    async fn history(
+        &self,
+        id: &ActorId,
+        at: HistoryAt,
+        limit: usize,
+    ) -> Result<Vec<HistoryRow>, Error> {
+        self.ask(|reply| Question::History(id.clone(), at, limit, reply)).await
+    }
+
+    async fn dead_letters(
+        &self,
+        system: &str,
+        source_type: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<DeadLetterRow>, Error> {
+        let (system, source_type) = (system.into(), source_type.into());
+        let letters = Letters { system, source_type, after: after.to_owned(), limit };
+        self.ask(|reply| Question::DeadLetters(letters, reply)).await
+    }
+
+    async fn dead_letter(&self, id: &str) -> Result<Option<DeadLetterRow>, Error> {
+        self.ask(|reply| Question::DeadLetter(id.to_owned(), reply)).await
+    }
+
+    async fn drop_dead_letter(&self, id: &str) -> Result<bool, Error> {
+        self.write(|reply| Job::DropDeadLetter(id.to_owned(), reply)).await
     }
 }

@@ -108,24 +108,6 @@ macro_rules! state_store_conformance {
             a_listing_is_in_byte_order_and_pages
             a_prefix_is_taken_literally
             a_listing_stays_within_its_type
-        );
-    };
-    (@rules $make:path: $($rule:ident)*) => {
-        $(
-            #[tokio::test]
-            async fn $rule() {
-                let mut fixture = $make().await;
-                $crate::conformance::$rule(&mut fixture).await;
-            }
-        )*
-    };
-}
-
-/// Runs the rules about what turns set going and what is kept beside the rows of actors, in the same way.
-#[macro_export]
-macro_rules! workflow_store_conformance {
-    ($make:path) => {
-        $crate::state_store_conformance!(@rules $make:
             outbox_rows_are_written_if_and_only_if_the_state_is
             outbox_rows_come_in_the_order_in_which_they_are_due
             the_ends_of_an_outbox_are_known
@@ -143,6 +125,15 @@ macro_rules! workflow_store_conformance {
             past_states_are_forgotten_with_a_commit
             an_excluded_actor_keeps_its_past
         );
+    };
+    (@rules $make:path: $($rule:ident)*) => {
+        $(
+            #[tokio::test]
+            async fn $rule() {
+                let mut fixture = $make().await;
+                $crate::conformance::$rule(&mut fixture).await;
+            }
+        )*
     };
 }
 

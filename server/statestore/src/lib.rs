@@ -7,6 +7,8 @@
 #[cfg(feature = "test-util")]
 pub mod conformance;
 #[cfg(feature = "test-util")]
+pub mod front;
+#[cfg(feature = "test-util")]
 pub mod memory;
 pub mod record;
 
@@ -134,72 +136,51 @@ pub trait StateStore: Send + Sync + 'static {
     /// at most `limit`.
     async fn outbox(
         &self,
-        _shard: &ShardId,
-        _after: (Millis, u64),
-        _until: Millis,
-        _limit: usize,
-    ) -> Result<Vec<OutboxRow>, Error> {
-        Err(Error::Refused("not kept by this store".to_owned()))
-    }
+        shard: &ShardId,
+        after: (Millis, u64),
+        until: Millis,
+        limit: usize,
+    ) -> Result<Vec<OutboxRow>, Error>;
 
     /// When the first outbox row of a shard is due that is due later than `after`, if there is one; and the highest sequence
     /// of its rows, 0 if it has none.
     async fn outbox_ends(
         &self,
-        _shard: &ShardId,
-        _after: Millis,
-    ) -> Result<(Option<Millis>, u64), Error> {
-        Err(Error::Refused("not kept by this store".to_owned()))
-    }
+        shard: &ShardId,
+        after: Millis,
+    ) -> Result<(Option<Millis>, u64), Error>;
 
     /// Reads the messages that a shard still delivers, in sequence, from above `after`, at most `limit`.
     async fn broadcasts(
         &self,
-        _shard: &ShardId,
-        _after: u64,
-        _limit: usize,
-    ) -> Result<Vec<BroadcastRow>, Error> {
-        Err(Error::Refused("not kept by this store".to_owned()))
-    }
+        shard: &ShardId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<BroadcastRow>, Error>;
 
     /// The keys of a shard's actors that have a row and are not deleted, in order, from above `after`, at most `limit`.
-    async fn keys(
-        &self,
-        _shard: &ShardId,
-        _after: &str,
-        _limit: usize,
-    ) -> Result<Vec<String>, Error> {
-        Err(Error::Refused("not kept by this store".to_owned()))
-    }
+    async fn keys(&self, shard: &ShardId, after: &str, limit: usize) -> Result<Vec<String>, Error>;
 
     /// Reads past states of an actor, at most `limit`.
     async fn history(
         &self,
-        _id: &ActorId,
-        _at: HistoryAt,
-        _limit: usize,
-    ) -> Result<Vec<HistoryRow>, Error> {
-        Err(Error::Refused("not kept by this store".to_owned()))
-    }
+        id: &ActorId,
+        at: HistoryAt,
+        limit: usize,
+    ) -> Result<Vec<HistoryRow>, Error>;
 
     /// Reads dead letters of a system by id, from above `after`, at most `limit`. An empty type stands for all.
     async fn dead_letters(
         &self,
-        _system: &str,
-        _source_type: &str,
-        _after: &str,
-        _limit: usize,
-    ) -> Result<Vec<DeadLetterRow>, Error> {
-        Err(Error::Refused("not kept by this store".to_owned()))
-    }
+        system: &str,
+        source_type: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<DeadLetterRow>, Error>;
 
     /// Reads one dead letter.
-    async fn dead_letter(&self, _id: &str) -> Result<Option<DeadLetterRow>, Error> {
-        Err(Error::Refused("not kept by this store".to_owned()))
-    }
+    async fn dead_letter(&self, id: &str) -> Result<Option<DeadLetterRow>, Error>;
 
     /// Forgets a dead letter. True if it was there.
-    async fn drop_dead_letter(&self, _id: &str) -> Result<bool, Error> {
-        Err(Error::Refused("not kept by this store".to_owned()))
-    }
+    async fn drop_dead_letter(&self, id: &str) -> Result<bool, Error>;
 }

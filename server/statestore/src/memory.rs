@@ -199,9 +199,11 @@ impl StateStore for MemoryStore {
                 .map(tables::past)
                 .take(limit.min(1))
                 .collect(),
-            HistoryAt::Time(time) => (newest_first.filter(|past| past.at <= time))
+            HistoryAt::Time(time) => (tables.history_of(id).filter(|past| past.at <= time))
+                .max_by_key(|past| (past.at, past.revision))
                 .map(tables::past)
-                .take(limit.min(1))
+                .into_iter()
+                .take(limit)
                 .collect(),
         })
     }

@@ -52,7 +52,7 @@ pub struct SpillPack {
 pub struct ActorCommit {
     /// Whose row.
     pub id: ActorId,
-    /// The number of its shard.
+    /// The number of its shard: the same for as long as the actor has a row.
     pub shard: u32,
     /// The epoch under which the turns ran.
     pub epoch: Epoch,
@@ -185,7 +185,7 @@ pub enum HistoryAt {
     Below(Revision),
     /// The one of this revision.
     Revision(Revision),
-    /// The one with the highest revision among those at or before this time.
+    /// The newest one at or before this time; of several at that time, the one with the highest revision.
     Time(Millis),
 }
 

@@ -7,7 +7,7 @@ use callboard_statestore::{
     StateStore,
     conformance::{Fixture, SharedFixture},
     memory::MemoryStore,
-    state_store_conformance, workflow_store_conformance,
+    state_store_conformance,
 };
 
 struct Memory(MemoryStore);
@@ -35,7 +35,6 @@ async fn memory() -> Memory {
 }
 
 state_store_conformance!(memory);
-workflow_store_conformance!(memory);
 
 mod shared {
     use super::memory;

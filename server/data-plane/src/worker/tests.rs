@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use callboard_proto::host::v1::{NodeFrame, Turn, TurnCallResult, node_frame::Frame};
 use callboard_statestore::{
-    ActorRecord, ActorSummary, Claimed, CommitBatch, Error, InboxRow, ShardClaim, StateBlob,
-    StateStore, Verdict, memory::MemoryStore,
+    ActorRecord, Claimed, CommitBatch, Error, ShardClaim, StateBlob, StateStore, Verdict,
+    memory::MemoryStore,
 };
 use callboard_types::{
     Action, ActorId, ClusterView, Durability, Epoch, Kind, SessionId, ShardId, ShardOwner,
@@ -67,8 +67,7 @@ impl Doors {
     }
 }
 
-#[async_trait]
-impl StateStore for Doors {
+callboard_statestore::state_store_front!(Doors, store, {
     async fn claim(&self, claims: &[ShardClaim]) -> Result<Vec<Claimed>, Error> {
         Self::pass(&self.claims).await;
         self.store.claim(claims).await
@@ -83,38 +82,7 @@ impl StateStore for Doors {
         }
         done
     }
-
-    async fn load(&self, ids: &[ActorId]) -> Result<Vec<Option<ActorRecord>>, Error> {
-        self.store.load(ids).await
-    }
-
-    async fn spilled(&self, queries: &[(ActorId, Millis)]) -> Result<Vec<Vec<Bytes>>, Error> {
-        self.store.spilled(queries).await
-    }
-
-    async fn inbox(&self, shard: &ShardId, after: u64, n: usize) -> Result<Vec<InboxRow>, Error> {
-        self.store.inbox(shard, after, n).await
-    }
-
-    async fn raise_low_water(&self, claims: &[ShardClaim], to: Millis) -> Result<(), Error> {
-        self.store.raise_low_water(claims, to).await
-    }
-
-    async fn expire(&self) -> Result<bool, Error> {
-        self.store.expire().await
-    }
-
-    async fn list(
-        &self,
-        system: &str,
-        actor_type: &str,
-        prefix: &str,
-        after: &str,
-        limit: usize,
-    ) -> Result<Vec<ActorSummary>, Error> {
-        self.store.list(system, actor_type, prefix, after, limit).await
-    }
-}
+});
 
 // === the control plane ===
 

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use callboard_statestore::{ActorCommit, CommitBatch, Error, InboxInsert, SpillPack, Verdict};
+use callboard_statestore::{
+    ActorCommit, BroadcastChange, CommitBatch, Error, InboxInsert, OutboxDone, SpillPack, Verdict,
+};
 use callboard_types::{ActorId, Revision, ShardId, shard::key_hash};
 
 use super::{
@@ -10,14 +12,16 @@ use super::{
     fences::lock,
     lane::Lane,
     link::Uncommitted,
-    rows::{self, Columns, Parameters},
+    rows::{self, Parameters},
     sql,
 };
 use crate::{
+    columns::Columns,
     counter::{signed, unsigned},
-    fences::shard_of,
     ring,
 };
+
+mod workflow;
 
 /// Times that a spill table is emptied between making room in it and using it, before the batch is given back.
 const ROOM_ATTEMPTS: usize = 3;
@@ -67,10 +71,13 @@ impl Lane {
         self.link.begin().await?;
         let mut verdicts = self.check_fences(batch).await?;
         self.write_actors(batch, &mut verdicts).await?;
-        let (actors, inbox) = included(batch, &verdicts);
-        self.accept(&inbox).await?;
-        self.remove_answered(&actors).await?;
-        if self.spill(&actors).await? {
+        let included = Included::of(batch, &verdicts);
+        self.accept(&included.inbox).await?;
+        self.remove_answered(&included.actors).await?;
+        self.write_flow(&included.actors).await?;
+        self.end_deliveries(&included.outbox_done).await?;
+        self.step(&included.broadcasts).await?;
+        if self.spill(&included.actors).await? {
             Ok(Attempt::Written(verdicts))
         } else {
             Ok(Attempt::NoRoom)
@@ -82,10 +89,7 @@ impl Lane {
         let shards = shards(batch);
         let shards: BTreeSet<&ShardId> = shards.iter().collect();
         let fences = lock(&mut self.link, sql::FENCES_SHARED, &shards).await?;
-        let actors = batch.actors.iter().map(|item| (&item.id, item.shard, item.epoch));
-        let inbox = batch.inbox.iter().map(|item| (&item.id, item.shard, item.epoch));
-        let verdict = |(id, shard, epoch)| fences.lost(id, shard, epoch);
-        Ok(actors.chain(inbox).map(|item| verdict(item).unwrap_or(Verdict::Committed)).collect())
+        Ok(fences.verdicts(batch))
     }
 
     /// Writes actor rows whose revision is the expected one; the others get their verdict.
@@ -257,21 +261,29 @@ impl Lane {
 }
 
 /// The items that are to be written.
-fn included<'a>(
-    batch: &'a CommitBatch,
-    verdicts: &[Verdict],
-) -> (Vec<&'a ActorCommit>, Vec<&'a InboxInsert>) {
-    let (actors, inbox) = verdicts.split_at(batch.actors.len());
-    let committed = |verdict: &Verdict| *verdict == Verdict::Committed;
-    let actors = batch.actors.iter().zip(actors).filter(|(_, verdict)| committed(verdict));
-    let inbox = batch.inbox.iter().zip(inbox).filter(|(_, verdict)| committed(verdict));
-    (actors.map(|(item, _)| item).collect(), inbox.map(|(item, _)| item).collect())
+struct Included<'a> {
+    actors: Vec<&'a ActorCommit>,
+    inbox: Vec<&'a InboxInsert>,
+    outbox_done: Vec<&'a OutboxDone>,
+    broadcasts: Vec<&'a BroadcastChange>,
+}
+
+impl<'a> Included<'a> {
+    fn of(batch: &'a CommitBatch, verdicts: &[Verdict]) -> Self {
+        let mut committed = verdicts.iter().map(|verdict| *verdict == Verdict::Committed);
+        let mut next = || committed.next().unwrap_or(false);
+        // In the order of the verdicts.
+        let actors = batch.actors.iter().filter(|_| next()).collect();
+        let inbox = batch.inbox.iter().filter(|_| next()).collect();
+        let outbox_done = batch.outbox_done.iter().filter(|_| next()).collect();
+        let broadcasts = batch.broadcasts.iter().filter(|_| next()).collect();
+        Self { actors, inbox, outbox_done, broadcasts }
+    }
 }
 
 /// The shards of a batch.
 pub(super) fn shards(batch: &CommitBatch) -> BTreeSet<ShardId> {
-    let actors = batch.actors.iter().map(|item| shard_of(&item.id, item.shard));
-    actors.chain(batch.inbox.iter().map(|item| shard_of(&item.id, item.shard))).collect()
+    batch.fences().map(|(shard, _)| shard).collect()
 }
 
 /// The three columns that name actors.

@@ -115,9 +115,16 @@ impl Dispatcher {
             Job::Commit(batch, _) => {
                 let actors = batch.actors.iter().map(|one| item(&one.id, one.shard));
                 let inbox = batch.inbox.iter().map(|one| item(&one.id, one.shard));
-                actors.chain(inbox).fold(0, |lanes, lane| lanes | lane)
+                let done = batch.outbox_done.iter().map(|one| shard(&one.shard));
+                let broadcasts = batch.broadcasts.iter().map(|one| shard(&one.shard));
+                let all = actors.chain(inbox).chain(done).chain(broadcasts);
+                all.fold(0, |lanes, lane| lanes | lane)
             }
-            Job::Expire(_) | Job::BindCluster(..) | Job::FinishCheckpoint(_) | Job::Close => 0,
+            Job::Expire(_)
+            | Job::BindCluster(..)
+            | Job::DropDeadLetter(..)
+            | Job::FinishCheckpoint(_)
+            | Job::Close => 0,
         };
         // What concerns no shard goes to the last lane.
         if lanes == 0 { 1 << (count - 1) } else { lanes }

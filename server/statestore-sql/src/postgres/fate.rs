@@ -10,15 +10,8 @@ use callboard_statestore::{ActorCommit, CommitBatch, Error, InboxInsert, Verdict
 use callboard_types::{ActorId, Revision, ShardId};
 use tokio::time::{Instant, sleep};
 
-use super::{
-    classify::Failure,
-    commit::shards,
-    fences::lock,
-    lane::Lane,
-    rows::{Columns, Parameters},
-    sql,
-};
-use crate::counter::signed;
+use super::{classify::Failure, commit::shards, fences::lock, lane::Lane, rows::Parameters, sql};
+use crate::{columns::Columns, counter::signed, fences::shard_of};
 
 /// First and longest pause between two attempts to find out.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
@@ -81,7 +74,8 @@ impl Lane {
         // Any row of a shard that is still ours speaks for the whole transaction, if it was to change: a commit that only
         // clears accepted calls leaves the revision as it was.
         actors.retain(|(item, _)| item.record.revision > item.previous);
-        let is_ours = |item: &ActorCommit| fences.lost(&item.id, item.shard, item.epoch).is_none();
+        let is_ours =
+            |item: &ActorCommit| fences.holds(&shard_of(&item.id, item.shard), item.epoch);
         let speaker = actors.iter().find(|(item, _)| is_ours(item)).or(actors.first());
         if let Some((item, _)) = speaker {
             let ids: [&ActorId; 1] = [&item.id];
@@ -93,16 +87,40 @@ impl Lane {
                 _ => Fate::Unknowable,
             });
         }
+        // A turn that left its revision as it was may still have sent something.
+        let sender =
+            batch.actors.iter().zip(of_actors).find(|(item, verdict)| {
+                written(verdict) && !item.outbox.is_empty() && is_ours(item)
+            });
+        if let Some((item, _)) = sender {
+            let is_sent = self.is_sent(item).await?;
+            return Ok(if is_sent { Fate::Committed } else { Fate::RolledBack });
+        }
         let call = batch.inbox.iter().zip(of_inbox).find(|(item, verdict)| {
-            written(verdict) && fences.lost(&item.id, item.shard, item.epoch).is_none()
+            written(verdict) && fences.holds(&shard_of(&item.id, item.shard), item.epoch)
         });
         match call {
             Some((item, _)) if self.is_accepted(item).await? => Ok(Fate::Committed),
             Some(_) => Ok(Fate::RolledBack),
-            // Nothing of it changed a row that can be asked. Clearing what is cleared already does no harm, so it may be
-            // repeated; a shard in other hands is found out by that.
+            // Nothing of it changed a row that can be asked. Clearing what is cleared already does no harm, nor does
+            // ending a delivery or a step of a message twice, so it may be repeated; a shard in other hands is found out
+            // by that.
             None if batch.inbox.is_empty() && only_clears(batch, of_actors) => Ok(Fate::RolledBack),
             None => Ok(Fate::Unknowable),
+        }
+    }
+
+    async fn is_sent(&mut self, item: &ActorCommit) -> Result<bool, Failure> {
+        let Some(first) = item.outbox.first() else { return Ok(false) };
+        let parameters = Parameters::default()
+            .and(&*item.id.system)
+            .and(&*item.id.actor_type)
+            .and(i64::from(item.shard))
+            .and(signed(first.sequence));
+        let rows = self.link.rows(sql::SENT, parameters.0).await?;
+        match rows.first() {
+            Some(row) => Ok(row.text(0)? == &*item.id.key && row.bytes(1)? == first.item),
+            None => Ok(false),
         }
     }
 

@@ -9,15 +9,12 @@ use callboard_statestore::{Claimed, Error, ShardClaim};
 use callboard_types::{Epoch, Millis, NodeId, ShardId};
 use sqlx::postgres::PgRow;
 
-use super::{
-    classify::Failure,
-    lane::Lane,
-    link::Link,
-    rows::{Columns, Parameters},
-    sql,
+use super::{classify::Failure, lane::Lane, link::Link, rows::Parameters, sql};
+use crate::{
+    columns::Columns,
+    counter::{bits, id, signed, unsigned},
+    fences::{Changes, Fence, Fences},
 };
-use crate::counter::{bits, id, signed, unsigned};
-use crate::fences::{Changes, Fence, Fences};
 
 impl Lane {
     pub(super) async fn claim(&mut self, claims: &[ShardClaim]) -> Result<Vec<Claimed>, Error> {

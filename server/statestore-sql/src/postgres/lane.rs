@@ -10,10 +10,11 @@ use super::{
     classify::Failure,
     connect::{Role, Server},
     link::{Link, Uncommitted},
-    rows::{Columns, Parameters},
+    rows::Parameters,
     sql::{self, SpillTexts},
 };
 use crate::{
+    columns::Columns,
     health::Health,
     jobs::{Job, Reply, foreign},
     ring::Ring,
@@ -75,6 +76,10 @@ impl Lane {
             }
             Job::BindCluster(cluster, reply) => {
                 let done = self.bind_cluster(&cluster).await;
+                self.answer(reply, done);
+            }
+            Job::DropDeadLetter(id, reply) => {
+                let done = self.drop_letter(&id).await;
                 self.answer(reply, done);
             }
             Job::FinishCheckpoint(reply) => self.answer(reply, Ok(())),

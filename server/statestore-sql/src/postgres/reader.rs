@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use callboard_statestore::{ActorRecord, ActorSummary, Error, InboxRow, StateBlob};
-use callboard_types::{ActorId, Epoch, Millis, Revision, ShardId, shard::key_hash};
+use callboard_statestore::{ActorRecord, ActorSummary, Error, InboxRow};
+use callboard_types::{ActorId, Epoch, Millis, ShardId, shard::key_hash};
 use sqlx::postgres::PgRow;
 use tokio::sync::mpsc;
 
@@ -12,15 +12,18 @@ use super::{
     classify::Failure,
     commit::keys,
     link::Link,
-    rows::{Columns, Parameters},
+    rows::Parameters,
     sql::{self, SpillTexts},
 };
 use crate::{
+    columns::{self, Columns},
     counter::{signed, unsigned},
     health::Health,
     jobs::{Listing, Question, Reply},
     ring,
 };
+
+mod workflow;
 
 /// A reading connection.
 #[derive(Debug)]
@@ -59,6 +62,23 @@ impl Reader {
                     ask!(self, reply, self.inbox(&shard, after, limit));
                 }
                 Question::List(listing, reply) => ask!(self, reply, self.list(&listing)),
+                Question::Outbox(asked, reply) => ask!(self, reply, self.outbox(&asked)),
+                Question::OutboxEnds(shard, after, reply) => {
+                    ask!(self, reply, self.outbox_ends(&shard, after));
+                }
+                Question::Broadcasts(shard, after, limit, reply) => {
+                    ask!(self, reply, self.broadcasts(&shard, after, limit));
+                }
+                Question::Keys(shard, after, limit, reply) => {
+                    ask!(self, reply, self.keys(&shard, &after, limit));
+                }
+                Question::History(id, at, limit, reply) => {
+                    ask!(self, reply, self.history(&id, at, limit));
+                }
+                Question::DeadLetters(asked, reply) => {
+                    ask!(self, reply, self.dead_letters(&asked));
+                }
+                Question::DeadLetter(id, reply) => ask!(self, reply, self.dead_letter(&id)),
                 Question::Cluster(reply) => ask!(self, reply, self.cluster()),
                 Question::Epochs(reply) => ask!(self, reply, self.epochs()),
                 Question::Close => break,
@@ -82,7 +102,7 @@ impl Reader {
         let ids: Vec<&ActorId> = ids.iter().collect();
         for row in self.link.rows(sql::LOAD, keys(&ids).0).await? {
             if let Some(place) = found.get_mut(row.place(0)?.wrapping_sub(1)) {
-                *place = Some(record(&row)?);
+                *place = Some(columns::actor(&row)?);
             }
         }
         Ok(found)
@@ -123,50 +143,18 @@ impl Reader {
             .and(signed(after))
             .and(signed(limit as u64));
         let rows = self.link.rows(sql::INBOX, parameters.0).await?;
-        let row = |row: &PgRow| {
-            Ok(InboxRow {
-                id: ActorId {
-                    system: Arc::clone(&shard.system),
-                    actor_type: Arc::clone(&shard.actor_type),
-                    key: row.text(1)?.into(),
-                },
-                sequence: unsigned(row.number(0)?),
-                call: row.bytes(2)?,
-            })
-        };
-        rows.iter().map(row).collect()
+        rows.iter().map(|row| Ok(columns::call(shard, row)?)).collect()
     }
 
     async fn list(&mut self, listing: &Listing) -> Result<Vec<ActorSummary>, Failure> {
-        let after_is_excluded = listing.after >= listing.prefix;
-        let (text, start) = match after_is_excluded {
-            true => (sql::LIST_AFTER, &listing.after),
-            false => (sql::LIST_FROM, &listing.prefix),
-        };
+        let (start, after_is_excluded) = listing.start();
+        let text = if after_is_excluded { sql::LIST_AFTER } else { sql::LIST_FROM };
         let parameters = Parameters::default()
             .and(&*listing.system)
             .and(&*listing.actor_type)
             .and(start.as_str())
             .and(signed(listing.limit as u64));
-        let mut summaries = vec![];
-        for row in self.link.rows(text, parameters.0).await? {
-            let key = row.text(0)?;
-            // Keys with the prefix stand together: the first one without it ends the listing.
-            if !key.starts_with(&listing.prefix) {
-                break;
-            }
-            summaries.push(ActorSummary {
-                id: ActorId {
-                    system: Arc::clone(&listing.system),
-                    actor_type: Arc::clone(&listing.actor_type),
-                    key: key.into(),
-                },
-                revision: Revision(unsigned(row.number(1)?)),
-                state_bytes: unsigned(row.number_if_any(3)?.unwrap_or(0)),
-                updated_at: Millis(row.number(2)?),
-            });
-        }
-        Ok(summaries)
+        Ok(columns::summaries(listing, &self.link.rows(text, parameters.0).await?)?)
     }
 
     async fn cluster(&mut self) -> Result<Option<String>, Failure> {
@@ -206,25 +194,4 @@ fn lookup<'a>(queries: impl Iterator<Item = &'a (ActorId, Millis)>) -> Parameter
     }
     let times = Parameters::default().and(hashes).and(created).and(ends).and(latest);
     times.and(systems).and(types).and(keys)
-}
-
-fn record(row: &PgRow) -> Result<ActorRecord, Error> {
-    let text = |index| row.bytes(index).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let state = match row.bytes_if_any(4)? {
-        Some(content_type) => Some(StateBlob {
-            content_type: String::from_utf8_lossy(&content_type).into_owned(),
-            type_url: text(5)?,
-            data: row.bytes(8)?,
-        }),
-        None => None,
-    };
-    Ok(ActorRecord {
-        revision: Revision(unsigned(row.number(1)?)),
-        state,
-        tags: row.bytes(6)?,
-        outcomes: row.bytes(7)?,
-        spilled_until: Millis(row.number(3)?),
-        updated_at: Millis(row.number(2)?),
-        deleted: false,
-    })
 }

@@ -1,14 +1,15 @@
 //! Values on their way to the database and back.
 
 use bytes::Bytes;
-use callboard_statestore::{ActorCommit, Error};
+use callboard_statestore::{ActorCommit, Error, HistoryInsert, StateBlob};
+use callboard_types::ActorId;
 use sqlx::{
     Arguments, Row,
     postgres::{PgArguments, PgRow},
 };
 
 use super::classify;
-use crate::counter::signed;
+use crate::{columns::Columns, counter::signed};
 
 /// The values of a statement's placeholders, in order.
 #[derive(Debug, Default)]
@@ -22,19 +23,6 @@ impl Parameters {
     {
         self.0.add(value).expect("numbers, text and bytes always encode");
         self
-    }
-}
-
-/// Reads columns by place. A column of another type than expected means a foreign database.
-pub(crate) trait Columns {
-    fn number(&self, index: usize) -> Result<i64, Error>;
-    fn number_if_any(&self, index: usize) -> Result<Option<i64>, Error>;
-    fn text(&self, index: usize) -> Result<&str, Error>;
-    fn bytes(&self, index: usize) -> Result<Bytes, Error>;
-    fn bytes_if_any(&self, index: usize) -> Result<Option<Bytes>, Error>;
-    /// The place of a row in the request, which is the number of an element of an array.
-    fn place(&self, index: usize) -> Result<usize, Error> {
-        Ok(usize::try_from(self.number(index)?).unwrap_or(usize::MAX))
     }
 }
 
@@ -56,9 +44,9 @@ impl Columns for PgRow {
         Ok(Bytes::copy_from_slice(bytes))
     }
 
-    fn bytes_if_any(&self, index: usize) -> Result<Option<Bytes>, Error> {
+    fn foreign_text(&self, index: usize) -> Result<Option<String>, Error> {
         let bytes: Option<&[u8]> = self.try_get(index).map_err(|error| wrong(&error))?;
-        Ok(bytes.map(Bytes::copy_from_slice))
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
     }
 }
 
@@ -99,4 +87,24 @@ pub(crate) fn actors(items: &[(usize, &ActorCommit)]) -> Parameters {
                 .collect::<Vec<Option<&[u8]>>>(),
         )
         .and(items.iter().map(|(at, _)| signed(*at as u64)).collect::<Vec<i64>>())
+}
+
+/// Past states, one array per column.
+pub(crate) fn pasts(items: &[(&ActorId, &HistoryInsert)]) -> Parameters {
+    let text =
+        |of: fn(&ActorId) -> &str| -> Vec<&str> { items.iter().map(|(id, _)| of(id)).collect() };
+    let state = |of: fn(&StateBlob) -> &[u8]| -> Vec<Option<&[u8]>> {
+        items.iter().map(|(_, past)| past.state.as_ref().map(of)).collect()
+    };
+    let type_urls = state(|state| state.type_url.as_bytes());
+    Parameters::default()
+        .and(text(|id| &id.system))
+        .and(text(|id| &id.actor_type))
+        .and(text(|id| &id.key))
+        .and(items.iter().map(|(_, past)| signed(past.revision.0)).collect::<Vec<i64>>())
+        .and(items.iter().map(|(_, past)| past.at.0).collect::<Vec<i64>>())
+        .and(state(|state| state.content_type.as_bytes()))
+        .and(type_urls.into_iter().map(Option::unwrap_or_default).collect::<Vec<&[u8]>>())
+        .and(items.iter().map(|(_, past)| &*past.tags).collect::<Vec<&[u8]>>())
+        .and(state(|state| &state.data))
 }

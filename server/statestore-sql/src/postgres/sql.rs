@@ -7,6 +7,10 @@ use std::sync::Arc;
 
 use callboard_migrations::tables::{SPILL_TABLES, spill_table};
 
+mod workflow;
+
+pub(crate) use workflow::*;
+
 /// Locks fence rows against claims until the transaction ends: commits of one shard do not exclude each other.
 /// Parameters: system, type, shard.
 pub(crate) const FENCES_SHARED: &str = "\
@@ -68,7 +72,7 @@ JOIN actors a ON a.system = w.s AND a.type = w.t AND a.key = w.k";
 
 /// Whole rows of actors. Parameters: system, type, key.
 pub(crate) const LOAD: &str = "\
-SELECT w.n, a.revision, a.updated_at, a.spilled_until, a.content_type, a.type_url, a.tags, a.outcomes, a.state \
+SELECT w.n, a.revision, a.updated_at, a.spilled_until, a.content_type, a.type_url, a.tags, a.outcomes, a.state, a.deleted \
 FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS w(s, t, k, n) \
 JOIN actors a ON a.system = w.s AND a.type = w.t AND a.key = w.k";
 
@@ -121,12 +125,12 @@ pub(crate) const CLUSTER: &str = "SELECT value FROM store_meta WHERE name = 'clu
 /// Actors of one type in key order, from above a key. Parameters: system, type, key, limit.
 pub(crate) const LIST_AFTER: &str = "\
 SELECT key, revision, updated_at, octet_length(state)::int8 FROM actors \
-WHERE system = $1 AND type = $2 AND key > $3 ORDER BY key LIMIT $4";
+WHERE system = $1 AND type = $2 AND key > $3 AND deleted <> revision + 1 ORDER BY key LIMIT $4";
 
 /// The same with the key itself.
 pub(crate) const LIST_FROM: &str = "\
 SELECT key, revision, updated_at, octet_length(state)::int8 FROM actors \
-WHERE system = $1 AND type = $2 AND key >= $3 ORDER BY key LIMIT $4";
+WHERE system = $1 AND type = $2 AND key >= $3 AND deleted <> revision + 1 ORDER BY key LIMIT $4";
 
 /// Packs for one spill table. Parameters: key hash, wide, until, from, system, type, key, data.
 fn spill(slot: usize) -> String {

@@ -9,11 +9,12 @@ use sqlx::sqlite::SqliteConnectOptions;
 
 use crate::{
     SqliteOptions,
+    columns::Columns,
     counter::unsigned,
     sqlite::{
         classify,
         folder::Folder,
-        lane::{Columns, Lane, Parameters},
+        lane::{Lane, Parameters},
     },
 };
 

@@ -6,10 +6,11 @@ use callboard_statestore::Error;
 use callboard_types::{Epoch, Millis, NodeId, ShardId};
 
 use crate::{
+    columns::Columns,
     counter::{signed, unsigned},
     fences::{Changes, Fence, Fences},
     sqlite::{
-        lane::{Columns, Lane, Parameters},
+        lane::{Lane, Parameters},
         sql::{Shape, Statements, chunks},
     },
 };

@@ -9,7 +9,7 @@ use sqlx::{
     sqlite::{SqliteArguments, SqliteRow},
 };
 
-use crate::sqlite::classify;
+use crate::{columns::Columns, sqlite::classify};
 
 /// A connection. Statements run one after the other on the task that owns it, which no request can cancel.
 #[derive(Debug)]
@@ -99,15 +99,6 @@ impl Parameters {
     }
 }
 
-/// Reads columns of a row. A column that does not hold what the schema says means a damaged or foreign database.
-pub(crate) trait Columns {
-    fn number(&self, index: usize) -> Result<i64, Error>;
-    fn number_if_any(&self, index: usize) -> Result<Option<i64>, Error>;
-    fn text(&self, index: usize) -> Result<&str, Error>;
-    fn text_if_any(&self, index: usize) -> Result<Option<&str>, Error>;
-    fn bytes(&self, index: usize) -> Result<Bytes, Error>;
-}
-
 impl Columns for SqliteRow {
     fn number(&self, index: usize) -> Result<i64, Error> {
         self.try_get(index).map_err(|error| classify::driver(&error))
@@ -121,12 +112,12 @@ impl Columns for SqliteRow {
         self.try_get(index).map_err(|error| classify::driver(&error))
     }
 
-    fn text_if_any(&self, index: usize) -> Result<Option<&str>, Error> {
-        self.try_get(index).map_err(|error| classify::driver(&error))
-    }
-
     fn bytes(&self, index: usize) -> Result<Bytes, Error> {
         let bytes: &[u8] = self.try_get(index).map_err(|error| classify::driver(&error))?;
         Ok(Bytes::copy_from_slice(bytes))
+    }
+
+    fn foreign_text(&self, index: usize) -> Result<Option<String>, Error> {
+        self.try_get(index).map_err(|error| classify::driver(&error))
     }
 }

@@ -3,23 +3,25 @@
 use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
-use callboard_statestore::{ActorRecord, ActorSummary, Error, InboxRow, StateBlob};
-use callboard_types::{ActorId, Millis, Revision, ShardId, shard::key_hash};
-use sqlx::sqlite::SqliteRow;
+use callboard_statestore::{ActorRecord, ActorSummary, Error, InboxRow};
+use callboard_types::{ActorId, Millis, ShardId, shard::key_hash};
 use tokio::sync::mpsc;
 
 use crate::{
-    counter::{signed, unsigned},
+    columns::{self, Columns},
+    counter::signed,
     health::Health,
     jobs::{Listing, Question, Reply},
     ring::{self, Ring},
     sqlite::{
         fences,
-        lane::{Columns, Lane, Parameters},
+        lane::{Lane, Parameters},
         sql::{Shape, Statements, padded},
         writer::cluster_id,
     },
 };
+
+mod workflow;
 
 /// Keys of one statement.
 const KEYS_MAX: usize = 256;
@@ -55,6 +57,34 @@ impl Reader {
                 Question::List(listing, reply) => {
                     let rows = self.list(&listing).await;
                     self.answer(reply, rows);
+                }
+                Question::Outbox(deliveries, reply) => {
+                    let rows = self.outbox(&deliveries).await;
+                    self.answer(reply, rows);
+                }
+                Question::OutboxEnds(shard, after, reply) => {
+                    let ends = self.outbox_ends(&shard, after).await;
+                    self.answer(reply, ends);
+                }
+                Question::Broadcasts(shard, after, limit, reply) => {
+                    let rows = self.broadcasts(&shard, after, limit).await;
+                    self.answer(reply, rows);
+                }
+                Question::Keys(shard, after, limit, reply) => {
+                    let keys = self.keys(&shard, after, limit).await;
+                    self.answer(reply, keys);
+                }
+                Question::History(id, at, limit, reply) => {
+                    let rows = self.history(&id, at, limit).await;
+                    self.answer(reply, rows);
+                }
+                Question::DeadLetters(letters, reply) => {
+                    let rows = self.dead_letters(letters).await;
+                    self.answer(reply, rows);
+                }
+                Question::DeadLetter(id, reply) => {
+                    let row = self.dead_letter(id).await;
+                    self.answer(reply, row);
                 }
                 Question::Cluster(reply) => {
                     let id = cluster_id(&mut self.lane).await;
@@ -96,7 +126,7 @@ impl Reader {
                 }
                 let text = self.statements.get(Shape::Load { keys });
                 for row in self.lane.rows(text, parameters).await? {
-                    let record = record(&row)?;
+                    let record = columns::actor(&row)?;
                     let places = wanted.get(row.text(0)?).map_or(&[][..], Vec::as_slice);
                     for at in places {
                         found[*at] = Some(record.clone());
@@ -171,23 +201,11 @@ impl Reader {
             .number(signed(limit as u64));
         let text = self.statements.get(Shape::Inbox);
         let rows = self.lane.rows(text, parameters).await?;
-        let row = |row: &SqliteRow| {
-            Ok(InboxRow {
-                id: ActorId {
-                    system: Arc::clone(&shard.system),
-                    actor_type: Arc::clone(&shard.actor_type),
-                    key: row.text(1)?.into(),
-                },
-                sequence: unsigned(row.number(0)?),
-                call: row.bytes(2)?,
-            })
-        };
-        rows.iter().map(row).collect()
+        rows.iter().map(|row| columns::call(shard, row)).collect()
     }
 
     async fn list(&mut self, listing: &Listing) -> Result<Vec<ActorSummary>, Error> {
-        let after_is_excluded = listing.after >= listing.prefix;
-        let start = if after_is_excluded { &listing.after } else { &listing.prefix };
+        let (start, after_is_excluded) = listing.start();
         let mut parameters = Parameters::with_room(4);
         parameters
             .text(&listing.system)
@@ -195,45 +213,6 @@ impl Reader {
             .string(start.clone())
             .number(signed(listing.limit as u64));
         let text = self.statements.get(Shape::List { after_is_excluded });
-        let rows = self.lane.rows(text, parameters).await?;
-        let mut summaries = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let key = row.text(0)?;
-            // Keys with the prefix stand together: the first one without it ends the listing.
-            if !key.starts_with(&listing.prefix) {
-                break;
-            }
-            summaries.push(ActorSummary {
-                id: ActorId {
-                    system: Arc::clone(&listing.system),
-                    actor_type: Arc::clone(&listing.actor_type),
-                    key: key.into(),
-                },
-                revision: Revision(unsigned(row.number(1)?)),
-                state_bytes: unsigned(row.number_if_any(3)?.unwrap_or(0)),
-                updated_at: Millis(row.number(2)?),
-            });
-        }
-        Ok(summaries)
+        columns::summaries(listing, &self.lane.rows(text, parameters).await?)
     }
-}
-
-fn record(row: &SqliteRow) -> Result<ActorRecord, Error> {
-    let state = match row.text_if_any(4)? {
-        Some(content_type) => Some(StateBlob {
-            content_type: content_type.to_owned(),
-            type_url: row.text(5)?.to_owned(),
-            data: row.bytes(8)?,
-        }),
-        None => None,
-    };
-    Ok(ActorRecord {
-        revision: Revision(unsigned(row.number(1)?)),
-        state,
-        tags: row.bytes(6)?,
-        outcomes: row.bytes(7)?,
-        spilled_until: Millis(row.number(3)?),
-        updated_at: Millis(row.number(2)?),
-        deleted: false,
-    })
 }

@@ -14,6 +14,10 @@ use sea_orm::sea_query::{
     QueryStatementWriter, SelectStatement, SqliteQueryBuilder,
 };
 
+mod workflow;
+
+pub(crate) use workflow::Flow;
+
 /// Opens a transaction that excludes other writers and reads the writer epoch.
 pub(crate) const BEGIN: &str =
     "BEGIN IMMEDIATE; SELECT \"epoch\" FROM \"writer_epoch\" WHERE \"id\" = 1";
@@ -65,6 +69,8 @@ pub(crate) enum Shape {
     Fences { rows: usize },
     /// Actors of one type in key order.
     List { after_is_excluded: bool },
+    /// What a commit brings beside rows of actors.
+    Flow(Flow),
 }
 
 /// The statements in use.
@@ -87,6 +93,16 @@ pub(crate) fn chunks(count: usize, most: usize) -> impl Iterator<Item = usize> {
         let next = if left <= 32 { left } else { (left / 32 * 32).min(most) };
         left -= next;
         (next > 0).then_some(next)
+    })
+}
+
+/// The same for rows that seldom come: sizes are powers of two, so that there are few different statements.
+pub(crate) fn powers(count: usize, most: usize) -> impl Iterator<Item = usize> {
+    let mut left = count;
+    std::iter::from_fn(move || {
+        let next = left.checked_ilog2().map(|power| usize::min(1 << power, most))?;
+        left -= next;
+        Some(next)
     })
 }
 
@@ -141,6 +157,7 @@ fn build(shape: Shape) -> String {
         }
         Shape::Fences { rows } => text(&fences(rows)),
         Shape::List { after_is_excluded } => list(after_is_excluded),
+        Shape::Flow(flow) => workflow::build(flow),
     }
 }
 
@@ -170,9 +187,10 @@ fn insert<C: IntoIden, const N: usize>(
 fn upsert(rows: usize) -> InsertStatement {
     let expected = Expr::col((Actors::Table, Actors::Revision))
         .eq(Expr::col((Alias::new("excluded"), Actors::PrevRevision)));
-    // All but the key (the first three); the expectation itself is not kept.
+    // All but the key (the first three) and the shard, which never change: writing them, the same or not, would write
+    // their indexes too. The expectation itself is not kept.
     let updated =
-        ACTOR_COLUMNS[3..].iter().copied().filter(|column| !matches!(column, Actors::PrevRevision));
+        ACTOR_COLUMNS[4..].iter().copied().filter(|column| !matches!(column, Actors::PrevRevision));
     let replace = OnConflict::columns([Actors::System, Actors::Type, Actors::Key])
         .update_columns(updated)
         .value(Actors::PrevRevision, Expr::cust("0"))
@@ -181,7 +199,7 @@ fn upsert(rows: usize) -> InsertStatement {
     insert(Actors::Table, ACTOR_COLUMNS, rows).on_conflict(replace).take()
 }
 
-/// Parameters: shard, revision, updated at, spilled until, content type, type url, tags, outcomes, state; then system,
+/// Parameters: revision, updated at, spilled until, content type, type url, tags, outcomes, state; then system,
 /// type, key, the expected revision and the writer epoch.
 fn update_one() -> String {
     let epoch = Query::select()
@@ -190,7 +208,6 @@ fn update_one() -> String {
         .and_where(Expr::col(WriterEpoch::Id).eq(Expr::cust("1")))
         .take();
     let set = [
-        Actors::Shard,
         Actors::Revision,
         Actors::UpdatedAt,
         Actors::SpilledUntil,
@@ -224,6 +241,7 @@ fn load_columns() -> SelectStatement {
             Actors::Tags,
             Actors::Outcomes,
             Actors::State,
+            Actors::Deleted,
         ])
         .take()
 }
@@ -328,6 +346,7 @@ fn list(after_is_excluded: bool) -> String {
         .and_where(Expr::col(Actors::System).eq(bound()))
         .and_where(Expr::col(Actors::Type).eq(bound()))
         .and_where(start)
+        .and_where(workflow::lives())
         .order_by(Actors::Key, Order::Asc)
         .limit(1)
         .take();
@@ -335,61 +354,4 @@ fn list(after_is_excluded: bool) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sqlite::lane::{Columns, Parameters};
-
-    #[test]
-    fn any_number_of_rows_is_split_without_rest() {
-        for count in 0..1_000 {
-            let parts: Vec<usize> = chunks(count, 256).collect();
-            assert_eq!(parts.iter().sum::<usize>(), count);
-            assert!(parts.iter().all(|part| (1..=256).contains(part)));
-            assert!(parts.len() <= count / 256 + 2);
-        }
-    }
-
-    #[test]
-    fn the_upsert_expects_the_previous_revision_and_does_not_keep_it() {
-        let text = build(Shape::Upsert { rows: 2, begin: false });
-        assert!(
-            text.contains(r#"WHERE "actors"."revision" = "excluded"."prev_revision""#),
-            "{text}"
-        );
-        assert!(text.contains(r#""prev_revision" = 0"#), "{text}");
-        assert_eq!(text.matches('?').count(), 2 * ACTOR_COLUMNS.len());
-    }
-
-    /// The steps that SQLite takes for a statement, in a fresh database.
-    async fn plan(shape: Shape) -> Vec<String> {
-        let folder = tempfile::TempDir::new().expect("a folder");
-        let options = crate::SqliteOptions::new(folder.path());
-        let folder = crate::sqlite::folder::Folder::hold(folder.path()).expect("hold");
-        let pool = crate::sqlite::connect::open(&folder, &options).await.expect("open");
-        let mut lane = crate::sqlite::connect::lane(&pool, 64).await.expect("connect");
-        let text = format!("EXPLAIN QUERY PLAN {}", build(shape));
-        let rows = lane.rows(text.into(), Parameters::default()).await.expect("plan");
-        rows.iter().map(|row| row.text(3).expect("a step").to_owned()).collect()
-    }
-
-    #[tokio::test]
-    async fn no_statement_reads_a_whole_table_or_sorts() {
-        for shape in [
-            Shape::UpdateOne,
-            Shape::Load { keys: 32 },
-            Shape::Revisions { keys: 32 },
-            Shape::Answered { sequences: 8 },
-            Shape::Inbox,
-            Shape::Spilled { slot: 3, queries: 2 },
-            Shape::List { after_is_excluded: true },
-            Shape::List { after_is_excluded: false },
-        ] {
-            let plan = plan(shape).await;
-            let whole = |step: &String| step.starts_with("SCAN") || step.contains("TEMP B-TREE");
-            assert!(!plan.iter().any(whole), "{shape:?}: {plan:#?}");
-        }
-        let spilled = plan(Shape::Spilled { slot: 3, queries: 1 }).await;
-        let by_time = |step: &&String| step.contains("wide=? AND until_ms");
-        assert_eq!(spilled.iter().filter(by_time).count(), 2, "{spilled:#?}");
-    }
-}
+mod tests;

@@ -11,6 +11,7 @@ use tokio::{
 
 use crate::{
     SqlStore, SqliteOptions, WAITING_MAX,
+    columns::Columns,
     counter::unsigned,
     health::Health,
     jobs::{Job, Question},
@@ -21,7 +22,7 @@ use crate::{
         checkpoint::Checkpointer,
         connect,
         folder::Folder,
-        lane::{Columns, Lane},
+        lane::Lane,
         reader::Reader,
         sql::Statements,
         writer::{Writer, Written},

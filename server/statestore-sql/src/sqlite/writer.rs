@@ -8,10 +8,11 @@ use std::sync::{
 
 use callboard_migrations::tables::SPILL_TABLES;
 use callboard_statestore::{Claimed, Error, ShardClaim};
-use callboard_types::Tick;
+use callboard_types::{Tick, limits::DELIVERED_WINDOW_MS};
 use tokio::sync::{Notify, mpsc};
 
 use crate::{
+    columns::Columns,
     counter::unsigned,
     fences::{Changes, Fences},
     health::Health,
@@ -20,13 +21,16 @@ use crate::{
     sqlite::{
         self,
         checkpoint::START_BYTES,
-        lane::{Columns, Lane, Parameters},
+        lane::{Lane, Parameters},
         sql::{BEGIN, Statements},
     },
 };
 
 mod commit;
+mod workflow;
 
+/// Ids of messages that one [`Job::Expire`] drops at most: commits wait for it.
+const EXPIRE_IDS_MAX: i64 = 1_000;
 const RECORD_CLUSTER: &str = "INSERT INTO \"store_meta\" (\"name\", \"value\") VALUES ('cluster_id', ?) \
                               ON CONFLICT (\"name\") DO NOTHING";
 const CLUSTER: &str = "SELECT \"value\" FROM \"store_meta\" WHERE \"name\" = 'cluster_id'";
@@ -71,7 +75,7 @@ impl Writer {
                 }
                 Job::Commit(batch, reply) => {
                     let started = Tick::now();
-                    let items = batch.actors.len() + batch.inbox.len();
+                    let items = batch.len();
                     let done = self.commit(batch).await;
                     metrics::histogram!("callboard_store_commit_seconds")
                         .record(Tick::now().micros_since(started) as f64 / 1e6);
@@ -95,6 +99,10 @@ impl Writer {
                 }
                 Job::BindCluster(cluster, reply) => {
                     let done = self.bind_cluster(&cluster).await;
+                    self.answer(reply, done);
+                }
+                Job::DropDeadLetter(id, reply) => {
+                    let done = self.drop_dead_letter(id).await;
                     self.answer(reply, done);
                 }
                 Job::FinishCheckpoint(reply) => {
@@ -132,19 +140,41 @@ impl Writer {
         Ok(())
     }
 
-    /// Empties one spill table that no shard needs any more. True if there are more of them.
+    /// Empties one spill table that no shard needs any more, and drops a piece of the ids of messages that nobody
+    /// repeats any more. True if there is more of either.
     async fn expire(&mut self) -> Result<bool, Error> {
-        let (slot, more) = self.ring.expired(self.fences.low_water());
-        let Some(slot) = slot else {
+        let low_water = self.fences.low_water();
+        let (slot, more) = self.ring.expired(low_water);
+        let before = low_water.plus(-DELIVERED_WINDOW_MS).0;
+        let old = self.old_ids(before, EXPIRE_IDS_MAX).await?;
+        if slot.is_none() && old == 0 {
             return Ok(false);
-        };
+        }
         self.begin().await?;
-        let emptied = self.empty(slot).await;
-        self.end(emptied).await?;
-        self.slots[slot] = 0;
-        self.ring.emptied(slot);
-        metrics::counter!("callboard_store_spill_tables_emptied_total").increment(1);
-        Ok(more)
+        let dropped = self.drop_over(slot, before).await;
+        self.end(dropped).await?;
+        if let Some(slot) = slot {
+            self.slots[slot] = 0;
+            self.ring.emptied(slot);
+            metrics::counter!("callboard_store_spill_tables_emptied_total").increment(1);
+        }
+        Ok(more || old == EXPIRE_IDS_MAX)
+    }
+
+    async fn drop_over(&mut self, slot: Option<usize>, before: i64) -> Result<(), Error> {
+        if let Some(slot) = slot {
+            self.empty(slot).await?;
+        }
+        self.drop_old_ids(before, EXPIRE_IDS_MAX).await
+    }
+
+    async fn drop_dead_letter(&mut self, id: String) -> Result<bool, Error> {
+        self.begin().await?;
+        let dropped = self.drop_letter(id).await;
+        match dropped {
+            Ok(was_there) => self.end(Ok(())).await.map(|()| was_there),
+            Err(error) => self.end(Err(error)).await.map(|()| false),
+        }
     }
 
     async fn empty(&mut self, slot: usize) -> Result<(), Error> {

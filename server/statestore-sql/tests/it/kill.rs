@@ -10,12 +10,12 @@ use callboard_statestore::Error;
 use callboard_statestore_sql::{SqlStore, SqliteOptions};
 use tempfile::TempDir;
 
-use super::{commit, open, revision, turn};
+use super::{commit, open, revision, sending, sequences, turn};
 
 const FOLDER: &str = "CALLBOARD_TEST_STORE_FOLDER";
 
-/// Not a test of its own: the process that the tests below start and kill. Commits one turn after the other and prints
-/// each revision once it is acknowledged.
+/// Not a test of its own: the process that the tests below start and kill. Commits one turn after the other, each with
+/// an outbox row, and prints each revision once it is acknowledged.
 #[tokio::test]
 #[ignore = "started by the tests that kill it"]
 #[expect(clippy::print_stdout, reason = "its output is what the parent reads")]
@@ -23,7 +23,11 @@ async fn the_process_that_is_killed() {
     let folder = std::env::var_os(FOLDER).expect("started by a parent");
     let store = open(Path::new(&folder)).await;
     for previous in revision(&store, "a").await.. {
-        commit(&store, vec![turn("a", previous, &[9; 3_000]), turn("b", previous, b"")]).await;
+        commit(
+            &store,
+            vec![sending("a", previous, previous + 1), turn("b", previous, &[9; 3_000])],
+        )
+        .await;
         println!("committed {}", previous + 1);
     }
 }
@@ -79,6 +83,7 @@ async fn a_killed_process_keeps_its_commits_and_frees_its_folder() {
         let (a, b) = (revision(&store, "a").await, revision(&store, "b").await);
         assert!(a >= last, "{last} was acknowledged, {a} is stored");
         assert!(a <= last + 1 && a == b, "nothing happens by halves: {a}, {b}, {last}");
+        assert_eq!(sequences(&store).await, (1..=a).collect::<Vec<_>>(), "one row for each turn");
         store.close().await;
     }
 }

@@ -4,7 +4,8 @@ use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
 use callboard_statestore::{
-    ActorCommit, ActorRecord, CommitBatch, ShardClaim, SpillPack, StateBlob, StateStore, Verdict,
+    ActorCommit, ActorRecord, CommitBatch, OutboxDone, OutboxInsert, OutboxRow, ShardClaim,
+    SpillPack, StateBlob, StateStore, Verdict,
 };
 use callboard_statestore_sql::{SqlStore, SqliteOptions};
 use callboard_types::{ActorId, Epoch, Millis, NodeId, Revision, ShardId};
@@ -60,6 +61,29 @@ fn turn(key: &str, previous: u64, data: &[u8]) -> ActorCommit {
 
 fn pack(until: i64) -> SpillPack {
     SpillPack { from: Millis(until), until: Millis(until), data: Bytes::from_static(b"outcomes") }
+}
+
+/// The same with an outbox row.
+fn sending(key: &str, previous: u64, sequence: u64) -> ActorCommit {
+    let item = Bytes::from(format!("of {key} {sequence}"));
+    let outbox = vec![OutboxInsert { sequence, due_at: Millis(0), item }];
+    ActorCommit { outbox, ..turn(key, previous, b"sent") }
+}
+
+fn ended(sequence: u64) -> OutboxDone {
+    OutboxDone { shard: claim().shard, epoch: claim().epoch, sequence, dead: None }
+}
+
+/// All outbox rows of shard 0.
+async fn outbox(store: &SqlStore) -> Vec<OutboxRow> {
+    let shard = claim().shard;
+    let rows = store.outbox(&shard, (Millis(i64::MIN), 0), Millis(i64::MAX), 100_000).await;
+    rows.expect("outbox")
+}
+
+/// Their sequences.
+async fn sequences(store: &SqlStore) -> Vec<u64> {
+    outbox(store).await.into_iter().map(|row| row.sequence).collect()
 }
 
 fn batch(actors: Vec<ActorCommit>) -> CommitBatch {

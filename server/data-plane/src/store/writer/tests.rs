@@ -2,10 +2,8 @@
 
 use std::{future::Future, time::Duration};
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use callboard_statestore::{ActorRecord, ActorSummary, InboxRow, memory::MemoryStore};
-use callboard_types::{Millis, Revision};
+use callboard_statestore::{ActorRecord, memory::MemoryStore};
+use callboard_types::Revision;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -23,8 +21,7 @@ struct TwoLanes {
     attempts: Semaphore,
 }
 
-#[async_trait]
-impl StateStore for TwoLanes {
+callboard_statestore::state_store_front!(TwoLanes, store, {
     fn lanes(&self) -> usize {
         2
     }
@@ -53,38 +50,7 @@ impl StateStore for TwoLanes {
         }
         self.store.commit(batch).await
     }
-
-    async fn load(&self, ids: &[ActorId]) -> Result<Vec<Option<ActorRecord>>, Error> {
-        self.store.load(ids).await
-    }
-
-    async fn spilled(&self, queries: &[(ActorId, Millis)]) -> Result<Vec<Vec<Bytes>>, Error> {
-        self.store.spilled(queries).await
-    }
-
-    async fn inbox(&self, shard: &ShardId, after: u64, n: usize) -> Result<Vec<InboxRow>, Error> {
-        self.store.inbox(shard, after, n).await
-    }
-
-    async fn raise_low_water(&self, claims: &[ShardClaim], to: Millis) -> Result<(), Error> {
-        self.store.raise_low_water(claims, to).await
-    }
-
-    async fn expire(&self) -> Result<bool, Error> {
-        self.store.expire().await
-    }
-
-    async fn list(
-        &self,
-        system: &str,
-        actor_type: &str,
-        prefix: &str,
-        after: &str,
-        limit: usize,
-    ) -> Result<Vec<ActorSummary>, Error> {
-        self.store.list(system, actor_type, prefix, after, limit).await
-    }
-}
+});
 
 struct Bench {
     store: Arc<TwoLanes>,

@@ -3,16 +3,18 @@
 use std::collections::{BTreeMap, HashMap};
 
 use callboard_statestore::{
-    ActorCommit, CommitBatch, Error, InboxInsert, SpillPack, StateBlob, Verdict,
+    ActorCommit, BroadcastChange, CommitBatch, Error, HistoryInsert, InboxInsert, OutboxDone,
+    SpillPack, StateBlob, Verdict,
 };
 use callboard_types::{ActorId, Millis, Revision, shard::key_hash};
 
 use super::Writer;
 use crate::{
+    columns::Columns,
     counter::{signed, unsigned},
     ring,
     sqlite::{
-        lane::{Columns, Lane, Parameters},
+        lane::{Lane, Parameters},
         sql::{ACTOR_COLUMNS, BEGIN, Shape, Statements, chunks, padded},
     },
 };
@@ -33,6 +35,8 @@ enum Attempt {
 struct Included<'a> {
     actors: Vec<&'a ActorCommit>,
     inbox: Vec<&'a InboxInsert>,
+    outbox_done: Vec<&'a OutboxDone>,
+    broadcasts: Vec<&'a BroadcastChange>,
     /// Packs by table.
     spill: BTreeMap<usize, Vec<(&'a ActorId, &'a SpillPack)>>,
     /// Tables whose end rises, and the new end.
@@ -42,14 +46,7 @@ struct Included<'a> {
 impl Writer {
     /// Commits what holds its fence and fits its row; says of the rest why not.
     pub(super) async fn commit(&mut self, batch: CommitBatch) -> Result<Vec<Verdict>, Error> {
-        let lost = |id, shard, epoch| self.fences.lost(id, shard, epoch);
-        let mut verdicts: Vec<Verdict> = batch
-            .actors
-            .iter()
-            .map(|item| lost(&item.id, item.shard, item.epoch))
-            .chain((batch.inbox.iter()).map(|item| lost(&item.id, item.shard, item.epoch)))
-            .map(|lost| lost.unwrap_or(Verdict::Committed))
-            .collect();
+        let mut verdicts = self.fences.verdicts(&batch);
         if self.commit_alone(&batch, &verdicts).await? {
             return Ok(verdicts);
         }
@@ -59,7 +56,7 @@ impl Writer {
         let mut mismatched = false;
         loop {
             let included = self.include(&batch, &order, &verdicts);
-            if included.actors.is_empty() && included.inbox.is_empty() {
+            if !verdicts.contains(&Verdict::Committed) {
                 return Ok(verdicts);
             }
             let attempt = self.attempt(&included).await;
@@ -85,16 +82,14 @@ impl Writer {
         batch: &CommitBatch,
         verdicts: &[Verdict],
     ) -> Result<bool, Error> {
-        let ([item], [], [Verdict::Committed]) = (&batch.actors[..], &batch.inbox[..], verdicts)
-        else {
+        let ([item], [Verdict::Committed]) = (&batch.actors[..], verdicts) else {
             return Ok(false);
         };
-        if item.previous == Revision::ZERO || !item.spill.is_empty() || !item.inbox_done.is_empty()
-        {
+        if item.previous == Revision::ZERO || !is_only_a_row(item) {
             return Ok(false);
         }
-        let mut parameters = Parameters::with_room(14);
-        parameters.number(i64::from(item.shard)).number(signed(item.record.revision.0));
+        let mut parameters = Parameters::with_room(13);
+        parameters.number(signed(item.record.revision.0));
         rest_of_row(&mut parameters, item);
         parameters
             .text(&item.id.system)
@@ -117,10 +112,12 @@ impl Writer {
         let committed = |at: usize| verdicts[at] == Verdict::Committed;
         let actors: Vec<&ActorCommit> =
             order.iter().filter(|at| committed(**at)).map(|at| &batch.actors[*at]).collect();
-        let inbox = (batch.inbox.iter().enumerate())
-            .filter(|(at, _)| committed(batch.actors.len() + at))
-            .map(|(_, insert)| insert)
-            .collect();
+        // What is no actor's row stands in the batch as it does in the verdicts.
+        let mut rest = (batch.actors.len()..verdicts.len()).map(committed);
+        let mut next = || rest.next().unwrap_or(false);
+        let inbox = batch.inbox.iter().filter(|_| next()).collect();
+        let outbox_done = batch.outbox_done.iter().filter(|_| next()).collect();
+        let broadcasts = batch.broadcasts.iter().filter(|_| next()).collect();
         let mut spill: BTreeMap<usize, Vec<_>> = BTreeMap::new();
         let mut ends: BTreeMap<usize, i64> = BTreeMap::new();
         for (item, pack) in
@@ -138,7 +135,7 @@ impl Writer {
             self.ring.extend(*slot, *end);
         }
         let slots = ends.into_iter().collect();
-        Included { actors, inbox, spill, slots }
+        Included { actors, inbox, outbox_done, broadcasts, spill, slots }
     }
 
     /// Writes everything inside a transaction and leaves it open. False if a row was not as expected.
@@ -158,6 +155,9 @@ impl Writer {
         }
         self.accept(&included.inbox).await?;
         self.remove_answered(&included.actors).await?;
+        self.write_flow(&included.actors).await?;
+        self.end_deliveries(&included.outbox_done).await?;
+        self.step(&included.broadcasts).await?;
         for (slot, packs) in &included.spill {
             self.spill(*slot, packs).await?;
         }
@@ -178,7 +178,9 @@ impl Writer {
                 }
                 let rows: usize = included.actors.iter().map(|item| row_bytes(item)).sum();
                 let calls: usize = (included.inbox.iter()).map(|item| item.call.len() + 256).sum();
-                self.count((rows + calls) as u64);
+                // Few pages hold what is deleted and stepped on.
+                let others = (included.outbox_done.len() + included.broadcasts.len()) * 256;
+                self.count((rows + calls + others) as u64);
                 Ok(Attempt::Committed)
             }
             Ok(false) => {
@@ -323,6 +325,17 @@ impl Writer {
     }
 }
 
+/// True if a commit is nothing but the next version of a row that is no tombstone.
+fn is_only_a_row(item: &ActorCommit) -> bool {
+    item.spill.is_empty()
+        && item.inbox_done.is_empty()
+        && item.outbox.is_empty()
+        && item.history.is_empty()
+        && item.forget.is_none()
+        && !item.record.deleted
+        && item.record.revision > item.previous
+}
+
 /// Notes in the database what spill tables hold.
 pub(super) async fn write_slots(
     lane: &mut Lane,
@@ -363,5 +376,8 @@ fn rest_of_row(parameters: &mut Parameters, item: &ActorCommit) {
 fn row_bytes(item: &ActorCommit) -> usize {
     let state = item.record.state.as_ref().map_or(0, |state| state.data.len());
     let spill: usize = item.spill.iter().map(|pack| pack.data.len() + 4_096).sum();
-    state + item.record.outcomes.len() + spill + 4_096
+    let sent: usize = item.outbox.iter().map(|row| row.item.len() + 256).sum();
+    let past = |past: &HistoryInsert| past.state.as_ref().map_or(0, |state| state.data.len());
+    let history: usize = item.history.iter().map(|kept| past(kept) + 4_096).sum();
+    state + item.record.outcomes.len() + spill + sent + history + 4_096
 }

@@ -9,7 +9,7 @@ use callboard_statestore::{Claimed, ShardClaim, StateStore};
 use callboard_types::{Epoch, Millis, NodeId};
 
 use super::{Postgres, open};
-use crate::{claim, commit, revision, turn};
+use crate::{claim, commit, revision, sending, sequences, turn};
 
 const URL: &str = "CALLBOARD_TEST_STORE_URL";
 const EPOCH: &str = "CALLBOARD_TEST_STORE_EPOCH";
@@ -18,8 +18,8 @@ fn takeover(epoch: u64) -> ShardClaim {
     ShardClaim { epoch: Epoch(epoch), node: NodeId(epoch), ..claim() }
 }
 
-/// Not a test of its own: the process that the test below starts and kills. Commits one turn after the other and prints
-/// each revision once it is acknowledged.
+/// Not a test of its own: the process that the test below starts and kills. Commits one turn after the other, each
+/// with an outbox row, and prints each revision once it is acknowledged.
 #[tokio::test]
 #[ignore = "started by the test that kills it"]
 #[expect(clippy::print_stdout, reason = "its output is what the parent reads")]
@@ -30,7 +30,8 @@ async fn the_process_that_is_killed() {
     let store = callboard_statestore_sql::SqlStore::open_postgres(options).await.expect("open");
     store.claim(&[takeover(epoch)]).await.expect("claim");
     for previous in revision(&store, "a").await.. {
-        let mut turns = vec![turn("a", previous, &[9; 3_000]), turn("b", previous, b"")];
+        let sent = sending("a", previous, previous + 1);
+        let mut turns = vec![sent, turn("b", previous, &[9; 3_000])];
         turns.iter_mut().for_each(|turn| turn.epoch = Epoch(epoch));
         commit(&store, turns).await;
         println!("committed {}", previous + 1);
@@ -78,5 +79,6 @@ async fn a_killed_process_keeps_its_commits_and_is_taken_over_at_once() {
         let (a, b) = (revision(&next, "a").await, revision(&next, "b").await);
         assert!(a >= last, "{last} was acknowledged, {a} is stored");
         assert!(a <= last + 1 && a == b, "nothing happens by halves: {a}, {b}, {last}");
+        assert_eq!(sequences(&next).await, (1..=a).collect::<Vec<_>>(), "one row for each turn");
     }
 }

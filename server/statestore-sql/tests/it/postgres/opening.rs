@@ -114,7 +114,7 @@ async fn nodes_that_open_an_empty_database_at_once_all_find_it_ready() {
         commit(&store, vec![one]).await;
     }
     assert_eq!(sql(&url, "SELECT count(*) FROM actors"), "5");
-    assert_eq!(sql(&url, "SELECT count(*) FROM seaql_migrations"), "1");
+    assert_eq!(sql(&url, "SELECT count(*) FROM seaql_migrations"), "2");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use callboard_statestore::{CommitBatch, Error, InboxInsert, ShardClaim, StateStore, Verdict};
-use callboard_statestore_sql::PostgresOptions;
+use callboard_statestore_sql::{PostgresOptions, SqlStore};
 use callboard_types::{Epoch, Millis, NodeId, Tick};
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
     proxy::{Fault, Proxy},
     revision_whatever_it_takes,
 };
-use crate::{batch, claim, commit, id, pack, revision, turn};
+use crate::{batch, claim, commit, ended, id, pack, revision, sending, sequences, turn};
 
 #[tokio::test]
 async fn a_commit_that_reached_the_server_is_known_to_be_committed() {
@@ -85,6 +85,58 @@ async fn an_accepted_call_is_looked_up_too() {
         assert_eq!(failures, u32::from(fault == Fault::CutBefore));
         let rows = store.inbox(&claim().shard, 0, 10).await.expect("inbox");
         assert_eq!(rows.len() as u64, sequence);
+    }
+}
+
+/// State and outbox rows have one fate; a batch that only ends deliveries may be repeated whatever became of it.
+#[tokio::test]
+async fn what_a_turn_sent_has_the_fate_of_its_state() {
+    let (proxy, url) = Proxy::start(&Postgres::shared().database()).await;
+    let store = open(&url).await;
+    let faults = [Fault::CutAfter, Fault::CutBefore, Fault::CutAtOnce];
+    for (round, fault) in (0..30).zip(faults.into_iter().cycle()) {
+        proxy.next(fault);
+        let sent = batch(vec![sending("a", round, round + 1)]);
+        let (verdicts, failures) = commit_whatever_it_takes(&store, &sent).await;
+        assert_eq!(verdicts, [Verdict::Committed]);
+        match fault {
+            Fault::CutAfter => assert_eq!(failures, 0, "it was committed"),
+            Fault::CutBefore => assert_eq!(failures, 1, "it was rolled back"),
+            _ => {}
+        }
+        let last = if round == 0 { vec![1] } else { vec![round, round + 1] };
+        assert_eq!(sequences(&store).await, last, "{fault:?}");
+        proxy.next(fault);
+        let outbox_done = if round == 0 { vec![] } else { vec![ended(round)] };
+        let done = CommitBatch { outbox_done, ..CommitBatch::default() };
+        let expected = vec![Verdict::Committed; done.len()];
+        assert_eq!(commit_until_told(&store, &done).await, expected);
+        assert_eq!(sequences(&store).await, [round + 1], "{fault:?}");
+    }
+    proxy.next(Fault::None);
+    // A commit without a new revision has no row that tells what became of it but the one that it sent.
+    for (sequence, fault) in (100..).zip([Fault::CutAfter, Fault::CutBefore]) {
+        proxy.next(fault);
+        let mut same = sending("a", 29, sequence);
+        same.previous = same.record.revision;
+        let answer = store.commit(batch(vec![same.clone()])).await;
+        if fault == Fault::CutBefore {
+            assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
+            commit(&store, vec![same]).await;
+        } else {
+            assert_eq!(answer.expect("committed"), [Verdict::Committed]);
+        }
+        assert_eq!(sequences(&store).await.last(), Some(&sequence));
+    }
+}
+
+/// Repeats a batch until there are verdicts.
+async fn commit_until_told(store: &SqlStore, batch: &CommitBatch) -> Vec<Verdict> {
+    loop {
+        match store.commit(batch.clone()).await {
+            Ok(verdicts) => return verdicts,
+            Err(error) => assert!(matches!(error, Error::Unavailable(_)), "{error}"),
+        }
     }
 }
 
