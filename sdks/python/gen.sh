@@ -7,6 +7,7 @@ callboard=${CALLBOARD:-target/debug/callboard}
 protocol=proto/callboard
 "$callboard" gen --lang python --layer messages "$@" -I proto --out sdks/python/src/callboard/protocol \
     $protocol/type/v1/type.proto $protocol/gateway/v1/gateway.proto \
-    $protocol/host/v1/host.proto $protocol/options/v1/options.proto
+    $protocol/host/v1/host.proto $protocol/control/v1/control.proto \
+    $protocol/options/v1/options.proto
 "$callboard" gen --lang python "$@" -I examples/incrementor --out examples/incrementor/python/gen \
     examples/incrementor/incrementor.proto

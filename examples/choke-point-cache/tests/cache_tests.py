@@ -49,9 +49,9 @@ def a_value_is_computed_again_once_it_expired() -> None:
         source = Source()
         kit = TestKit(source.provided())
         await kit.ref.call("fetch")
-        kit.clock.advance(LIFETIME - timedelta(seconds=1))
+        await kit.clock.advance(LIFETIME - timedelta(seconds=1))
         assert not (await kit.ref.call("fetch"))["loaded"]
-        kit.clock.advance(timedelta(seconds=1))
+        await kit.clock.advance(timedelta(seconds=1))
         assert (await kit.ref.call("fetch"))["loaded"]
         assert source.loads == 2
 

@@ -90,7 +90,7 @@ async def a_repeated_idempotency_key_gets_the_stored_outcome() -> None:
     with pytest.raises(CallError) as refused:
         await kit.call("put", {"name": "ink"}, idempotency_key="k")
     assert refused.value.reason == "REQUEST_ID_REUSED"
-    kit.clock.advance(timedelta(minutes=11))
+    await kit.clock.advance(timedelta(minutes=11))
     await kit.call("put", {"name": "pen"}, idempotency_key="k")
     assert kit.state.items == {"pen": 2}
 
@@ -106,9 +106,9 @@ async def an_error_that_an_action_raised_is_a_stored_outcome_too() -> None:
 async def an_idle_actor_is_deactivated_and_comes_back_with_its_state() -> None:
     kit = TestKit(Cart)
     await kit.call("put", {"name": "pen"})
-    kit.clock.advance(59)
+    await kit.clock.advance(59)
     assert kit.active
-    kit.clock.advance(1)
+    await kit.clock.advance(1)
     assert not kit.active
     await kit.call("put", {"name": "pen"})
     assert kit.state == CartState(items={"pen": 2}, opened=2)

@@ -14,6 +14,7 @@ from callboard import (
     Actor,
     ActorDef,
     ActorRef,
+    Call,
     Context,
     MaybeAwaitable,
     ProtoCodec,
@@ -41,8 +42,10 @@ from .incrementor_pb2 import (
 if TYPE_CHECKING:
     from callboard import (
         Accepted,
+        Answer,
         CallOptions,
         Caller,
+        SendOptions,
         Sender,
     )
     from typing_extensions import (
@@ -81,35 +84,35 @@ class IncrementorRef(ActorRef):
     def __init__(self, caller: Caller, key: str) -> None:
         super().__init__(caller, "Incrementor", key)
 
-    async def init(
+    def init(
         self, request: InitRequest | None = None, /, **options: Unpack[CallOptions]
-    ) -> InitResponse:
+    ) -> Call[InitResponse]:
         """Runs before anything else in each life of a counter, and counts the lives."""
-        return await self._caller.invoke(self._id, _INCREMENTOR_INIT, request, options)
+        return Call(self._caller, self._id, _INCREMENTOR_INIT, request, options)
 
-    async def add(
+    def add(
         self, request: AddRequest, /, **options: Unpack[CallOptions]
-    ) -> AddResponse:
+    ) -> Call[AddResponse]:
         """Adds, and answers the new total."""
-        return await self._caller.invoke(self._id, _INCREMENTOR_ADD, request, options)
+        return Call(self._caller, self._id, _INCREMENTOR_ADD, request, options)
 
-    async def cast(
+    def cast(
         self, request: CastRequest, /, **options: Unpack[CallOptions]
-    ) -> CastResponse:
+    ) -> Call[CastResponse]:
         """Adds without a reply; meant for asynchronous calls."""
-        return await self._caller.invoke(self._id, _INCREMENTOR_CAST, request, options)
+        return Call(self._caller, self._id, _INCREMENTOR_CAST, request, options)
 
-    async def total(
+    def total(
         self, request: TotalRequest | None = None, /, **options: Unpack[CallOptions]
-    ) -> TotalResponse:
+    ) -> Call[TotalResponse]:
         """Answers the total."""
-        return await self._caller.invoke(self._id, _INCREMENTOR_TOTAL, request, options)
+        return Call(self._caller, self._id, _INCREMENTOR_TOTAL, request, options)
 
-    async def stop(
+    def stop(
         self, request: StopRequest | None = None, /, **options: Unpack[CallOptions]
-    ) -> StopResponse:
+    ) -> Call[StopResponse]:
         """Closes the counter for good: from then on Add and Cast fail with COUNTER_STOPPED."""
-        return await self._caller.invoke(self._id, _INCREMENTOR_STOP, request, options)
+        return Call(self._caller, self._id, _INCREMENTOR_STOP, request, options)
 
 
 class IncrementorSend(SendRef):
@@ -121,31 +124,31 @@ class IncrementorSend(SendRef):
         super().__init__(sender, "Incrementor", key)
 
     async def init(
-        self, request: InitRequest | None = None, /, **options: Unpack[CallOptions]
+        self, request: InitRequest | None = None, /, **options: Unpack[SendOptions]
     ) -> Accepted:
         """Runs before anything else in each life of a counter, and counts the lives."""
         return await self._sender.submit(self._id, _INCREMENTOR_INIT, request, options)
 
     async def add(
-        self, request: AddRequest, /, **options: Unpack[CallOptions]
+        self, request: AddRequest, /, **options: Unpack[SendOptions]
     ) -> Accepted:
         """Adds, and answers the new total."""
         return await self._sender.submit(self._id, _INCREMENTOR_ADD, request, options)
 
     async def cast(
-        self, request: CastRequest, /, **options: Unpack[CallOptions]
+        self, request: CastRequest, /, **options: Unpack[SendOptions]
     ) -> Accepted:
         """Adds without a reply; meant for asynchronous calls."""
         return await self._sender.submit(self._id, _INCREMENTOR_CAST, request, options)
 
     async def total(
-        self, request: TotalRequest | None = None, /, **options: Unpack[CallOptions]
+        self, request: TotalRequest | None = None, /, **options: Unpack[SendOptions]
     ) -> Accepted:
         """Answers the total."""
         return await self._sender.submit(self._id, _INCREMENTOR_TOTAL, request, options)
 
     async def stop(
-        self, request: StopRequest | None = None, /, **options: Unpack[CallOptions]
+        self, request: StopRequest | None = None, /, **options: Unpack[SendOptions]
     ) -> Accepted:
         """Closes the counter for good: from then on Add and Cast fail with COUNTER_STOPPED."""
         return await self._sender.submit(self._id, _INCREMENTOR_STOP, request, options)
@@ -185,21 +188,21 @@ class IncrementorActor(Actor[IncrementorState, IncrementorRef], ABC):
     @abstractmethod
     def init(
         self, ctx: IncrementorCtx, request: InitRequest, /
-    ) -> MaybeAwaitable[InitResponse]:
+    ) -> MaybeAwaitable[Answer[InitRequest, InitResponse]]:
         """Runs before anything else in each life of a counter, and counts the lives."""
         raise NotImplementedError
 
     @abstractmethod
     def add(
         self, ctx: IncrementorCtx, request: AddRequest, /
-    ) -> MaybeAwaitable[AddResponse]:
+    ) -> MaybeAwaitable[Answer[AddRequest, AddResponse]]:
         """Adds, and answers the new total."""
         raise NotImplementedError
 
     @abstractmethod
     def cast(
         self, ctx: IncrementorCtx, request: CastRequest, /
-    ) -> MaybeAwaitable[CastResponse]:
+    ) -> MaybeAwaitable[Answer[CastRequest, CastResponse]]:
         """Adds without a reply; meant for asynchronous calls."""
         raise NotImplementedError
 
@@ -213,6 +216,6 @@ class IncrementorActor(Actor[IncrementorState, IncrementorRef], ABC):
     @abstractmethod
     def stop(
         self, ctx: IncrementorCtx, request: StopRequest, /
-    ) -> MaybeAwaitable[StopResponse]:
+    ) -> MaybeAwaitable[Answer[StopRequest, StopResponse]]:
         """Closes the counter for good: from then on Add and Cast fail with COUNTER_STOPPED."""
         raise NotImplementedError

@@ -66,7 +66,7 @@ def a_counter_counts_its_lives_across_restarts_and_idle_times() -> None:
         await kit.ref.add(AddRequest(amount=5))
         await kit.restart()
         await kit.ref.total()
-        kit.clock.advance(timedelta(minutes=2))
+        await kit.clock.advance(timedelta(minutes=2))
         assert (await kit.ref.total()).total == 5
         assert kit.state.lives == 3
 

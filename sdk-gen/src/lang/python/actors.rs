@@ -223,7 +223,6 @@ impl Actors<'_> {
     ) {
         let input = self.message(&method.input);
         let output = self.message(&method.output);
-        let options = self.sdk_type("CallOptions");
         let unpack = self.imports.type_only(TYPING_EXTENSIONS, "Unpack", "_");
         let name = Python.action_name(&method.name);
         // Only a message without fields can be left out: with fields, leaving it out is more often a mistake.
@@ -234,19 +233,27 @@ impl Actors<'_> {
         } else {
             format!("request: {input}")
         };
-        let (target, reply) = match accepted {
-            None => ("self._caller.invoke", output.as_str()),
-            Some(accepted) => ("self._sender.submit", accepted),
+        let action = constant(&service.name, &method.name);
+        let (def, options, reply, made) = match accepted {
+            None => {
+                let call = self.sdk("Call");
+                let made = format!("{call}(self._caller, self._id, {action}, request, options)");
+                ("def", self.sdk_type("CallOptions"), format!("{call}[{output}]"), made)
+            }
+            Some(accepted) => {
+                let made =
+                    format!("await self._sender.submit(self._id, {action}, request, options)");
+                ("async def", self.sdk_type("SendOptions"), accepted.to_owned(), made)
+            }
         };
-        p.blank().line(format!("async def {name}("));
+        p.blank().line(format!("{def} {name}("));
         p.indent(|p| {
             p.line(format!("self, {request}, /, **options: {unpack}[{options}]"));
         });
         p.line(format!(") -> {reply}:"));
         p.indent(|p| {
             doc(p, &method.comments, method.deprecated, "");
-            let action = constant(&service.name, &method.name);
-            p.line(format!("return await {target}(self._id, {action}, request, options)"));
+            p.line(format!("return {made}"));
         });
     }
 
@@ -311,7 +318,12 @@ impl Actors<'_> {
                 p.indent(|p| {
                     p.line(format!("self, ctx: {name}{suffix}, request: {input}, /"));
                 });
-                p.line(format!(") -> {maybe}[{output}]:"));
+                let answer = if method.is_read_only() {
+                    output
+                } else {
+                    format!("{}[{input}, {output}]", self.sdk_type("Answer"))
+                };
+                p.line(format!(") -> {maybe}[{answer}]:"));
                 p.indent(|p| {
                     doc(p, &method.comments, method.deprecated, "");
                     p.line("raise NotImplementedError");

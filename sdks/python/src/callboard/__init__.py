@@ -5,16 +5,42 @@ proto; run it with
 `serve`; call it through `Client`; test it with `callboard.testing.TestKit`.
 """
 
-from .actor import Actor, JsonActor, MaybeAwaitable, action, provide
+from .actor import Actor, Answer, JsonActor, MaybeAwaitable, action, provide, timer
 from .client import BlockingClient, Client, Stored
 from .codec import Codec, JsonCodec, ProtoCodec
 from .context import Context, ReadContext
-from .definition import ActionDef, ActorDef, Durability, Kind, Settings, proto_action
+from .definition import (
+    ActionDef,
+    ActorDef,
+    Channel,
+    Deliver,
+    Durability,
+    History,
+    Kind,
+    Pooled,
+    Settings,
+    Timer,
+    proto_action,
+)
 from .errors import ActorError, CallError, Code, HostError, PayloadError, Retry
 from .host import Host, run, serve
 from .ids import ActorId, FencingToken
-from .ref import Accepted, ActorRef, Caller, CallOptions, JsonRef, Sender, SendRef
+from .ref import (
+    Accepted,
+    ActorRef,
+    Call,
+    Caller,
+    CallOptions,
+    JsonRef,
+    Sender,
+    SendOptions,
+    SendRef,
+)
+from .schedules import Overlap, Schedule, Schedules, When
+from .subscription import Message, Missed, Published, Subscription
+from .tools import ActorTools, DeadLetter, DeadLetters, Past, Restored, Revision
 from .version import VERSION as __version__
+from .workflow import Forward, Pipe
 
 __all__ = [
     "Accepted",
@@ -24,16 +50,25 @@ __all__ = [
     "ActorError",
     "ActorId",
     "ActorRef",
+    "ActorTools",
+    "Answer",
     "BlockingClient",
+    "Call",
     "CallError",
     "CallOptions",
     "Caller",
+    "Channel",
     "Client",
     "Code",
     "Codec",
     "Context",
+    "DeadLetter",
+    "DeadLetters",
+    "Deliver",
     "Durability",
     "FencingToken",
+    "Forward",
+    "History",
     "Host",
     "HostError",
     "JsonActor",
@@ -41,18 +76,34 @@ __all__ = [
     "JsonRef",
     "Kind",
     "MaybeAwaitable",
+    "Message",
+    "Missed",
+    "Overlap",
+    "Past",
     "PayloadError",
+    "Pipe",
+    "Pooled",
     "ProtoCodec",
+    "Published",
     "ReadContext",
+    "Restored",
     "Retry",
+    "Revision",
+    "Schedule",
+    "Schedules",
+    "SendOptions",
     "SendRef",
     "Sender",
     "Settings",
     "Stored",
+    "Subscription",
+    "Timer",
+    "When",
     "__version__",
     "action",
     "proto_action",
     "provide",
     "run",
     "serve",
+    "timer",
 ]

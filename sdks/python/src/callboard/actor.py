@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Any, ClassVar, Generic, TypeVar, Union
 
 from .codec import Codec, JsonCodec
 from .context import Context, ReadContext
-from .definition import ActionDef, ActorDef, Settings
+from .definition import ActionDef, ActorDef, Channel, History, Pooled, Settings, Timer
 from .ref import ActorRef, JsonRef
+from .workflow import Forward, Pipe
 
 S = TypeVar("S")
 R = TypeVar("R", bound=ActorRef)
@@ -22,13 +25,24 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: thread pool.
 MaybeAwaitable = Union[T, Awaitable[T]]
 
+Req = TypeVar("Req")
+Rep = TypeVar("Rep")
+
+#: What an action returns that may leave the answer to another actor: its reply, or what
+#: `ctx.forward` or `ctx.pipe` returned.
+Answer = Union[Forward[Req, Rep], Pipe[Rep], Rep]
+
 _MARK = "__callboard_action__"
+_TIMER = "__callboard_timer__"
 _FACTORY = "__callboard_factory__"
 
 
 class Actor(ABC, Generic[S, R]):
     """One actor, for the length of one turn: a new object is made for each turn, so whatever must
     last belongs into the state. `R` is the type of its references.
+
+    The class statement may say what the type listens to, keeps and is:
+    `class Room(RoomActor, channels=["news"], history=History(revisions=10))`.
     """
 
     #: What the type is. The generator and `JsonActor` set it.
@@ -36,9 +50,40 @@ class Actor(ABC, Generic[S, R]):
     #: Makes the test kit's reference.
     reference: ClassVar[Any]
 
+    def __init_subclass__(
+        cls,
+        *,
+        channels: Sequence[Channel | str] = (),
+        pooled: Pooled | None = None,
+        history: History | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init_subclass__(**kwargs)
+        base = cls._declared()
+        if base is not None:
+            cls.definition = _extended(cls, base, channels, pooled, history)
+
+    @classmethod
+    def _declared(cls) -> ActorDef[Any] | None:
+        """The definition that the class statement adds to; None where it says all itself."""
+        return None if "definition" in cls.__dict__ else getattr(cls, "definition", None)
+
     @abstractmethod
     def initial(self) -> S:
         """The state of an actor that has none yet. Not stored before a turn changes it."""
+
+
+def timer(*, every: timedelta | float) -> Callable[[F], F]:
+    """Makes the actor run a method at a fixed interval, a timedelta or seconds, while it is in
+    memory. A method that is no action becomes one, without an argument.
+    """
+    interval = every if isinstance(every, timedelta) else timedelta(seconds=every)
+
+    def mark(function: F) -> F:
+        setattr(function, _TIMER, interval)
+        return function
+
+    return mark
 
 
 def action(
@@ -68,17 +113,64 @@ class JsonActor(Actor[S, JsonRef]):
     #: Settings of the type.
     settings: ClassVar[Settings] = Settings()
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "definition" in cls.__dict__:
-            return
+    @classmethod
+    def _declared(cls) -> ActorDef[Any] | None:
+        if "definition" in cls.__dict__ or cls.__module__ == __name__:
+            return None
         name = cls.__dict__.get("type_name") or cls.__name__
-        cls.definition = ActorDef(name, JsonCodec(cls.state_type), _actions(cls), cls.settings)
         cls.reference = lambda caller, key: JsonRef(caller, name, key)
+        # What the settings say of actions is checked once those of the timers are among them.
+        settings = dataclasses.replace(cls.settings, timers=(), channels=())
+        made: ActorDef[Any] = ActorDef(name, JsonCodec(cls.state_type), _actions(cls), settings)
+        return dataclasses.replace(_with_timers(cls, made), settings=cls.settings)
 
     def initial(self) -> S:
         made: S = self.state_type()
         return made
+
+
+def _extended(
+    cls: type[Any],
+    base: ActorDef[Any],
+    channels: Sequence[Channel | str],
+    pooled: Pooled | None,
+    history: History | None,
+) -> ActorDef[Any]:
+    """A definition with what a class adds to it."""
+    made = _with_timers(cls, base)
+    settings = made.settings
+    return dataclasses.replace(
+        made,
+        settings=dataclasses.replace(
+            settings,
+            channels=(*settings.channels, *channels),
+            pooled=pooled or settings.pooled,
+            history=history or settings.history,
+        ),
+    )
+
+
+def _with_timers(cls: type[Any], base: ActorDef[Any]) -> ActorDef[Any]:
+    """A definition with the timers that methods of a class are marked with."""
+    actions = list(base.actions)
+    timers = {one.action: one for one in base.settings.timers}
+    names = {one.method: one.name for one in actions}
+    for attribute in dir(cls):
+        every = getattr(inspect.getattr_static(cls, attribute), _TIMER, None)
+        if every is None:
+            continue
+        if attribute not in names:
+            actions.append(_timer_action(cls, attribute))
+            names[attribute] = attribute
+        timers[names[attribute]] = Timer(names[attribute], every)
+    settings = dataclasses.replace(base.settings, timers=tuple(timers.values()))
+    return dataclasses.replace(base, actions=tuple(actions), settings=settings)
+
+
+def _timer_action(cls: type[Any], attribute: str) -> ActionDef[Any, Any]:
+    if len(inspect.signature(getattr(cls, attribute)).parameters) != 2:
+        raise TypeError(f"timer {cls.__name__}.{attribute} must take a context and nothing else")
+    return ActionDef(attribute, attribute, JsonCodec(), JsonCodec(), takes_argument=False)
 
 
 def _actions(cls: type[Any]) -> tuple[ActionDef[Any, Any], ...]:
@@ -176,6 +268,7 @@ def bind(actor: type[Actor[Any, Any]]) -> BoundActor:
 
 __all__ = [
     "Actor",
+    "Answer",
     "BoundAction",
     "BoundActor",
     "Context",
@@ -185,4 +278,5 @@ __all__ = [
     "action",
     "bind",
     "provide",
+    "timer",
 ]

@@ -15,6 +15,7 @@ from google.protobuf import json_format
 
 from .backoff import Backoff
 from .channel import server_addresses
+from .codec import any_payload, fill_payload
 from .definition import ActionDef, ActorDef
 from .errors import CallError, Retry
 from .ids import ActorId, uuid7
@@ -24,13 +25,26 @@ from .protocol.callboard.gateway.v1.gateway_pb2 import (
     InvokeMode,
     InvokeRequest,
     InvokeResponse,
+    PublishRequest,
     SpawnRequest,
     SpawnResponse,
+    SubscribeRequest,
 )
 from .protocol.callboard.gateway.v1.gateway_rpc import GatewayService
-from .ref import Accepted, CallOptions, JsonRef, json_action
+from .ref import Accepted, Call, CallOptions, JsonRef, SendOptions, json_action
 from .running import timeout_millis
-from .transport import Nodes, StreamTransport, Transport, UnaryTransport, deadline_exceeded
+from .schedules import Schedules
+from .subscription import Published, Subscription
+from .tools import ActorTools, DeadLetters
+from .transport import (
+    Nodes,
+    ServerStream,
+    StreamTransport,
+    Transport,
+    UnaryTransport,
+    deadline_exceeded,
+)
+from .workflow import fill_target, later
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -85,6 +99,10 @@ class Client:
         self._transport: Transport | None = None
         self._queries: UnaryTransport | None = None
         self._closed = False
+        #: Calls that are made by the clock.
+        self.schedules = Schedules(self._unary, system)
+        #: Effects that could not be delivered.
+        self.dead_letters = DeadLetters(self._unary, system)
 
     async def __aenter__(self) -> Client:
         return self
@@ -109,21 +127,26 @@ class Client:
         """An actor in this client's system."""
         return ActorId(actor_type, key, self._system)
 
-    def ref(self, actor_type: str, key: str) -> JsonRef:
-        """A reference by name, for actors without generated code."""
+    def ref(self, actor_type: str, key: str = "") -> JsonRef:
+        """A reference by name, for actors without generated code. Those of a pool have no key."""
         return JsonRef(self, actor_type, key)
 
-    async def call(
+    def actor(self, actor: str | ActorDef[S], key: str) -> ActorTools[S]:
+        """The tools for one actor: checkpoint, deactivate, delete, its past."""
+        if isinstance(actor, str):
+            return ActorTools(self._unary, self.actor_id(actor, key), None)
+        return ActorTools(self._unary, self.actor_id(actor.name, key), actor.state)
+
+    def call(
         self,
         actor_type: str,
         key: str,
         action: str,
         argument: Any = None,
         **options: Unpack[CallOptions],
-    ) -> Any:
+    ) -> Call[Any]:
         """Runs an action by name, with JSON values. Raises `CallError`."""
-        target = self.actor_id(actor_type, key)
-        return await self.invoke(target, json_action(action), argument, options)
+        return self.ref(actor_type, key).call(action, argument, **options)
 
     async def send(
         self,
@@ -131,9 +154,12 @@ class Client:
         key: str,
         action: str,
         argument: Any = None,
-        **options: Unpack[CallOptions],
+        **options: Unpack[SendOptions],
     ) -> Accepted:
-        """Hands an action over by name and does not wait for it to run. Raises `CallError`."""
+        """Hands an action over by name and does not wait for it to run. Raises `CallError`.
+
+        `delay` or `at` have it run later.
+        """
         target = self.actor_id(actor_type, key)
         return await self.submit(target, json_action(action), argument, options)
 
@@ -158,14 +184,44 @@ class Client:
         target: ActorId,
         action: ActionDef[Any, Any],
         argument: object,
-        options: CallOptions,
+        options: SendOptions,
     ) -> Accepted:
         """Hands an action over; returns when it is accepted. Raises `CallError`."""
         request = self._request(target, action.name, options)
         request.mode = InvokeMode.INVOKE_MODE_ASYNC
+        request.delay_ms, request.due_at_ms = later(options.get("delay"), options.get("at"))
         _fill_argument(request, action, argument)
         response = await self._attempts(request, options)
-        return Accepted(request.request_id, response.durable)
+        return Accepted(request.request_id, response.durable, response.schedule)
+
+    async def publish(
+        self, channel: str, message: object = None, **options: Unpack[CallOptions]
+    ) -> Published:
+        """Says something on a channel: a protobuf message, or any value as JSON. Returns when
+        everybody who gets it exactly once is sure to get it. Raises `CallError`.
+        """
+        request = PublishRequest(
+            system=self._system,
+            channel=channel,
+            payload=any_payload(message),
+            request_id=options.get("idempotency_key") or uuid7(),
+            created_at_ms=time.time_ns() // 1_000_000,
+            metadata=options.get("metadata") or {},
+        )
+        timeout = timeout_millis(options.get("timeout")) / 1000 or self._timeout
+        response = await self._unary(GatewayService.PUBLISH, request, timeout)
+        return Published(response.request_id or request.request_id, response.types)
+
+    def subscribe(self, *channels: str, resume_token: str = "") -> Subscription:
+        """Hears what is said on channels: `async with client.subscribe("news") as news`, then
+        `async for item in news`. `resume_token` goes on where another subscription was.
+        """
+        if not channels:
+            raise TypeError("subscribe needs at least one channel")
+        return Subscription(self._open_stream, self._system, channels, resume_token)
+
+    def _open_stream(self, request: SubscribeRequest) -> ServerStream:
+        return self._plain().stream(GatewayService.SUBSCRIBE, request)
 
     async def call_proto(
         self,
@@ -188,7 +244,7 @@ class Client:
     ) -> Stored[S]:
         """Reads the committed state of an actor, without activating it. Raises `CallError`."""
         request = GetStateRequest()
-        _fill_id(request.actor, self.actor_id(definition.name, key))
+        fill_target(request.actor, self.actor_id(definition.name, key))
         response: GetStateResponse = await self._unary(GatewayService.GET_STATE, request, timeout)
         has_state = bool(response.state.content_type)
         state = definition.state.decode(response.state) if has_state else None
@@ -202,7 +258,7 @@ class Client:
         """
         request = SpawnRequest()
         for key in keys:
-            _fill_id(request.actors.add(), self.actor_id(actor_type, key))
+            fill_target(request.actors.add(), self.actor_id(actor_type, key))
         response: SpawnResponse = await self._unary(GatewayService.SPAWN, request, timeout)
         return {
             result.actor.key: CallError.from_proto(result.error)
@@ -218,7 +274,7 @@ class Client:
             created_at_ms=time.time_ns() // 1_000_000,
             mode=InvokeMode.INVOKE_MODE_SYNC,
         )
-        _fill_id(request.actor, target)
+        fill_target(request.actor, target)
         request.metadata.update(options.get("metadata") or {})
         return request
 
@@ -234,14 +290,23 @@ class Client:
 
     async def _unary(self, rpc: Any, request: Any, timeout: float | None) -> Any:
         """A call that may be repeated freely."""
-        if self._queries is None:
-            self._queries = UnaryTransport(self._nodes, self._credentials)
-        queries = self._queries
+        queries = self._plain()
 
         def attempt(deadline: float, remaining: float) -> Awaitable[Any]:
+            if hasattr(request, "timeout_ms"):
+                request.timeout_ms = max(1, round(remaining * 1000))
             return queries.call(rpc, request, remaining)
 
-        return await _retried(attempt, timeout or self._timeout, "")
+        request_id = getattr(request, "request_id", "")
+        return await _retried(attempt, timeout or self._timeout, request_id)
+
+    def _plain(self) -> UnaryTransport:
+        """The transport of everything that is no call."""
+        if self._closed:
+            raise RuntimeError("the client is closed")
+        if self._queries is None:
+            self._queries = UnaryTransport(self._nodes, self._credentials)
+        return self._queries
 
     def _connected(self) -> Transport:
         if self._closed:
@@ -285,18 +350,9 @@ async def _retried(
         await asyncio.sleep(min(delay, max(0.0, remaining)))
 
 
-def _fill_id(message: Any, target: ActorId) -> None:
-    message.system = target.system
-    message.type = target.type
-    message.key = target.key
-
-
 def _fill_argument(request: InvokeRequest, action: ActionDef[Any, Any], argument: object) -> None:
     if argument is not None:
-        payload = request.payload
-        payload.data = action.argument.encode(argument)
-        payload.content_type = action.argument.content_type
-        payload.type_url = action.argument.type_url
+        fill_payload(request.payload, action.argument, argument)
 
 
 class BlockingClient:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, Protocol, TypeVar
 
-from google.protobuf import json_format
+from google.protobuf import descriptor_pool, json_format, message_factory
 from google.protobuf.message import DecodeError, Message
 
 from . import jsonvalue
@@ -111,3 +111,37 @@ class JsonCodec(Generic[T]):
     def missing(self) -> T:
         value: T = self._read(None)
         return value
+
+
+def fill_payload(payload: Payload, codec: Codec[T], value: T) -> None:
+    """Encodes a value into `payload`, a message that is part of a larger one."""
+    payload.data = codec.encode(value)
+    payload.content_type = codec.content_type
+    payload.type_url = codec.type_url
+
+
+def any_payload(value: Any) -> Payload:
+    """A protobuf message as itself and any other value as JSON; an empty payload for None."""
+    if value is None:
+        return Payload()
+    if isinstance(value, Message):
+        name = value.DESCRIPTOR.full_name
+        return Payload(content_type=PROTOBUF, type_url=name, data=value.SerializeToString())
+    return Payload(content_type=JSON, data=jsonvalue.dumps(value))
+
+
+def any_value(payload: Payload | None) -> Any:
+    """What `any_payload` was given: a message of a type that this process knows, a JSON value, or
+    None. Other content comes as bytes.
+    """
+    if payload is None or not payload.content_type:
+        return None
+    if payload.content_type == JSON:
+        return jsonvalue.loads(payload.data)
+    if payload.content_type != PROTOBUF:
+        return payload.data
+    try:
+        descriptor = descriptor_pool.Default().FindMessageTypeByName(payload.type_url)
+    except KeyError:
+        return payload.data
+    return message_factory.GetMessageClass(descriptor).FromString(payload.data)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 import types
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -14,7 +14,8 @@ from .codec import Codec
 from .definition import ActionDef
 from .ids import ActorId, FencingToken
 from .protocol.callboard.type.v1.type_pb2 import Payload
-from .ref import CallOptions, json_action
+from .ref import Call, CallOptions, JsonRef, json_action
+from .workflow import Forward, Pipe
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -27,6 +28,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 Req = TypeVar("Req")
 Rep = TypeVar("Rep")
+Out = TypeVar("Out")
 
 
 class StateCell(Generic[S]):
@@ -212,15 +214,19 @@ class ReadContext(Generic[S]):
             return action.reply.missing()
         return action.reply.decode(payload)
 
-    async def call(
+    def call(
         self,
         target: ActorId,
         action: str,
         argument: Any = None,
         **options: Unpack[CallOptions],
-    ) -> Any:
+    ) -> Call[Any]:
         """Calls an action of another actor by name, with JSON values. Raises `CallError`."""
-        return await self.invoke(target, json_action(action), argument, options)
+        return Call(self, target, json_action(action), argument, options)
+
+    def ref(self, actor_type: str, key: str = "") -> JsonRef:
+        """A reference by name, to an actor of this actor's system without generated code."""
+        return JsonRef(self, actor_type, key)
 
     def wait(self, awaitable: Awaitable[T]) -> T:
         """For actions that are plain functions and run in a thread: waits for a call to another
@@ -250,3 +256,46 @@ class Context(ReadContext[S]):
     def tags(self) -> dict[str, str]:
         """The actor's tags; changes are committed with the state."""
         return self._running.tags
+
+    def tell(
+        self,
+        call: Call[Any],
+        *,
+        delay: timedelta | float | None = None,
+        at: datetime | None = None,
+    ) -> None:
+        """Has a call made once this turn is committed, and not at all if it is not:
+        `ctx.tell(AuditRef(ctx, "main").overflow(request))`. Nobody waits for its reply.
+
+        `delay` puts it off by a timedelta or seconds, `at` to a time.
+        """
+        self._running.going().tell(call, delay, at)
+
+    def broadcast(
+        self, channel: str, message: object = None, *, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """Says something to everybody who listens to a channel, once this turn is committed: a
+        protobuf message, or any value as JSON.
+        """
+        self._running.going().broadcast(channel, message, metadata)
+
+    def pipe(self, target: Callable[[Out], Call[Rep]], output: Out) -> Pipe[Rep]:
+        """`return ctx.pipe(OtherRef(ctx, "x").add, output)` hands `output` to another actor, which
+        answers the caller in this one's place once this turn is committed.
+        """
+        return Pipe(target(output))
+
+    def forward(self, target: Callable[[Req], Call[Rep]]) -> Forward[Req, Rep]:
+        """`return ctx.forward(OtherRef(ctx, "x").add)` hands this turn's own argument to another
+        actor, which answers the caller in this one's place once this turn is committed.
+        """
+        nothing: Any = None
+        return Forward(target(nothing))
+
+    def checkpoint(self) -> None:
+        """Saves a SNAPSHOT actor with this turn, not only at its interval."""
+        self._running.going().workflow.checkpoint = True
+
+    def deactivate(self) -> None:
+        """Takes the actor out of memory once this turn is committed and nothing else waits."""
+        self._running.going().workflow.deactivate = True

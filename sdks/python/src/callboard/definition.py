@@ -5,7 +5,7 @@ make these.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
@@ -23,6 +23,10 @@ ReqM = TypeVar("ReqM", bound=Message)
 RepM = TypeVar("RepM", bound=Message)
 
 
+#: Shortest interval of a timer, in milliseconds.
+TIMER_MILLIS_MIN = 10
+
+
 class Kind(enum.IntEnum):
     """What kind of life the actors of a type lead."""
 
@@ -30,6 +34,8 @@ class Kind(enum.IntEnum):
     NAMED = 1
     #: One actor per key, activated by its first call.
     UNNAMED = 2
+    #: Equal instances without state or key, as `Pooled` says; a call goes to any of them.
+    POOLED = 3
 
 
 class Durability(enum.IntEnum):
@@ -41,6 +47,57 @@ class Durability(enum.IntEnum):
     SNAPSHOT = 2
     #: The state lives only as long as the activation.
     VOLATILE = 3
+
+
+class Deliver(enum.IntEnum):
+    """Which actors of a type get what is said on a channel."""
+
+    #: Those that are in memory, at most once. The default, except for NAMED types.
+    ACTIVE = 1
+    #: Every actor with a stored state, from its first commit until it is deleted, exactly once.
+    #: Durable types only; the default for NAMED ones.
+    EVERY = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A channel that the actors of a type listen to."""
+
+    name: str
+    #: The action that gets the message as its argument; its metadata names the channel as
+    #: `callboard-channel`.
+    action: str = "receive"
+    deliver: Deliver | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """An action that an actor runs at a fixed interval while it is in memory."""
+
+    #: It gets no argument; its metadata names the timer as `callboard-timer`.
+    action: str
+    #: At least 10 ms. Intervals that pass while an earlier one is late count as one.
+    every: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """Makes a type POOLED: how many instances there are in the whole cluster."""
+
+    #: Instances that are always in memory.
+    min: int = 0
+    #: Instances that run at a time; 0 stands for the server's default (16).
+    max: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """How much of an actor's past is kept to be read and restored."""
+
+    #: How many committed revisions; 0 sets no limit, if `age` does.
+    revisions: int = 0
+    #: How long; None sets no limit of age.
+    age: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +119,14 @@ class Settings:
     shards: int = 0
     #: True to keep actions from running on state that is not yet committed.
     speculation_off: bool = False
+    #: Timers; `@timer` on a method adds one.
+    timers: tuple[Timer, ...] = ()
+    #: Channels that the actors listen to.
+    channels: Sequence[Channel | str] = ()
+    #: Makes the type POOLED.
+    pooled: Pooled | None = None
+    #: How much of the past is kept. None keeps nothing.
+    history: History | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +175,52 @@ class ActorDef(Generic[S]):
             if action.name in seen:
                 raise ValueError(f"actor type {self.name}: two actions are named {action.name}")
             seen.add(action.name)
+        self._check(seen)
+
+    def _check(self, actions: set[str]) -> None:
+        """Raises ValueError for settings that name no action of the type, or contradict it."""
+        settings = self.settings
+        known = ", ".join(sorted(actions))
+        for timer in settings.timers:
+            if timer.action not in actions:
+                raise ValueError(
+                    f"actor type {self.name}: a timer names {timer.action}, the actions are {known}"
+                )
+            if _millis(timer.every) < TIMER_MILLIS_MIN:
+                raise ValueError(
+                    f"actor type {self.name}: the timer of {timer.action} has an interval below "
+                    f"{TIMER_MILLIS_MIN} ms"
+                )
+        for channel in self.channels:
+            if channel.action not in actions:
+                raise ValueError(
+                    f"actor type {self.name}: channel {channel.name} goes to {channel.action}, "
+                    f"the actions are {known}"
+                )
+        if self.kind == Kind.POOLED and settings.history is not None:
+            raise ValueError(f"actor type {self.name}: a pool has no state, so it has no history")
+        if settings.pooled is not None and settings.kind == Kind.NAMED:
+            raise ValueError(f"actor type {self.name}: a NAMED type has one actor and is no pool")
+
+    @property
+    def kind(self) -> Kind:
+        """What kind of life its actors lead."""
+        return Kind.POOLED if self.settings.pooled is not None else self.settings.kind
+
+    @property
+    def channels(self) -> list[Channel]:
+        """The channels that its actors listen to."""
+        return [Channel(one) if isinstance(one, str) else one for one in self.settings.channels]
 
     def to_proto(self) -> type_pb2.ActorTypeDefinition:
         """The definition as it travels."""
         settings = self.settings
+        pooled = settings.pooled or Pooled()
+        history = settings.history or History()
         return type_pb2.ActorTypeDefinition(
             name=self.name,
-            kind=int(settings.kind),
-            durability=int(settings.durability),
+            kind=int(self.kind),
+            durability=0 if self.kind == Kind.POOLED else int(settings.durability),
             actions=[
                 type_pb2.ActionDefinition(
                     name=action.name,
@@ -136,6 +239,20 @@ class ActorDef(Generic[S]):
             mailbox_limit=settings.mailbox_limit,
             shards=settings.shards,
             speculation_off=settings.speculation_off,
+            timers=[
+                type_pb2.TimerDefinition(action=timer.action, interval_ms=_millis(timer.every))
+                for timer in settings.timers
+            ],
+            subscriptions=[
+                type_pb2.ChannelSubscription(
+                    channel=channel.name, action=channel.action, deliver=int(channel.deliver or 0)
+                )
+                for channel in self.channels
+            ],
+            pool_min=pooled.min,
+            pool_max=pooled.max,
+            history_revisions=history.revisions,
+            history_age_ms=_millis(history.age),
         )
 
     def files(self) -> list[Any]:

@@ -28,6 +28,14 @@ class Rpc(Generic[Req, Rep]):
             response_deserializer=self.reply.FromString,
         )
 
+    def server_stream(self, channel: Any) -> Any:
+        """The method of a channel, if it takes one message and answers a stream."""
+        return channel.unary_stream(
+            self.path,
+            request_serializer=self.request.SerializeToString,
+            response_deserializer=self.reply.FromString,
+        )
+
     def stream(self, channel: Any) -> Any:
         """The method of a channel, if it takes and answers streams."""
         return channel.stream_stream(

@@ -6,18 +6,20 @@ import asyncio
 import math
 import threading
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from concurrent.futures import CancelledError as ThreadCancelled
 from concurrent.futures import Future
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from .codec import fill_payload
 from .definition import ActionDef
 from .errors import CallError, Code
 from .ids import ActorId
-from .protocol.callboard.host.v1.host_pb2 import HostFrame, TurnCall, TurnCallResult
+from .protocol.callboard.host.v1.host_pb2 import HostFrame, TurnCall, TurnCallResult, Workflow
 from .protocol.callboard.type.v1.type_pb2 import Payload
 from .ref import CallOptions
+from .workflow import Next, Outputs, fill_target, too_large
 
 if TYPE_CHECKING:
     from .turns import Executor
@@ -28,9 +30,10 @@ T = TypeVar("T")
 class Link(Protocol):
     """Where the frames of turns go: a session to a node, or the test kit."""
 
-    #: Largest reply and state in bytes that the other side takes.
+    #: Largest reply, state and whole result in bytes that the other side takes; 0 for no limit.
     payload_bytes_max: int
     state_bytes_max: int
+    message_bytes_max: int
 
     def frame(self, size: int) -> HostFrame | None:
         """A new frame in the outgoing batch with about `size` bytes to come; None if the link is
@@ -44,6 +47,7 @@ class Running:
     __slots__ = (
         "_calls",
         "_executor",
+        "_metadata",
         "_next_call",
         "_thread_wait",
         "answered",
@@ -52,6 +56,7 @@ class Running:
         "ended",
         "in_thread",
         "link",
+        "outputs",
         "tags",
         "task",
         "timed_out",
@@ -65,6 +70,7 @@ class Running:
         turn_id: int,
         deadline: float,
         tags: dict[str, str],
+        metadata: Mapping[str, str],
         task: asyncio.Task[None] | None,
     ) -> None:
         self._executor = executor
@@ -73,6 +79,7 @@ class Running:
         #: By the loop's clock, in seconds.
         self.deadline = deadline
         self.tags = tags
+        self._metadata = metadata
         self.task = task
         self.cancelling = False
         self.timed_out = False
@@ -81,6 +88,8 @@ class Running:
         self.in_thread = False
         #: True once the action returned or raised.
         self.ended = False
+        #: What the turn sets going if it commits; made when it is first needed.
+        self.outputs: Outputs | None = None
         self._next_call = 0
         self._calls: dict[int, asyncio.Future[Payload]] | None = None
         self._thread_wait: Future[Any] | None = None
@@ -88,6 +97,20 @@ class Running:
     def now(self) -> float:
         """Unix time in seconds by the executor's clock."""
         return self._executor.clock()
+
+    def going(self) -> Outputs:
+        """What the turn sets going if it commits, to be added to."""
+        if self.ended:
+            raise RuntimeError("the turn has ended; its context sets nothing going any more")
+        if self.outputs is None:
+            self.outputs = Outputs(self.link.link.payload_bytes_max, self._metadata)
+        return self.outputs
+
+    def workflow(self, following: Next[Any] | None) -> Workflow | None:
+        """What the turn sets going if it commits; None if nothing."""
+        if self.outputs is None and following is None:
+            return None
+        return self.going().filled(following)
 
     def remaining(self) -> float:
         """Seconds until the turn is ended."""
@@ -112,16 +135,9 @@ class Running:
         if self.ended:
             raise RuntimeError("the turn has ended; its context makes no more calls")
         call = TurnCall(turn_id=self.turn_id, call_index=self._next_call, action=action.name)
-        call.target.system, call.target.type, call.target.key = (
-            target.system,
-            target.type,
-            target.key,
-        )
+        fill_target(call.target, target)
         if argument is not None:
-            payload = call.payload
-            payload.data = action.argument.encode(argument)
-            payload.content_type = action.argument.content_type
-            payload.type_url = action.argument.type_url
+            fill_payload(call.payload, action.argument, argument)
         limit = self.link.link.payload_bytes_max
         if limit and len(call.payload.data) > limit:
             raise too_large("PAYLOAD_TOO_LARGE", "argument", len(call.payload.data), limit)
@@ -180,16 +196,6 @@ def link_broken() -> CallError:
         Code.UNAVAILABLE,
         "NOT_OWNER",
         "the session to the node broke; the turn is run again elsewhere",
-    )
-
-
-def too_large(reason: str, what: str, size: int, limit: int) -> CallError:
-    """What a value over a limit of the node fails with."""
-    return CallError(
-        Code.RESOURCE_EXHAUSTED,
-        reason,
-        f"the {what} has {size} bytes, the limit is {limit}; a retry cannot help",
-        metadata={"limit": str(limit), "size": str(size)},
     )
 
 

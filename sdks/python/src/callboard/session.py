@@ -104,6 +104,7 @@ class Session:
         self._drained = asyncio.Event()
         self.payload_bytes_max = 0
         self.state_bytes_max = 0
+        self.message_bytes_max = 0
         #: True once the node greeted the host; from then on it is told when the host leaves.
         self.welcomed = False
         #: True if the node is served over another session.
@@ -206,6 +207,7 @@ class Session:
         limits = welcome.limits
         self.payload_bytes_max = limits.payload_bytes_max
         self.state_bytes_max = limits.state_bytes_max
+        self.message_bytes_max = limits.message_bytes_max
         if limits.message_bytes_max:
             self._outbox.bytes_max = min(self._outbox.bytes_max, limits.message_bytes_max // 2)
 

@@ -124,11 +124,7 @@ class UnaryTransport:
 
     async def call(self, rpc: Any, request: Any, timeout: float) -> Any:
         """One attempt of any unary rpc, at the node in use. Raises `CallError`."""
-        address = self._nodes.address
-        channel = self._channels.get(address)
-        if channel is None:
-            channel = open_channel(address, self._credentials, failover=self._nodes.many)
-            self._channels[address] = channel
+        address, channel = self._channel()
         try:
             return await rpc.unary(channel)(request, timeout=timeout)
         except grpc.aio.AioRpcError as error:
@@ -136,9 +132,55 @@ class UnaryTransport:
             self._nodes.failed(address, facts)
             raise facts from None
 
+    def stream(self, rpc: Any, request: Any) -> ServerStream:
+        """Opens an rpc that answers a stream, at the node in use."""
+        address, channel = self._channel()
+        return ServerStream(self._nodes, address, rpc.server_stream(channel)(request))
+
+    def _channel(self) -> tuple[str, grpc.aio.Channel]:
+        address = self._nodes.address
+        channel = self._channels.get(address)
+        if channel is None:
+            channel = open_channel(address, self._credentials, failover=self._nodes.many)
+            self._channels[address] = channel
+        return address, channel
+
     async def close(self) -> None:
         for channel in self._channels.values():
             await channel.close()
+
+
+class ServerStream:
+    """What a node answers to an rpc that answers a stream."""
+
+    def __init__(self, nodes: Nodes, address: str, call: Any) -> None:
+        self._nodes = nodes
+        self._address = address
+        self._call = call
+        self._ended = False
+
+    async def read(self) -> Any:
+        """The next message; None when the stream was ended, from either side. Raises `CallError`
+        when it breaks.
+        """
+        try:
+            item = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            facts = call_error(error)
+            self._nodes.failed(self._address, facts)
+            raise facts from None
+        except asyncio.CancelledError:
+            if self._ended:
+                return None
+            raise
+        if item is None:  # what grpc answers for bytes that it cannot decode
+            raise connection_lost("the node sent bytes that are no message")
+        return None if item is grpc.aio.EOF else item
+
+    def cancel(self) -> None:
+        """Ends the stream; a read that waits answers None."""
+        self._ended = True
+        self._call.cancel()
 
 
 class _Stream:

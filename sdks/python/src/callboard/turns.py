@@ -21,10 +21,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from .actor import Actor, BoundAction, BoundActor
+from .codec import Codec, fill_payload
 from .context import Context, ReadContext, StateCell
 from .errors import ActorError, CallError, Code, PayloadError
 from .protocol.callboard.host.v1.host_pb2 import Tags, Turn, TurnRun
-from .running import Link, LinkTurns, Running, too_large
+from .protocol.callboard.type.v1.type_pb2 import Payload
+from .running import Link, LinkTurns, Running
+from .workflow import Forward, Next, Pipe, too_large
 
 LOG = logging.getLogger("callboard.host")
 NEVER = math.inf
@@ -142,7 +145,7 @@ class Executor:
         link = run.link
         turn_id = turn.turn_id
         deadline = run.received + turn.timeout_ms / 1000 if turn.timeout_ms else NEVER
-        running = Running(self, link, turn_id, deadline, run.tags.copy(), run.task)
+        running = Running(self, link, turn_id, deadline, run.tags.copy(), turn.metadata, run.task)
         try:
             if link.refused(turn_id):
                 if not link.broken:
@@ -183,11 +186,10 @@ class Executor:
             read_only = action.read_only or turn.read_only
             context = (ReadContext if read_only else Context)(running, run.run, turn, cell)
             reply = await self._invoke(actor, action, context, argument, running)
-            data = None
-            if reply is not None or action.reply.type_url:
-                data = action.reply.encode(reply)
+            payload = _output(action, reply)
+            following = reply if isinstance(reply, Next) else None
             state = None if read_only else cell.changed()
-            self._reply(run, running, action, read_only, data, state)
+            self._reply(run, running, read_only, payload, following, state)
         except (asyncio.CancelledError, ThreadCancelled) as error:
             cell.discard()
             self._interrupted(running, run, turn, error)
@@ -252,19 +254,22 @@ class Executor:
         self,
         run: _Run,
         running: Running,
-        action: BoundAction,
         read_only: bool,
-        data: bytes | None,
+        payload: Payload,
+        following: Next[Any] | None,
         state: bytes | None,
     ) -> None:
         cell = run.cell
         assert cell is not None, "a bound actor has a state cell"
         link = running.link.link
-        size = (0 if data is None else len(data)) + (0 if state is None else len(state))
-        problem = _over_limit(link, data, state)
+        workflow = None if read_only else running.workflow(following)
+        tags = None if read_only or running.tags == run.tags else Tags(values=running.tags)
+        size = len(payload.data) + (0 if state is None else len(state))
+        if workflow is not None:
+            size += workflow.ByteSize()
+        problem = _over_limit(link, payload.data, state, size)
         if problem is not None:
             raise problem
-        tags = None if read_only or running.tags == run.tags else Tags(values=running.tags)
         frame = None if running.answered else link.frame(size)
         if frame is None:
             cell.discard()
@@ -272,13 +277,7 @@ class Executor:
         running.answered = True
         result = frame.result
         result.turn_id = running.turn_id
-        if data is None:
-            result.reply.SetInParent()
-        else:
-            reply = result.reply
-            reply.content_type = action.reply.content_type
-            reply.type_url = action.reply.type_url
-            reply.data = data
+        result.reply.CopyFrom(payload)
         if read_only:
             cell.discard()
             return
@@ -287,6 +286,8 @@ class Executor:
         if tags is not None:
             result.tags.CopyFrom(tags)
             run.tags = running.tags
+        if workflow is not None:
+            result.workflow.CopyFrom(workflow)
 
     def _fail(self, running: Running, error: CallError) -> None:
         if running.answered:
@@ -351,11 +352,32 @@ def _uncancel(task: asyncio.Task[None]) -> None:
         uncancel()
 
 
-def _over_limit(link: Link, reply: bytes | None, state: bytes | None) -> CallError | None:
-    if reply is not None and link.payload_bytes_max and len(reply) > link.payload_bytes_max:
+def _output(action: BoundAction, reply: object) -> Payload:
+    """What the turn answers, or hands to the actor that answers in its place."""
+    payload = Payload()
+    codec: Codec[Any] = action.reply
+    if isinstance(reply, Pipe):
+        codec, reply = reply.call.action.argument, reply.call.argument
+    elif isinstance(reply, Forward):
+        return payload
+    if reply is not None or codec.type_url:
+        fill_payload(payload, codec, reply)
+    return payload
+
+
+#: What a result needs beside reply, state and workflow: ids, headers, tags.
+_RESULT_BYTES_EXTRA = 64 * 1024
+
+
+def _over_limit(link: Link, reply: bytes, state: bytes | None, whole: int) -> CallError | None:
+    if link.payload_bytes_max and len(reply) > link.payload_bytes_max:
         return too_large("PAYLOAD_TOO_LARGE", "reply", len(reply), link.payload_bytes_max)
     if state is not None and link.state_bytes_max and len(state) > link.state_bytes_max:
         return too_large("STATE_TOO_LARGE", "state", len(state), link.state_bytes_max)
+    limit = link.message_bytes_max - _RESULT_BYTES_EXTRA
+    if link.message_bytes_max and whole > limit:
+        what = "turn's result with its effects and broadcasts"
+        return too_large("PAYLOAD_TOO_LARGE", what, whole, limit)
     return None
 
 

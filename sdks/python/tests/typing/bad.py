@@ -7,6 +7,7 @@ from gen.incrementor_actor import (
     IncrementorClient,
     IncrementorCtx,
     IncrementorReadCtx,
+    IncrementorRef,
 )
 from gen.incrementor_pb2 import (
     AddRequest,
@@ -22,7 +23,7 @@ from gen.incrementor_pb2 import (
     TotalResponse,
 )
 
-from callboard import Client, serve
+from callboard import Client, Forward, Pipe, serve
 from callboard.testing import TestKit
 
 
@@ -55,6 +56,31 @@ class Wrong(IncrementorActor):
         return StopResponse(total=ctx.state.sum)
 
 
+class Misled(IncrementorActor):
+    """Leaves answers to those who cannot give them."""
+
+    async def init(self, ctx: IncrementorCtx, request: InitRequest) -> InitResponse:
+        ctx.tell(AddRequest(amount=1))
+        return InitResponse()
+
+    async def add(
+        self, ctx: IncrementorCtx, request: AddRequest
+    ) -> Forward[AddRequest, AddResponse]:
+        return ctx.forward(IncrementorRef(ctx, "other").cast)
+
+    async def cast(
+        self, ctx: IncrementorCtx, request: CastRequest
+    ) -> Forward[AddRequest, CastResponse]:
+        raise NotImplementedError
+
+    async def total(self, ctx: IncrementorReadCtx, request: TotalRequest) -> TotalResponse:
+        ctx.tell(IncrementorRef(ctx, "other").stop())
+        return TotalResponse()
+
+    async def stop(self, ctx: IncrementorCtx, request: StopRequest) -> Pipe[StopResponse]:
+        return ctx.pipe(IncrementorRef(ctx, "other").stop, AddRequest(amount=1))
+
+
 async def main(client: Client) -> None:
     """Wrong calls."""
     counter = IncrementorClient(client).ref("u1")
@@ -65,6 +91,7 @@ async def main(client: Client) -> None:
     text: str = (await counter.add(AddRequest(amount=1))).total
     counter.subtract(AddRequest(amount=1))
     IncrementorClient(client).send("u1").add(AddRequest(amount=1)).total
+    await counter.add(AddRequest(amount=1), delay=5)
     await serve(Unfinished)
     TestKit(Wrong).state.sum
     print(text)

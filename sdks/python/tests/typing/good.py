@@ -29,14 +29,24 @@ from gen.incrementor_pb2 import (
 )
 
 from callboard import (
+    Answer,
     BlockingClient,
+    Channel,
     Client,
     Context,
+    Deliver,
+    Forward,
+    History,
     JsonActor,
+    Missed,
+    Pipe,
     ReadContext,
+    Schedule,
+    When,
     action,
     provide,
     serve,
+    timer,
 )
 from callboard.testing import TestKit
 
@@ -58,6 +68,10 @@ class Counter(IncrementorActor):
     async def cast(self, ctx: IncrementorCtx, request: CastRequest) -> CastResponse:
         other: AddResponse = await IncrementorRef(ctx, "other").add(AddRequest(amount=1))
         ctx.state = IncrementorState(total=other.total)
+        ctx.tell(IncrementorRef(ctx, "third").add(AddRequest(amount=1)), delay=5)
+        ctx.tell(ctx.ref("Audit", "main").call("cast", {"n": 1}), at=ctx.now())
+        ctx.broadcast("casts", request, metadata={"a": "b"})
+        ctx.checkpoint()
         return CastResponse()
 
     async def total(self, ctx: IncrementorReadCtx, request: TotalRequest) -> TotalResponse:
@@ -66,6 +80,40 @@ class Counter(IncrementorActor):
     def stop(self, ctx: IncrementorCtx, request: StopRequest) -> StopResponse:
         reply = ctx.wait(IncrementorRef(ctx, "other").stop())
         return StopResponse(total=reply.total)
+
+
+class Relay(
+    IncrementorActor,
+    channels=["news", Channel("alerts", "cast", Deliver.EVERY)],
+    history=History(revisions=10, age=timedelta(days=1)),
+):
+    """Leaves answers to others, in the two ways to write that down."""
+
+    async def init(self, ctx: IncrementorCtx, request: InitRequest) -> InitResponse:
+        ctx.deactivate()
+        return InitResponse()
+
+    async def add(
+        self, ctx: IncrementorCtx, request: AddRequest
+    ) -> Answer[AddRequest, AddResponse]:
+        if request.amount > 1:
+            return ctx.forward(IncrementorRef(ctx, "other").add)
+        return AddResponse(total=1)
+
+    def cast(self, ctx: IncrementorCtx, request: CastRequest) -> Pipe[CastResponse]:
+        return ctx.pipe(IncrementorRef(ctx, "other").cast, CastRequest(amount=2))
+
+    async def total(self, ctx: IncrementorReadCtx, request: TotalRequest) -> TotalResponse:
+        return TotalResponse(total=ctx.state.total)
+
+    async def stop(
+        self, ctx: IncrementorCtx, request: StopRequest
+    ) -> Forward[StopRequest, StopResponse]:
+        return ctx.forward(IncrementorRef(ctx, "other").stop)
+
+    @timer(every=timedelta(seconds=30))
+    async def flush(self, ctx: IncrementorCtx) -> None:
+        ctx.state.total = 0
 
 
 @dataclass
@@ -106,6 +154,20 @@ async def main() -> None:
         stored = await client.get_state(IncrementorDef, "u1")
         lives: int = stored.state.lives if stored.state is not None else 0
         print(total, durable, lives)
+        later = await counters.send("u1").add(AddRequest(amount=1), delay=timedelta(hours=1))
+        schedule: Schedule = await client.schedules.create(
+            counters.ref("u1").add(AddRequest(amount=1)),
+            When(cron="0 9 * * *"),
+            name=later.schedule,
+        )
+        async for one in client.schedules.list():
+            print(one.next, schedule.name)
+        async with client.subscribe("news") as news:
+            async for item in news:
+                print(item.messages if isinstance(item, Missed) else item.message)
+        await client.publish("news", {"n": 1})
+        past = await client.actor(IncrementorDef, "u1").state_at(revision=1)
+        print(past.state.lives if past.state is not None else 0)
     kit = TestKit(Counter, "u1", state=IncrementorState(total=3))
     answer: AddResponse = await kit.ref.add(AddRequest(amount=1))
     state: IncrementorState = kit.state

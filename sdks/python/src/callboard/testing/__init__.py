@@ -6,6 +6,6 @@ what passes here passes on a node. Time stands still unless the test advances it
 
 from .clock import VirtualClock
 from .kit import TestKit
-from .world import Effect, Fault
+from .lives import Broadcast, Effect, Fault, NextCall
 
-__all__ = ["Effect", "Fault", "TestKit", "VirtualClock"]
+__all__ = ["Broadcast", "Effect", "Fault", "NextCall", "TestKit", "VirtualClock"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ..actor import Actor, bind
+from ..codec import any_payload
 from ..definition import ActionDef, ActorDef
 from ..errors import CallError
 from ..ids import ActorId, uuid7
@@ -15,7 +16,9 @@ from ..protocol.callboard.host.v1.host_pb2 import TurnResult
 from ..protocol.callboard.type.v1.type_pb2 import Payload
 from ..ref import ActorRef, CallOptions, json_action
 from .clock import START, VirtualClock
-from .world import TURN_TIMEOUT, Effect, Fault, Life, Refused, Request, World, type_name
+from .lives import Broadcast, Effect, Fault, Life, NextCall, Refused, Request
+from .outgoing import TURN_TIMEOUT
+from .world import World, type_name
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -107,8 +110,25 @@ class TestKit(Generic[S, R]):
 
     @property
     def effects(self) -> list[Effect]:
-        """The calls that actions made to other actors, in order."""
-        return self._world.effects
+        """The calls that actions made to other actors or told, in order; what a turn tells is here
+        once it is committed.
+        """
+        return self._world.outgoing.effects
+
+    @property
+    def broadcasts(self) -> list[Broadcast]:
+        """What committed turns said on channels, in order."""
+        return self._world.outgoing.broadcasts
+
+    @property
+    def next(self) -> NextCall | None:
+        """Where the actor's newest committed turn left the answer to; None if it answered."""
+        return self._world.outgoing.next.get(self._id)
+
+    @property
+    def failed(self) -> list[tuple[Effect, CallError]]:
+        """Effects, messages and timers whose action failed: nobody else sees their errors."""
+        return self._world.outgoing.failed
 
     def state_of(self, actor: ActorId) -> Any:
         """The committed state of any actor of the kit."""
@@ -141,6 +161,19 @@ class TestKit(Generic[S, R]):
         `Fault`.
         """
         self._next = _Next(attempt, caller, fault)
+
+    def inject(self, fault: Callable[[Effect], Fault | None] | None) -> None:
+        """Asks `fault` for each turn from here on, of any actor, whether something goes wrong with
+        it: also those of effects, messages and timers. None asks no more.
+        """
+        self._world.inject = fault
+
+    async def publish(
+        self, channel: str, message: object = None, *, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """Says something on a channel from outside; the actors of the kit that listen hear it."""
+        self._world.outgoing.say(None, channel, any_payload(message), metadata or {})
+        await self._world.settle()
 
     async def restart(self) -> None:
         """Ends every activation, as a crash of all hosts would: only committed state is left."""
@@ -198,6 +231,8 @@ class TestKit(Generic[S, R]):
         except Refused as refused:
             refused.error.request_id = request.request_id
             raise refused.error from None
+        finally:
+            await self._world.settle()
 
     def _timeout(self, options: CallOptions) -> timedelta:
         given = options.get("timeout")

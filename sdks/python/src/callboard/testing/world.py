@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from google.protobuf import descriptor_pool, message_factory
-from google.protobuf.message import Message
-
 from ..actor import BoundActor
-from ..codec import JSON, PROTOBUF
+from ..codec import any_payload, any_value
 from ..definition import ActorDef
 from ..errors import CallError, Code, Retry
 from ..ids import ActorId
-from ..jsonvalue import dumps, loads
 from ..protocol.callboard.host.v1.host_pb2 import (
     ConnectRequest,
     HostFrame,
@@ -31,72 +27,13 @@ from ..protocol.callboard.type.v1.type_pb2 import Payload
 from ..running import LinkTurns
 from ..turns import Executor
 from .clock import VirtualClock
+from .lives import Effect, Fault, Life, NextCall, Refused, Request
+from .outgoing import TURN_TIMEOUT, Outgoing
 
-#: What goes wrong with a call: "before-commit" loses the first result before it is stored, so the
-#: turn is run again; "after-commit" stores it and loses the reply, so the caller gets an error that
-#: it may retry with the same key.
-Fault = Literal["before-commit", "after-commit"]
-
-IDLE_TIMEOUT = timedelta(seconds=60)
+#: Actors that a call may come through by pipes and forwards.
+HOPS_MAX = 32
 OUTCOME_WINDOW = timedelta(minutes=10)
-TURN_TIMEOUT = timedelta(seconds=30)
 INIT_ACTIONS = ("init", "Init", "setup", "Setup")
-
-
-@dataclass(frozen=True)
-class Effect:
-    """A call that an action made to another actor."""
-
-    target: ActorId
-    action: str
-    #: A protobuf message or a JSON value; None if there was none.
-    argument: Any
-    #: The actor that made the call.
-    caller: ActorId
-
-
-@dataclass
-class Life:
-    """One actor of a test."""
-
-    bound: BoundActor
-    state: Payload | None = None
-    tags: dict[str, str] = field(default_factory=dict)
-    revision: int = 0
-    active: bool = False
-    activations: int = 0
-    used: datetime | None = None
-    outcomes: dict[str, tuple[bytes, TurnResult, datetime]] = field(default_factory=dict)
-
-    @property
-    def idle_timeout(self) -> timedelta:
-        """How long it stays without a call."""
-        return self.bound.definition.settings.idle_timeout or IDLE_TIMEOUT
-
-
-@dataclass(frozen=True)
-class Request:
-    """One call to an actor, as the node would hold it."""
-
-    target: ActorId
-    action: str
-    payload: Payload | None
-    request_id: str
-    timeout: timedelta
-    created_at: datetime
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    caller: ActorId | None = None
-    chain: tuple[ActorId, ...] = ()
-    attempt: int = 1
-    fault: Fault | None = None
-
-
-class Refused(Exception):
-    """A call got an error."""
-
-    def __init__(self, error: CallError) -> None:
-        super().__init__(str(error))
-        self.error = error
 
 
 class World:
@@ -104,13 +41,16 @@ class World:
 
     payload_bytes_max = 0
     state_bytes_max = 0
+    message_bytes_max = 0
 
     def __init__(self, now: datetime) -> None:
-        self.clock = VirtualClock(now, self.deactivate_idle)
+        self.outgoing = Outgoing(self)
+        self.clock = VirtualClock(now, self.advance)
         self.actors: dict[str, BoundActor] = {}
         self.lives: dict[ActorId, Life] = {}
         self.stubs: dict[str, Mapping[str, Any]] = {}
-        self.effects: list[Effect] = []
+        #: Asked for each first attempt of a turn whether something goes wrong with it.
+        self.inject: Callable[[Effect], Fault | None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._executor: Executor
         self._turns: LinkTurns
@@ -133,12 +73,60 @@ class World:
     def deactivate_idle(self) -> None:
         """Ends the activations that nobody called for their idle timeout."""
         for life in self.lives.values():
-            if life.used is not None and self.clock.now() - life.used >= life.idle_timeout:
+            if life.idle_at is not None and life.idle_at <= self.clock.now():
                 life.active = False
 
-    async def call(self, request: Request) -> TurnResult:
-        """Runs one call to its end; errors are results too, except what `Refused` carries."""
+    async def advance(self, to: datetime) -> None:
+        """Moves time forward."""
         self._bind_loop()
+        await self.outgoing.advance(to)
+
+    async def settle(self) -> None:
+        """Delivers the effects that are due."""
+        self._bind_loop()
+        await self.outgoing.settle()
+
+    async def call(self, request: Request) -> TurnResult:
+        """Runs one call to its end, with the actors that it is piped or forwarded to; errors are
+        results too, except what `Refused` carries.
+        """
+        self._bind_loop()
+        request = self._with_fault(request)
+        result = await self._one(request)
+        if result.HasField("reply") and result.workflow.WhichOneof("next"):
+            effect, following = follow(request, result)
+            result = await self.answer(effect, following)
+        if request.fault == "after-commit":
+            raise Refused(
+                CallError(
+                    Code.UNAVAILABLE,
+                    "OUTCOME_UNKNOWN",
+                    "the reply was lost on purpose; retry with the same idempotency key",
+                    retry=Retry.SAME_ID,
+                )
+            )
+        return result
+
+    async def answer(self, effect: Effect, request: Request) -> TurnResult:
+        """What an actor of the kit, or a stub, answers to a call of another actor."""
+        if effect.target.type not in self.stubs and effect.target.type in self.actors:
+            return await self.call(request)
+        result = TurnResult()
+        try:
+            result.reply.CopyFrom(await self._stubbed(effect))
+        except CallError as error:
+            error.fill(result.error)
+        return result
+
+    def _with_fault(self, request: Request) -> Request:
+        if self.inject is None or request.fault is not None or request.attempt > 1:
+            return request
+        caller = request.caller or request.target
+        effect = Effect(request.target, request.action, any_value(request.payload), caller)
+        return replace(request, fault=self.inject(effect))
+
+    async def _one(self, request: Request) -> TurnResult:
+        """Runs one turn, unless its outcome is stored."""
         lock = self._locks.setdefault(request.target, asyncio.Lock())
         async with lock:
             life = self.life(request.target)
@@ -153,16 +141,8 @@ class World:
             if request.fault == "before-commit":
                 again = replace(request, attempt=request.attempt + 1, fault=None)
                 result = await self._turn(life, again)
+            result = unless_endless(request, result)
             self._commit(life, request, result, keeps)
-            if request.fault == "after-commit":
-                raise Refused(
-                    CallError(
-                        Code.UNAVAILABLE,
-                        "OUTCOME_UNKNOWN",
-                        "the reply was lost on purpose; retry with the same idempotency key",
-                        retry=Retry.SAME_ID,
-                    )
-                )
             return result
 
     def frame(self, size: int) -> HostFrame | None:
@@ -179,6 +159,7 @@ class World:
             self._executor = Executor(self.actors, self.clock.seconds)
             self._turns = self._executor.attach(self)
             self._locks.clear()
+            self.outgoing.bind()
             self._waiting.clear()
             self._requests.clear()
             self._batch = ConnectRequest()
@@ -226,6 +207,9 @@ class World:
                 )
             self._commit(life, init, result, keeps=False)
         life.active = True
+        now = self.clock.now()
+        timers = life.bound.definition.settings.timers
+        life.timers = {timer.action: now + timer.every for timer in timers}
 
     async def _turn(self, life: Life, request: Request) -> TurnResult:
         self._next_turn += 1
@@ -256,7 +240,8 @@ class World:
             raise
         finally:
             del self._waiting[turn_id], self._requests[turn_id]
-            life.used = self.clock.now()
+            if not request.timer:
+                life.used = self.clock.now()
 
     def _fill_turn(self, turn: Turn, life: Life, request: Request) -> None:
         action = life.bound.actions.get(request.action)
@@ -276,8 +261,18 @@ class World:
             if result.HasField("tags"):
                 life.tags = dict(result.tags.values)
             life.revision += 1
+            self._committed(life, request, result)
         if keeps:
             life.outcomes[request.request_id] = (_fingerprint(request), result, self.clock.now())
+
+    def _committed(self, life: Life, request: Request, result: TurnResult) -> None:
+        """What a committed turn sets going."""
+        self.outgoing.next.pop(request.target, None)
+        if result.workflow.WhichOneof("next"):
+            self.outgoing.next[request.target] = next_call(request, result)
+        self.outgoing.committed(request, result.workflow)
+        if result.workflow.deactivate:
+            life.active = False
 
     def _flush(self) -> None:
         batch, self._batch = self._batch, ConnectRequest()
@@ -307,8 +302,8 @@ class World:
     async def _in_turn(self, request: Request, call: TurnCall) -> Payload:
         target = ActorId(call.target.type, call.target.key, call.target.system or "default")
         payload = call.payload if call.HasField("payload") else None
-        effect = Effect(target, call.action, read_payload(payload), request.target)
-        self.effects.append(effect)
+        effect = Effect(target, call.action, any_value(payload), request.target)
+        self.outgoing.effects.append(effect)
         chain = (*request.chain, request.target)
         if target in chain:
             raise CallError(
@@ -316,19 +311,11 @@ class World:
                 "CALL_CYCLE",
                 f"{target} waits for this call itself; nothing was run",
             )
-        if target.type in self.stubs:
-            return await self._stubbed(effect)
-        if target.type not in self.actors:
-            raise CallError(
-                Code.NOT_FOUND,
-                "UNKNOWN_TYPE",
-                f"the test kit has no actor type {target.type}: add it with kit.add or kit.stub",
-            )
         inner = Request(
             target=target,
             action=call.action,
             payload=payload,
-            request_id=f"{request.request_id}/{call.call_index}",
+            request_id=call.request_id or f"{request.request_id}/{call.call_index}",
             timeout=timedelta(milliseconds=call.timeout_ms) if call.timeout_ms else request.timeout,
             created_at=self.clock.now(),
             metadata=dict(call.metadata),
@@ -336,7 +323,7 @@ class World:
             chain=chain,
         )
         try:
-            result = await self.call(inner)
+            result = await self.answer(effect, inner)
         except Refused as refused:
             raise refused.error from None
         if result.HasField("error"):
@@ -344,7 +331,14 @@ class World:
         return result.reply
 
     async def _stubbed(self, effect: Effect) -> Payload:
-        answers = self.stubs[effect.target.type]
+        answers = self.stubs.get(effect.target.type)
+        if answers is None:
+            raise CallError(
+                Code.NOT_FOUND,
+                "UNKNOWN_TYPE",
+                f"the test kit has no actor type {effect.target.type}: "
+                "add it with kit.add or kit.stub",
+            )
         if effect.action not in answers:
             raise CallError(
                 Code.NOT_FOUND,
@@ -358,27 +352,7 @@ class World:
                 answer = await answer
         if isinstance(answer, BaseException):
             raise answer
-        return make_payload(answer)
-
-
-def make_payload(value: Any) -> Payload:
-    """A value as it travels; nothing for None."""
-    if value is None:
-        return Payload()
-    if isinstance(value, Message):
-        name = value.DESCRIPTOR.full_name
-        return Payload(content_type=PROTOBUF, type_url=name, data=value.SerializeToString())
-    return Payload(content_type=JSON, data=dumps(value))
-
-
-def read_payload(payload: Payload | None) -> Any:
-    """The value that travelled."""
-    if payload is None or not payload.content_type:
-        return None
-    if payload.content_type == JSON:
-        return loads(payload.data)
-    descriptor = descriptor_pool.Default().FindMessageTypeByName(payload.type_url)
-    return message_factory.GetMessageClass(descriptor).FromString(payload.data)
+        return any_payload(answer)
 
 
 def type_name(actor: str | ActorDef[Any] | type[Any]) -> str:
@@ -398,3 +372,49 @@ def _fill(message: Any, actor: ActorId) -> None:
 def _fingerprint(request: Request) -> bytes:
     data = request.payload.SerializeToString() if request.payload is not None else b""
     return request.action.encode() + b"\0" + data
+
+
+def next_call(request: Request, result: TurnResult) -> NextCall:
+    """Where a turn left the answer to."""
+    kind: Literal["pipe", "forward"] = "pipe" if result.workflow.HasField("pipe") else "forward"
+    call = result.workflow.pipe if kind == "pipe" else result.workflow.forward
+    target = ActorId(call.target.type, call.target.key, call.target.system or request.target.system)
+    payload = result.reply if kind == "pipe" else request.payload
+    return NextCall(kind, target, call.action, any_value(payload))
+
+
+def follow(request: Request, result: TurnResult) -> tuple[Effect, Request]:
+    """The call with which another actor answers in the place of one."""
+    call = next_call(request, result)
+    effect = Effect(call.target, call.action, call.argument, request.target)
+    return effect, replace(
+        request,
+        target=call.target,
+        action=call.action,
+        payload=result.reply if call.kind == "pipe" else request.payload,
+        request_id=f"{request.request_id}/next",
+        caller=request.target,
+        attempt=1,
+        fault=None,
+        hops=(*request.hops, (request.target, request.action)),
+        timer=False,
+    )
+
+
+def unless_endless(request: Request, result: TurnResult) -> TurnResult:
+    """The result, or an error if it pipes or forwards in a circle or too far."""
+    if not result.HasField("reply") or not result.workflow.WhichOneof("next"):
+        return result
+    call = next_call(request, result)
+    hops = (*request.hops, (request.target, request.action))
+    if (call.target, call.action) in hops:
+        text = f"{call.target} {call.action} was passed already; the turn is discarded"
+        error = CallError(Code.FAILED_PRECONDITION, "CALL_CYCLE", text)
+    elif len(hops) > HOPS_MAX:
+        text = f"more than {HOPS_MAX} pipes and forwards; the turn is discarded"
+        error = CallError(Code.FAILED_PRECONDITION, "CHAIN_TOO_LONG", text)
+    else:
+        return result
+    refused = TurnResult(turn_id=result.turn_id)
+    error.fill(refused.error)
+    return refused

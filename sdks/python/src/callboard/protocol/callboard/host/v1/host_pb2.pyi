@@ -687,6 +687,7 @@ class TurnCall(_message.Message):
     PAYLOAD_FIELD_NUMBER: _typing.Literal[5]
     TIMEOUT_MS_FIELD_NUMBER: _typing.Literal[6]
     METADATA_FIELD_NUMBER: _typing.Literal[7]
+    REQUEST_ID_FIELD_NUMBER: _typing.Literal[8]
     turn_id: _builtins.int
     """The turn that makes the call."""
     call_index: _builtins.int
@@ -709,6 +710,10 @@ class TurnCall(_message.Message):
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Metadata for the call."""
         ...
+    request_id: _builtins.str
+    """The call's request id in place of (request id of the turn, call_index), at most 128 bytes: for calls that a later turn
+    may make again and that are to be applied once all the same, as those of a saga's steps. Empty for most calls.
+    """
     def __init__(
         self,
         *,
@@ -719,6 +724,7 @@ class TurnCall(_message.Message):
         payload: _callboard_type_v1_type_pb2.Payload | None = ...,
         timeout_ms: _builtins.int | None = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        request_id: _builtins.str | None = ...,
     ) -> None: ...
     def HasField(self, field_name: _typing.Literal["target", "payload"]) -> _builtins.bool: ...
 

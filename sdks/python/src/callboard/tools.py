@@ -1,0 +1,206 @@
+"""What operators do with single actors, and with effects that could not be delivered."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from .codec import Codec, any_value
+from .errors import CallError
+from .ids import ActorId
+from .protocol.callboard.control.v1 import control_pb2 as pb
+from .protocol.callboard.control.v1.control_rpc import ActorsService, DeadLettersService
+from .schedules import Unary
+from .times import from_millis, to_millis
+from .workflow import fill_target
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A revision of an actor that is kept."""
+
+    revision: int
+    committed_at: datetime | None
+    state_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Past(Generic[S]):
+    """The state of an actor at a revision."""
+
+    #: None if the actor had none.
+    state: S | None
+    revision: int
+    committed_at: datetime | None
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """An actor has a former state again."""
+
+    #: The new revision.
+    revision: int
+    #: The revision whose state it has.
+    restored: int
+
+
+class ActorTools(Generic[S]):
+    """Tools for one actor: `client.actor(CounterDef, "u1")`. All methods raise `CallError`."""
+
+    def __init__(self, unary: Unary, actor: ActorId, state: Codec[S] | None) -> None:
+        self._unary = unary
+        self._state = state
+        #: The actor.
+        self.actor_id = actor
+
+    async def checkpoint(self) -> int:
+        """Saves a SNAPSHOT actor now, and answers the revision that is saved."""
+        request = pb.CheckpointActorRequest()
+        fill_target(request.actor, self.actor_id)
+        done: pb.CheckpointActorResponse = await self._unary(
+            ActorsService.CHECKPOINT_ACTOR, request, None
+        )
+        return done.revision
+
+    async def deactivate(self) -> None:
+        """Takes the actor out of memory once nothing waits for it."""
+        request = pb.DeactivateActorRequest()
+        fill_target(request.actor, self.actor_id)
+        await self._unary(ActorsService.DEACTIVATE_ACTOR, request, None)
+
+    async def delete(self) -> int:
+        """Deletes the actor's state, tags and history, and answers the revision of that. Its
+        pending effects still go; calls that come later meet a fresh actor.
+        """
+        request = pb.DeleteActorRequest()
+        fill_target(request.actor, self.actor_id)
+        done: pb.DeleteActorResponse = await self._unary(ActorsService.DELETE_ACTOR, request, None)
+        return done.revision
+
+    async def history(self) -> AsyncIterator[Revision]:
+        """The revisions that are kept, the newest first."""
+        request = pb.ListRevisionsRequest(page_size=_REVISIONS_PAGE)
+        fill_target(request.actor, self.actor_id)
+        while True:
+            page = await self._unary(ActorsService.LIST_REVISIONS, request, None)
+            for one in page.revisions:
+                yield Revision(one.revision, from_millis(one.committed_at_ms), one.state_bytes)
+            if len(page.revisions) == 0 or page.revisions[-1].revision <= 1:
+                return
+            request.below = page.revisions[-1].revision
+
+    async def state_at(
+        self, *, revision: int | None = None, time: datetime | None = None
+    ) -> Past[S]:
+        """The actor's state at a kept revision, or at the newest one up to a time."""
+        request = pb.GetRevisionRequest()
+        fill_target(request.actor, self.actor_id)
+        _fill_at(request, revision, time)
+        answer: pb.GetRevisionResponse = await self._unary(
+            ActorsService.GET_REVISION, request, None
+        )
+        state: Any = None
+        if answer.state.content_type:
+            codec = self._state
+            state = any_value(answer.state) if codec is None else codec.decode(answer.state)
+        found = answer.revision
+        return Past(state, found.revision, from_millis(found.committed_at_ms), dict(answer.tags))
+
+    async def restore(
+        self, *, revision: int | None = None, time: datetime | None = None
+    ) -> Restored:
+        """Gives the actor the state that it had, as a new revision."""
+        request = pb.RestoreActorRequest()
+        fill_target(request.actor, self.actor_id)
+        _fill_at(request, revision, time)
+        done: pb.RestoreActorResponse = await self._unary(
+            ActorsService.RESTORE_ACTOR, request, None
+        )
+        return Restored(done.revision, done.restored)
+
+
+_REVISIONS_PAGE = 1000
+
+
+def _fill_at(request: Any, revision: int | None, time: datetime | None) -> None:
+    if (revision is None) == (time is None):
+        raise ValueError("give either a revision or a time")
+    if revision is not None:
+        request.revision = revision
+    else:
+        request.time_ms = to_millis(time)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An effect that could not be delivered."""
+
+    #: Names it, for `retry` and `drop`.
+    id: str
+    source: ActorId
+    target: ActorId
+    action: str
+    #: A JSON value, or a protobuf message of a type that this process knows; None for none.
+    argument: Any
+    request_id: str
+    #: Why it could not be delivered.
+    error: CallError
+    attempts: int
+    created_at: datetime | None
+    died_at: datetime | None
+
+
+class DeadLetters:
+    """Effects of the client's system that could not be delivered: `client.dead_letters`. All
+    methods raise `CallError`.
+    """
+
+    def __init__(self, unary: Unary, system: str) -> None:
+        self._unary = unary
+        self._system = system
+
+    async def list(self, source_type: str = "") -> AsyncIterator[DeadLetter]:
+        """The dead letters of a source type, or of all, the oldest first."""
+        request = pb.ListDeadLettersRequest(system=self._system, source_type=source_type)
+        while True:
+            page = await self._unary(DeadLettersService.LIST_DEAD_LETTERS, request, None)
+            for one in page.letters:
+                yield _letter(one)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def retry(self, letter: DeadLetter | str) -> None:
+        """Delivers a dead letter again, with its own request id."""
+        request = pb.RetryDeadLetterRequest(id=_name(letter))
+        await self._unary(DeadLettersService.RETRY_DEAD_LETTER, request, None)
+
+    async def drop(self, letter: DeadLetter | str) -> None:
+        """Forgets a dead letter."""
+        request = pb.DropDeadLetterRequest(id=_name(letter))
+        await self._unary(DeadLettersService.DROP_DEAD_LETTER, request, None)
+
+
+def _name(letter: DeadLetter | str) -> str:
+    return letter if isinstance(letter, str) else letter.id
+
+
+def _letter(letter: pb.DeadLetter) -> DeadLetter:
+    source, target = letter.source, letter.target
+    return DeadLetter(
+        id=letter.id,
+        source=ActorId(source.type, source.key, source.system or "default"),
+        target=ActorId(target.type, target.key, target.system or "default"),
+        action=letter.action,
+        argument=any_value(letter.payload),
+        request_id=letter.request_id,
+        error=CallError.from_proto(letter.error),
+        attempts=letter.attempts,
+        created_at=from_millis(letter.created_at_ms),
+        died_at=from_millis(letter.died_at_ms),
+    )
