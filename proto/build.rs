@@ -9,6 +9,8 @@ const FILES: &[&str] = &[
     "callboard/gateway/v1/gateway.proto",
     "callboard/host/v1/host.proto",
     "callboard/control/v1/control.proto",
+    "callboard/control/v1/dead_letters.proto",
+    "callboard/control/v1/schedules.proto",
     "callboard/peer/v1/peer.proto",
     "callboard/options/v1/options.proto",
 ];
