@@ -255,6 +255,7 @@ export type PublishRequest = Message<"callboard.gateway.v1.PublishRequest"> & {
   /** The channel: 1 to 128 bytes without control characters. It need not have been made before. */
   channel: string;
 
+  /** The message. */
   message:
     | {
       /** The message as bytes. */
@@ -316,6 +317,7 @@ export const SubscribeRequestSchema: GenMessage<SubscribeRequest> = /*@__PURE__*
 
 /** Something of a subscription. */
 export type SubscribeResponse = Message<"callboard.gateway.v1.SubscribeResponse"> & {
+  /** One of these. */
   item:
     | {
       /** The subscription holds: whatever is said from now on is heard. The first item of each stream. */
@@ -351,11 +353,13 @@ export const SubscribedSchema: GenMessage<Subscribed> = /*@__PURE__*/
 
 /** What was said on a channel. */
 export type ChannelMessage = Message<"callboard.gateway.v1.ChannelMessage"> & {
+  /** The channel. */
   channel: string;
 
   /** Names the message; the same each time it is sent. */
   id: string;
 
+  /** What was said. */
   body:
     | {
       /** The message as bytes. */
@@ -369,6 +373,7 @@ export type ChannelMessage = Message<"callboard.gateway.v1.ChannelMessage"> & {
     }
     | { case: undefined; value?: undefined };
 
+  /** What subscribers see beside the message. */
   metadata: { [key: string]: string };
 
   /** The actor that said it; unset for messages from outside. */

@@ -439,8 +439,10 @@ export type Effect = Message<"callboard.host.v1.Effect"> & {
   /** Whom it is for; an empty system is the actor's own. */
   target?: ActorId | undefined;
 
+  /** The action that runs there. */
   action: string;
 
+  /** The argument. */
   payload?: Payload | undefined;
 
   /** How long it waits after the commit, in milliseconds. */
@@ -449,6 +451,7 @@ export type Effect = Message<"callboard.host.v1.Effect"> & {
   /** When it is due, in milliseconds since 1970; 0 for at once. Only one of delay_ms and due_at_ms may be set. */
   dueAtMs: bigint;
 
+  /** What the callee sees beside the argument. */
   metadata: { [key: string]: string };
 };
 
@@ -458,10 +461,13 @@ export const EffectSchema: GenMessage<Effect> = /*@__PURE__*/
 
 /** A message to everybody who listens to a channel of the actor's system. */
 export type Broadcast = Message<"callboard.host.v1.Broadcast"> & {
+  /** The channel within the system. */
   channel: string;
 
+  /** The argument. */
   payload?: Payload | undefined;
 
+  /** What the callee sees beside the argument. */
   metadata: { [key: string]: string };
 };
 
@@ -474,6 +480,7 @@ export type NextCall = Message<"callboard.host.v1.NextCall"> & {
   /** An empty system is the actor's own. */
   target?: ActorId | undefined;
 
+  /** The action that runs there. */
   action: string;
 };
 

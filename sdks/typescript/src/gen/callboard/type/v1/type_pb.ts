@@ -290,6 +290,7 @@ export const DurabilitySchema: GenEnum<Durability> = /*@__PURE__*/
 
 /** Which actors of a type get what is said on a channel. */
 export const Deliver = {
+  /** By the kind of the type. */
   UNSPECIFIED: 0,
   /** Those that are in memory, at most once. */
   ACTIVE: 1,

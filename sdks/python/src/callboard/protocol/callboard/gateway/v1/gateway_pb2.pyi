@@ -484,6 +484,7 @@ class ChannelMessage(_message.Message):
     PUBLISHED_AT_MS_FIELD_NUMBER: _typing.Literal[7]
     RESUME_TOKEN_FIELD_NUMBER: _typing.Literal[8]
     channel: _builtins.str
+    """The channel."""
     id: _builtins.str
     """Names the message; the same each time it is sent."""
     @_builtins.property
@@ -496,6 +497,7 @@ class ChannelMessage(_message.Message):
         ...
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What subscribers see beside the message."""
         ...
     @_builtins.property
     def source(self) -> _callboard_type_v1_type_pb2.ActorId:

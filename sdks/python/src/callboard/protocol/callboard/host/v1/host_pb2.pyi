@@ -589,8 +589,10 @@ class Effect(_message.Message):
         """Whom it is for; an empty system is the actor's own."""
         ...
     action: _builtins.str
+    """The action that runs there."""
     @_builtins.property
     def payload(self) -> _callboard_type_v1_type_pb2.Payload:
+        """The argument."""
         ...
     delay_ms: _builtins.int
     """How long it waits after the commit, in milliseconds."""
@@ -598,6 +600,7 @@ class Effect(_message.Message):
     """When it is due, in milliseconds since 1970; 0 for at once. Only one of delay_ms and due_at_ms may be set."""
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What the callee sees beside the argument."""
         ...
     def __init__(
         self,
@@ -619,11 +622,14 @@ class Broadcast(_message.Message):
     PAYLOAD_FIELD_NUMBER: _typing.Literal[2]
     METADATA_FIELD_NUMBER: _typing.Literal[3]
     channel: _builtins.str
+    """The channel within the system."""
     @_builtins.property
     def payload(self) -> _callboard_type_v1_type_pb2.Payload:
+        """The argument."""
         ...
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What the callee sees beside the argument."""
         ...
     def __init__(
         self,
@@ -645,6 +651,7 @@ class NextCall(_message.Message):
         """An empty system is the actor's own."""
         ...
     action: _builtins.str
+    """The action that runs there."""
     def __init__(
         self,
         *,

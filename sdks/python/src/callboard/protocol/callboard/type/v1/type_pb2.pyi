@@ -58,6 +58,7 @@ class Durability(_enum.IntEnum):
 class Deliver(_enum.IntEnum):
     """Which actors of a type get what is said on a channel."""
     DELIVER_UNSPECIFIED = 0
+    """By the kind of the type."""
     DELIVER_ACTIVE = 1
     """Those that are in memory, at most once."""
     DELIVER_EVERY = 2
