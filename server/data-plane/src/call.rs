@@ -232,6 +232,8 @@ pub struct StreamExtras {
     pub json_for: Option<Arc<TypeRuntime>>,
     /// The request id, if the gateway made it up.
     pub made_id: String,
+    /// The schedule that makes the call later; empty if it was made now.
+    pub schedule: String,
     /// Of another node's call: its type and shard, for the answer that the shard is not here.
     pub forwarded: Option<(Arc<TypeRuntime>, u32)>,
 }

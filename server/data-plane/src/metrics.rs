@@ -37,6 +37,12 @@ pub const FORWARDED_TOTAL: &str = "callboard_forwarded_calls_total";
 pub const REDIRECTED_TOTAL: &str = "callboard_redirected_calls_total";
 /// Calls that were sent again because their connection broke.
 pub const RESENT_TOTAL: &str = "callboard_resent_calls_total";
+/// How long after its due time an occurrence of a schedule was handed to its actor, at each attempt.
+pub const SCHEDULE_LATENESS_SECONDS: &str = "callboard_schedule_lateness_seconds";
+/// Attempts at occurrences of schedules, by outcome: `ok`, `error`, or `again` if it is tried again.
+pub const SCHEDULE_ATTEMPTS_TOTAL: &str = "callboard_schedule_attempts_total";
+/// How long the oldest occurrence that this node has taken has been due and has not ended.
+pub const SCHEDULE_OLDEST_SECONDS: &str = "callboard_schedule_oldest_seconds";
 /// Host sessions.
 pub const HOST_SESSIONS: &str = "callboard_host_sessions";
 
@@ -174,4 +180,19 @@ pub fn resent(calls: usize) {
     if calls > 0 {
         counter!(RESENT_TOTAL).increment(calls as u64);
     }
+}
+
+/// An occurrence was handed to its actor so many milliseconds after it was due.
+pub fn schedule_fired(late_ms: i64) {
+    histogram!(SCHEDULE_LATENESS_SECONDS).record(late_ms as f64 / 1e3);
+}
+
+/// An attempt at an occurrence ended.
+pub fn schedule_answered(outcome: &'static str) {
+    counter!(SCHEDULE_ATTEMPTS_TOTAL, "outcome" => outcome).increment(1);
+}
+
+/// The age of the oldest occurrence without an end.
+pub fn schedule_oldest(millis: i64) {
+    gauge!(SCHEDULE_OLDEST_SECONDS).set(millis as f64 / 1e3);
 }

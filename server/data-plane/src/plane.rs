@@ -117,6 +117,7 @@ impl DataPlane {
         let built = parts.map(Worker::new).collect();
         let router =
             Router::new(node, catalog, workers.clone(), forwards.clone(), directory.lease());
+        let schedules = directory.schedules();
         let looker = Looker::new(router.clone(), Arc::clone(&store), peers);
         let sinks = Arc::new(AtomicU64::new(1));
         let sessions = Sessions::default();
@@ -145,6 +146,7 @@ impl DataPlane {
                     router.clone(),
                     Arc::clone(&store),
                     looker.clone(),
+                    Arc::clone(&schedules),
                     Arc::clone(&sinks),
                 ),
                 hosts,

@@ -197,6 +197,19 @@ impl Router {
         if route.here { route.worker } else { self.workers.count() }
     }
 
+    /// The queue for a call of this node's own.
+    #[must_use]
+    pub fn queue_for(&self, routed: &RoutedCall) -> usize {
+        let view = &routed.actor_type.view;
+        let owner = view.shards.get(routed.shard as usize);
+        match owner {
+            Some(owner) if owner.node == self.node && !owner.is_moving() => {
+                self.workers.of(view.id, routed.shard)
+            }
+            _ => self.workers.count(),
+        }
+    }
+
     /// Hands calls to a queue: to a worker when it has room, or into custody.
     pub async fn send(&self, queue: usize, calls: Vec<RoutedCall>) {
         if queue < self.workers.count() {

@@ -3,6 +3,7 @@
 //! The request path of a call, in order: shape → name → argument → limits → worker. Everything that depends on the actor
 //! itself is decided by the worker that owns it.
 
+mod later;
 mod stream;
 
 use std::{
@@ -34,6 +35,7 @@ use crate::{
     call::{Call, Outcome, Payload, Reply, ReplyTo},
     catalog::{Catalog, TypeRuntime},
     forward::Looker,
+    ports::Schedules,
     router::{Asks, Route, Router},
     transcode,
     worker::RoutedCall,
@@ -50,6 +52,7 @@ pub struct Gateway {
     router: Router,
     store: Arc<dyn StateStore>,
     looker: Looker,
+    schedules: Arc<dyn Schedules>,
     /// Numbers the streams of this process.
     sinks: Arc<AtomicU64>,
 }
@@ -61,16 +64,17 @@ impl std::fmt::Debug for Gateway {
 }
 
 impl Gateway {
-    /// A gateway over the router. What is in the store is read there, whoever owns it; `looker` reads the rest. `sinks`
-    /// numbers streams, uniquely in the process.
+    /// A gateway over the router. What is in the store is read there, whoever owns it; `looker` reads the rest. Calls that
+    /// are to be made later become `schedules`. `sinks` numbers streams, uniquely in the process.
     #[must_use]
     pub fn new(
         router: Router,
         store: Arc<dyn StateStore>,
         looker: Looker,
+        schedules: Arc<dyn Schedules>,
         sinks: Arc<AtomicU64>,
     ) -> Self {
-        Self { router, store, looker, sinks }
+        Self { router, store, looker, schedules, sinks }
     }
 
     fn check(
@@ -85,6 +89,7 @@ impl Gateway {
         let mode = InvokeMode::try_from(request.mode).unwrap_or(InvokeMode::Unspecified);
         let asynchronous = mode == InvokeMode::Async;
         let route = self.router.route_for(Asks::Caller { asynchronous }, catalog, actor)?;
+        let due = later::due_at(request.delay_ms, request.due_at_ms, wall)?;
         let mut json_for = None;
         let argument = match request.argument {
             None => Payload::default(),
@@ -119,15 +124,21 @@ impl Gateway {
             reply_to: ReplyTo::Nobody,
         };
         let queue = self.router.queue_of(&route);
-        Ok(Checked { queue, worker: route.worker, routed: route.carry(call), json_for })
+        Ok(Checked { queue, worker: route.worker, routed: route.carry(call), json_for, due })
     }
 
     async fn invoke_once(&self, request: InvokeRequest) -> Result<InvokeResponse, CallError> {
         let (to, outcome) = oneshot::channel();
         let now = (Tick::now(), Millis::now());
         let catalog = self.router.catalog();
-        let Checked { queue, worker, mut routed, json_for } = self.check(&catalog, request, now)?;
+        let checked = self.check(&catalog, request, now)?;
         drop(catalog);
+        if let Some(due) = checked.due {
+            let request_id = checked.routed.call.request_id.clone();
+            let (schedule, reply) = self.make_later(checked, due).await?;
+            return Ok(InvokeResponse { schedule, ..respond(reply, request_id, None)? });
+        }
+        let Checked { queue, worker, mut routed, json_for, .. } = checked;
         routed.call.reply_to = ReplyTo::Unary(to);
         let request_id = routed.call.request_id.clone();
         let guard = CallGuard { router: &self.router, worker, waiting: true };
@@ -148,6 +159,8 @@ struct Checked {
     routed: RoutedCall,
     /// Set if the reply is to be JSON.
     json_for: Option<Arc<TypeRuntime>>,
+    /// Set if the call is to be made later.
+    due: Option<Millis>,
 }
 
 /// Tells the worker when a unary caller goes away before it is answered.

@@ -5,7 +5,8 @@ use std::{collections::HashSet, sync::Arc};
 use bytes::Bytes;
 use callboard_statestore::{ActorRecord, Claimed, InboxRow, StateBlob, Verdict};
 use callboard_types::{
-    ActorId, CallError, Epoch, NodeId, Revision, SessionId, TypeDefinition, shard::key_hash,
+    ActorId, CallError, Epoch, ErrorKind, Kind, NodeId, Revision, SessionId, TypeDefinition,
+    shard::key_hash,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -37,13 +38,22 @@ impl RoutedCall {
     /// Puts a call that this node makes on its way: to the actor with this key, or to an instance of a pool.
     ///
     /// # Errors
-    /// Gives the call back, with the reason: see [`TypeRuntime::seat`].
+    /// Gives the call back, with the reason: `InvalidActorKey` if a NAMED type has no such actor, and see
+    /// [`TypeRuntime::seat`].
     pub fn aim(
         node: NodeId,
         actor_type: Arc<TypeRuntime>,
         key: &str,
         mut call: Call,
     ) -> Result<Self, Box<(Call, CallError)>> {
+        if actor_type.definition.kind == Kind::Named && *key != *actor_type.view.name {
+            let text = format!(
+                "type {} has exactly one actor, whose key is the type's name; the call was not run",
+                actor_type.view.name
+            );
+            let error = CallError::new(ErrorKind::InvalidActorKey, text);
+            return Err(Box::new((call, error)));
+        }
         match actor_type.seat(key, Wish::of(node, &call)) {
             Ok(Some(seat)) => call.seat = Some(seat),
             Ok(None) => {}

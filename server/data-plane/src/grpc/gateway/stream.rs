@@ -14,10 +14,10 @@ use std::{
 };
 
 use callboard_proto::gateway::v1::{
-    InvokeStreamRequest, InvokeStreamResponse, StreamReply, stream_reply,
+    InvokeResponse, InvokeStreamRequest, InvokeStreamResponse, StreamReply, stream_reply,
 };
 use callboard_types::{CallError, ErrorKind, Millis, Tick, limits};
-use futures::Stream;
+use futures::{Stream, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
@@ -85,11 +85,23 @@ impl Reader {
         let router = &self.gateway.router;
         let mut queues: Vec<Vec<RoutedCall>> = Vec::new();
         queues.resize_with(router.queues(), Vec::new);
-        while let Ok(Some(request)) = calls.message().await {
+        // Calls that the cluster is asked to make later; bounded by the calls in flight.
+        let mut later = FuturesUnordered::new();
+        loop {
+            let request = tokio::select! {
+                biased;
+                Some(answer) = later.next() => {
+                    // As below.
+                    let _ = self.sink.batches.try_send(vec![answer]);
+                    continue;
+                }
+                request = calls.message() => request,
+            };
+            let Ok(Some(request)) = request else { break };
             if !request.cancels.is_empty() {
                 router.cancel(request.cancels.iter().map(|id| (self.sink.id, *id)).collect()).await;
             }
-            if !self.take(request, &mut queues) {
+            if !self.take(request, &mut queues, &mut later) {
                 return;
             }
             for (queue, calls) in queues.iter_mut().enumerate() {
@@ -98,9 +110,17 @@ impl Reader {
                 }
             }
         }
+        while let Some(answer) = later.next().await {
+            let _ = self.sink.batches.try_send(vec![answer]);
+        }
     }
 
-    fn take(&self, request: InvokeStreamRequest, queues: &mut [Vec<RoutedCall>]) -> bool {
+    fn take(
+        &self,
+        request: InvokeStreamRequest,
+        queues: &mut [Vec<RoutedCall>],
+        later: &mut FuturesUnordered<BoxFuture<'static, StreamAnswer>>,
+    ) -> bool {
         let now = (Tick::now(), Millis::now());
         let catalog = self.gateway.router.catalog();
         let count = request.calls.len();
@@ -116,11 +136,15 @@ impl Reader {
             let request = call.call.unwrap_or_default();
             let nameless = request.request_id.is_empty();
             match self.gateway.check(&catalog, request, now) {
+                Ok(checked) if let Some(due) = checked.due => {
+                    later
+                        .push(Box::pin(self.gateway.clone().answer_later(checked, due, stream_id)));
+                }
                 Ok(Checked { queue, mut routed, json_for, .. }) => {
                     let extras = (nameless || json_for.is_some()).then(|| {
                         let made_id =
                             if nameless { routed.call.request_id.clone() } else { String::new() };
-                        Box::new(StreamExtras { json_for, made_id, forwarded: None })
+                        Box::new(StreamExtras { json_for, made_id, ..StreamExtras::default() })
                     });
                     let sink = Arc::clone(&self.sink);
                     routed.call.reply_to = ReplyTo::Stream { sink, stream_id, extras };
@@ -131,6 +155,18 @@ impl Reader {
         }
         // A caller that goes on far beyond its limit without reading loses the stream.
         refused.is_empty() || self.sink.batches.try_send(refused).is_ok()
+    }
+}
+
+impl Gateway {
+    async fn answer_later(self, checked: Checked, due: Millis, stream_id: u64) -> StreamAnswer {
+        let made_id = checked.routed.call.request_id.clone();
+        let (schedule, outcome) = match self.make_later(checked, due).await {
+            Ok((schedule, reply)) => (schedule, Ok(reply)),
+            Err(error) => (String::new(), Err(error)),
+        };
+        let extras = StreamExtras { made_id, schedule, ..StreamExtras::default() };
+        StreamAnswer { stream_id, outcome, extras: Some(Box::new(extras)) }
     }
 }
 
@@ -161,8 +197,10 @@ impl Replies {
                     Err(error) => error.size(),
                 };
             let extras = extras.map(|extras| *extras).unwrap_or_default();
-            let outcome = outcome
-                .and_then(|reply| respond(reply, extras.made_id, extras.json_for.as_deref()));
+            let StreamExtras { made_id, json_for, schedule, .. } = extras;
+            let outcome = outcome.and_then(|reply| {
+                Ok(InvokeResponse { schedule, ..respond(reply, made_id, json_for.as_deref())? })
+            });
             replies.push(StreamReply {
                 stream_id,
                 outcome: Some(match outcome {
