@@ -1,4 +1,4 @@
-"""The host program of the conformance suite: one actor type with JSON state, run with the SDK's
+"""The host program of the conformance suite: two actor types with JSON state, run with the SDK's
 defaults.
 """
 
@@ -9,18 +9,24 @@ import logging
 import os
 import time
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from callboard import (
     ActorError,
     ActorId,
+    Channel,
     Code,
     Context,
+    Deliver,
+    History,
     JsonActor,
+    Pooled,
     ReadContext,
     action,
     run,
     serve,
+    timer,
 )
 
 
@@ -38,7 +44,11 @@ class Amount:
     amount: int
 
 
-class Conformance(JsonActor[Total]):
+class Conformance(
+    JsonActor[Total],
+    channels=[Channel("news", "news", Deliver.EVERY), "alerts"],
+    history=History(revisions=10, age=timedelta(hours=1)),
+):
     """What `tests/conformance.md` describes."""
 
     state_type = Total
@@ -132,8 +142,78 @@ class Conformance(JsonActor[Total]):
     async def none(self, ctx: Context[Total]) -> None:
         """Answers no value."""
 
+    @action()
+    async def workflow(self, ctx: Context[Total], argument: dict[str, Any]) -> Any:
+        """Sets going what its argument asks for."""
+        ctx.state.total += 1
+        for one in argument.get("tell", ()):
+            tell(ctx, one)
+        for one in argument.get("broadcast", ()):
+            ctx.broadcast(one["channel"], one["message"], metadata=one.get("metadata"))
+        if argument.get("checkpoint"):
+            ctx.checkpoint()
+        if argument.get("deactivate"):
+            ctx.deactivate()
+        if argument.get("fail"):
+            raise ActorError(Code.FAILED_PRECONDITION, "ON_PURPOSE", "it was asked to fail")
+        if (pipe := argument.get("pipe")) is not None:
+            target = ctx.ref(pipe["type"], pipe["key"])
+            return ctx.pipe(target.call(pipe["action"], pipe["argument"]))
+        if (forward := argument.get("forward")) is not None:
+            return ctx.forward(ctx.ref(forward["type"], forward["key"]).action(forward["action"]))
+        return {"total": ctx.state.total}
+
+    @action(read_only=True)
+    async def tell_read(self, ctx: ReadContext[Total]) -> Any:
+        """Answers the total; the context of a reading action has no `tell`."""
+        return {"total": ctx.state.total}
+
+    @timer(every=timedelta(seconds=5))
+    async def tick(self, ctx: Context[Total]) -> Any:
+        """Counts."""
+        ctx.state.total += 1
+        return {"timer": ctx.metadata.get("callboard-timer")}
+
+    @action()
+    async def news(self, ctx: Context[Total], message: Any) -> Any:
+        """Hears one channel."""
+        return heard(ctx, message)
+
+    @action()
+    async def receive(self, ctx: Context[Total], message: Any) -> Any:
+        """Hears the other channel."""
+        return heard(ctx, message)
+
+
+def tell(ctx: Context[Total], one: dict[str, Any]) -> None:
+    """Tells what one entry of the argument of `workflow` says."""
+    metadata = one.get("metadata", {})
+    target = ctx.ref(one["type"], one["key"])
+    call = target.call(one["action"], one.get("argument"), metadata=metadata)
+    if "delay_ms" in one:
+        ctx.tell(call, delay=timedelta(milliseconds=one["delay_ms"]))
+    elif "at_ms" in one:
+        ctx.tell(call, at=datetime.fromtimestamp(one["at_ms"] / 1000, timezone.utc))
+    else:
+        ctx.tell(call)
+
+
+def heard(ctx: Context[Total], message: Any) -> Any:
+    """Counts a message and answers what is known of it."""
+    ctx.state.total += 1
+    return {"channel": ctx.metadata.get("callboard-channel"), "message": message}
+
+
+class ConformancePool(JsonActor[dict[str, Any]], pooled=Pooled(1, 4)):
+    """A pool."""
+
+    @action()
+    async def work(self, ctx: Context[dict[str, Any]], argument: dict[str, int]) -> Any:
+        """Doubles."""
+        return {"n": 2 * argument["n"]}
+
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
     sidecar = os.environ.get("CALLBOARD_CONFORMANCE_MODE") == "sidecar"
-    run(serve(Conformance, mode="sidecar") if sidecar else serve(Conformance))
+    run(serve(Conformance, ConformancePool, mode="sidecar" if sidecar else "cluster"))

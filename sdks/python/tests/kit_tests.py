@@ -79,7 +79,7 @@ async def what_cannot_travel_fails_its_turn_and_nothing_else() -> None:
         with pytest.raises(CallError) as failed:
             await kit.call(name)
         assert failed.value.reason == "ACTION_ERROR", name
-    assert (kit.state, kit.tags, kit.effects) == ({}, {}, [])
+    assert (kit.state, kit.tags, kit.calls) == ({}, {}, [])
 
 
 async def a_repeated_idempotency_key_gets_the_stored_outcome() -> None:
@@ -161,7 +161,7 @@ async def calls_to_other_actors_are_recorded_and_answered_by_stubs() -> None:
     kit = TestKit(Cart, state=CartState(items={"pen": 2, "ink": 1}))
     kit.stub("Stock", {"take": lambda effect: effect.argument["count"]})
     assert await kit.call("order", "north") == "ordered at 00:00"
-    assert [(one.target.key, one.argument) for one in kit.effects] == [
+    assert [(one.target.key, one.argument) for one in kit.calls] == [
         ("north", {"name": "pen", "count": 2}),
         ("north", {"name": "ink", "count": 1}),
     ]

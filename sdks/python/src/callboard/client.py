@@ -101,6 +101,8 @@ class Client:
         self._closed = False
         #: Calls that are made by the clock.
         self.schedules = Schedules(self._unary, system)
+        #: Tools for single actors: save, leave memory, delete, look into the past.
+        self.actors = ActorTools(self._unary, system)
         #: Effects that could not be delivered.
         self.dead_letters = DeadLetters(self._unary, system)
 
@@ -130,12 +132,6 @@ class Client:
     def ref(self, actor_type: str, key: str = "") -> JsonRef:
         """A reference by name, for actors without generated code. Those of a pool have no key."""
         return JsonRef(self, actor_type, key)
-
-    def actor(self, actor: str | ActorDef[S], key: str) -> ActorTools[S]:
-        """The tools for one actor: checkpoint, deactivate, delete, its past."""
-        if isinstance(actor, str):
-            return ActorTools(self._unary, self.actor_id(actor, key), None)
-        return ActorTools(self._unary, self.actor_id(actor.name, key), actor.state)
 
     def call(
         self,

@@ -28,7 +28,6 @@ S = TypeVar("S")
 T = TypeVar("T")
 Req = TypeVar("Req")
 Rep = TypeVar("Rep")
-Out = TypeVar("Out")
 
 
 class StateCell(Generic[S]):
@@ -279,11 +278,11 @@ class Context(ReadContext[S]):
         """
         self._running.going().broadcast(channel, message, metadata)
 
-    def pipe(self, target: Callable[[Out], Call[Rep]], output: Out) -> Pipe[Rep]:
-        """`return ctx.pipe(OtherRef(ctx, "x").add, output)` hands `output` to another actor, which
-        answers the caller in this one's place once this turn is committed.
+    def pipe(self, call: Call[Rep]) -> Pipe[Rep]:
+        """`return ctx.pipe(OtherRef(ctx, "x").add(request))` hands `request` to another actor,
+        which answers the caller in this one's place once this turn is committed.
         """
-        return Pipe(target(output))
+        return Pipe(call)
 
     def forward(self, target: Callable[[Req], Call[Rep]]) -> Forward[Req, Rep]:
         """`return ctx.forward(OtherRef(ctx, "x").add)` hands this turn's own argument to another

@@ -197,10 +197,20 @@ class ActorDef(Generic[S]):
                     f"actor type {self.name}: channel {channel.name} goes to {channel.action}, "
                     f"the actions are {known}"
                 )
+            if channel.deliver == Deliver.EVERY and not self.durable:
+                raise ValueError(
+                    f"actor type {self.name}: EVERY actor of channel {channel.name} is those with "
+                    "a stored state; only durable types have them"
+                )
         if self.kind == Kind.POOLED and settings.history is not None:
             raise ValueError(f"actor type {self.name}: a pool has no state, so it has no history")
         if settings.pooled is not None and settings.kind == Kind.NAMED:
             raise ValueError(f"actor type {self.name}: a NAMED type has one actor and is no pool")
+
+    @property
+    def durable(self) -> bool:
+        """True if its actors' states are committed before their replies leave."""
+        return self.kind != Kind.POOLED and self.settings.durability == Durability.DURABLE
 
     @property
     def kind(self) -> Kind:

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from .codec import Codec, any_value
+from .codec import any_value
+from .definition import ActorDef
 from .errors import CallError
 from .ids import ActorId
 from .protocol.callboard.control.v1 import control_pb2 as pb
 from .protocol.callboard.control.v1.control_rpc import ActorsService, DeadLettersService
+from .protocol.callboard.type.v1 import type_pb2
 from .schedules import Unary
 from .times import from_millis, to_millis
-from .workflow import fill_target
 
 S = TypeVar("S")
 
@@ -49,82 +50,89 @@ class Restored:
     restored: int
 
 
-class ActorTools(Generic[S]):
-    """Tools for one actor: `client.actor(CounterDef, "u1")`. All methods raise `CallError`."""
+class ActorTools:
+    """Tools for single actors: `client.actors`. An actor is named by its type, or its definition,
+    and its key. All methods raise `CallError`.
+    """
 
-    def __init__(self, unary: Unary, actor: ActorId, state: Codec[S] | None) -> None:
+    def __init__(self, unary: Unary, system: str) -> None:
         self._unary = unary
-        self._state = state
-        #: The actor.
-        self.actor_id = actor
+        self._system = system
 
-    async def checkpoint(self) -> int:
+    async def checkpoint(self, actor: str | ActorDef[Any], key: str) -> int:
         """Saves a SNAPSHOT actor now, and answers the revision that is saved."""
-        request = pb.CheckpointActorRequest()
-        fill_target(request.actor, self.actor_id)
+        request = pb.CheckpointActorRequest(actor=self._actor(actor, key))
         done: pb.CheckpointActorResponse = await self._unary(
             ActorsService.CHECKPOINT_ACTOR, request, None
         )
         return done.revision
 
-    async def deactivate(self) -> None:
-        """Takes the actor out of memory once nothing waits for it."""
-        request = pb.DeactivateActorRequest()
-        fill_target(request.actor, self.actor_id)
+    async def deactivate(self, actor: str | ActorDef[Any], key: str) -> None:
+        """Takes an actor out of memory once nothing waits for it."""
+        request = pb.DeactivateActorRequest(actor=self._actor(actor, key))
         await self._unary(ActorsService.DEACTIVATE_ACTOR, request, None)
 
-    async def delete(self) -> int:
-        """Deletes the actor's state, tags and history, and answers the revision of that. Its
-        pending effects still go; calls that come later meet a fresh actor.
+    async def delete(self, actor: str | ActorDef[Any], key: str) -> int:
+        """Deletes an actor's state, tags and history, and answers the revision of that. Its pending
+        effects still go; calls that come later meet a fresh actor.
         """
-        request = pb.DeleteActorRequest()
-        fill_target(request.actor, self.actor_id)
+        request = pb.DeleteActorRequest(actor=self._actor(actor, key))
         done: pb.DeleteActorResponse = await self._unary(ActorsService.DELETE_ACTOR, request, None)
         return done.revision
 
-    async def history(self) -> AsyncIterator[Revision]:
-        """The revisions that are kept, the newest first."""
-        request = pb.ListRevisionsRequest(page_size=_REVISIONS_PAGE)
-        fill_target(request.actor, self.actor_id)
+    async def history(self, actor: str | ActorDef[Any], key: str) -> AsyncIterator[Revision]:
+        """The revisions of an actor that are kept, the newest first."""
+        request = pb.ListRevisionsRequest(actor=self._actor(actor, key))
         while True:
             page = await self._unary(ActorsService.LIST_REVISIONS, request, None)
             for one in page.revisions:
                 yield Revision(one.revision, from_millis(one.committed_at_ms), one.state_bytes)
-            if len(page.revisions) == 0 or page.revisions[-1].revision <= 1:
+            if len(page.revisions) == 0:
                 return
             request.below = page.revisions[-1].revision
 
     async def state_at(
-        self, *, revision: int | None = None, time: datetime | None = None
+        self,
+        actor: str | ActorDef[S],
+        key: str,
+        *,
+        revision: int | None = None,
+        time: datetime | None = None,
     ) -> Past[S]:
-        """The actor's state at a kept revision, or at the newest one up to a time."""
-        request = pb.GetRevisionRequest()
-        fill_target(request.actor, self.actor_id)
+        """An actor's state at a kept revision, or at the newest one up to a time."""
+        request = pb.GetRevisionRequest(actor=self._actor(actor, key))
         _fill_at(request, revision, time)
         answer: pb.GetRevisionResponse = await self._unary(
             ActorsService.GET_REVISION, request, None
         )
         state: Any = None
         if answer.state.content_type:
-            codec = self._state
-            state = any_value(answer.state) if codec is None else codec.decode(answer.state)
+            if isinstance(actor, ActorDef):
+                state = actor.state.decode(answer.state)
+            else:
+                state = any_value(answer.state)
         found = answer.revision
         return Past(state, found.revision, from_millis(found.committed_at_ms), dict(answer.tags))
 
     async def restore(
-        self, *, revision: int | None = None, time: datetime | None = None
+        self,
+        actor: str | ActorDef[Any],
+        key: str,
+        *,
+        revision: int | None = None,
+        time: datetime | None = None,
     ) -> Restored:
-        """Gives the actor the state that it had, as a new revision."""
-        request = pb.RestoreActorRequest()
-        fill_target(request.actor, self.actor_id)
+        """Gives an actor the state that it had, as a new revision."""
+        request = pb.RestoreActorRequest(actor=self._actor(actor, key))
         _fill_at(request, revision, time)
         done: pb.RestoreActorResponse = await self._unary(
             ActorsService.RESTORE_ACTOR, request, None
         )
         return Restored(done.revision, done.restored)
 
-
-_REVISIONS_PAGE = 1000
+    def _actor(self, actor: str | ActorDef[Any], key: str) -> type_pb2.ActorId:
+        name = actor if isinstance(actor, str) else actor.name
+        return type_pb2.ActorId(system=self._system, type=name, key=key)
 
 
 def _fill_at(request: Any, revision: int | None, time: datetime | None) -> None:

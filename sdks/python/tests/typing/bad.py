@@ -78,7 +78,7 @@ class Misled(IncrementorActor):
         return TotalResponse()
 
     async def stop(self, ctx: IncrementorCtx, request: StopRequest) -> Pipe[StopResponse]:
-        return ctx.pipe(IncrementorRef(ctx, "other").stop, AddRequest(amount=1))
+        return ctx.pipe(IncrementorRef(ctx, "other").add(AddRequest(amount=1)))
 
 
 async def main(client: Client) -> None:

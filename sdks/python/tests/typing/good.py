@@ -101,7 +101,7 @@ class Relay(
         return AddResponse(total=1)
 
     def cast(self, ctx: IncrementorCtx, request: CastRequest) -> Pipe[CastResponse]:
-        return ctx.pipe(IncrementorRef(ctx, "other").cast, CastRequest(amount=2))
+        return ctx.pipe(IncrementorRef(ctx, "other").cast(CastRequest(amount=2)))
 
     async def total(self, ctx: IncrementorReadCtx, request: TotalRequest) -> TotalResponse:
         return TotalResponse(total=ctx.state.total)
@@ -166,7 +166,7 @@ async def main() -> None:
             async for item in news:
                 print(item.messages if isinstance(item, Missed) else item.message)
         await client.publish("news", {"n": 1})
-        past = await client.actor(IncrementorDef, "u1").state_at(revision=1)
+        past = await client.actors.state_at(IncrementorDef, "u1", revision=1)
         print(past.state.lives if past.state is not None else 0)
     kit = TestKit(Counter, "u1", state=IncrementorState(total=3))
     answer: AddResponse = await kit.ref.add(AddRequest(amount=1))

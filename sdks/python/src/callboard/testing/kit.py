@@ -109,10 +109,13 @@ class TestKit(Generic[S, R]):
         return self._life.activations
 
     @property
+    def calls(self) -> list[Effect]:
+        """The calls that actions made to other actors inside their turns, in order."""
+        return self._world.outgoing.calls
+
+    @property
     def effects(self) -> list[Effect]:
-        """The calls that actions made to other actors or told, in order; what a turn tells is here
-        once it is committed.
-        """
+        """The calls that committed turns told, in order."""
         return self._world.outgoing.effects
 
     @property
@@ -167,6 +170,12 @@ class TestKit(Generic[S, R]):
         it: also those of effects, messages and timers. None asks no more.
         """
         self._world.inject = fault
+
+    async def deliver(self) -> None:
+        """Delivers what is due of that which committed turns told and broadcast, and of that which
+        follows from it, to the actors of the kit and its stubs. `clock.advance` does so too.
+        """
+        await self._world.settle()
 
     async def publish(
         self, channel: str, message: object = None, *, metadata: Mapping[str, str] | None = None
@@ -231,8 +240,6 @@ class TestKit(Generic[S, R]):
         except Refused as refused:
             refused.error.request_id = request.request_id
             raise refused.error from None
-        finally:
-            await self._world.settle()
 
     def _timeout(self, options: CallOptions) -> timedelta:
         given = options.get("timeout")

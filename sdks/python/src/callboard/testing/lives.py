@@ -24,7 +24,7 @@ IDLE_TIMEOUT = timedelta(seconds=60)
 
 @dataclass(frozen=True)
 class Effect:
-    """A call that an action made to another actor, or told it to be made."""
+    """A call that an action made to another actor, or told."""
 
     target: ActorId
     action: str
@@ -32,8 +32,6 @@ class Effect:
     argument: Any
     #: The actor that made the call.
     caller: ActorId
-    #: True for what `ctx.tell` was given, false for a call that the action waited for.
-    told: bool = False
     #: When it is due, if it was told with a delay or a time.
     due: datetime | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)

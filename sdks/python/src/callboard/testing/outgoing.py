@@ -34,12 +34,14 @@ _DELIVERING: ContextVar[bool] = ContextVar("callboard_delivering", default=False
 
 
 class Outgoing:
-    """Records and delivers. Immediate effects arrive before the call of the test returns, later
-    ones and timers when its clock reaches them.
+    """Records, and delivers when the test says so: `deliver` what is due at once, its clock what
+    comes later.
     """
 
     def __init__(self, world: World) -> None:
         self._world = world
+        #: Calls that actions waited for.
+        self.calls: list[Effect] = []
         self.effects: list[Effect] = []
         self.broadcasts: list[Broadcast] = []
         #: By actor, where its newest committed turn left the answer to.
@@ -72,7 +74,6 @@ class Outgoing:
             effect.action,
             any_value(payload),
             request.target,
-            told=True,
             due=due,
             metadata=dict(effect.metadata),
         )
@@ -99,7 +100,6 @@ class Outgoing:
                         heard.action,
                         any_value(payload),
                         source or actor,
-                        told=True,
                         metadata={**metadata, "callboard-channel": channel},
                     )
                     self._later(self._world.clock.now(), effect, payload)

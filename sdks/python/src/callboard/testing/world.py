@@ -303,7 +303,7 @@ class World:
         target = ActorId(call.target.type, call.target.key, call.target.system or "default")
         payload = call.payload if call.HasField("payload") else None
         effect = Effect(target, call.action, any_value(payload), request.target)
-        self.outgoing.effects.append(effect)
+        self.outgoing.calls.append(effect)
         chain = (*request.chain, request.target)
         if target in chain:
             raise CallError(
