@@ -36,6 +36,7 @@ from .ref import (
     SendOptions,
     SendRef,
 )
+from .saga import Progress, Saga, SagaError, SagaTurn, Step
 from .schedules import Overlap, Schedule, Schedules, When
 from .subscription import Message, Missed, Published, Subscription
 from .tools import ActorTools, DeadLetter, DeadLetters, Past, Restored, Revision
@@ -83,18 +84,23 @@ __all__ = [
     "PayloadError",
     "Pipe",
     "Pooled",
+    "Progress",
     "ProtoCodec",
     "Published",
     "ReadContext",
     "Restored",
     "Retry",
     "Revision",
+    "Saga",
+    "SagaError",
+    "SagaTurn",
     "Schedule",
     "Schedules",
     "SendOptions",
     "SendRef",
     "Sender",
     "Settings",
+    "Step",
     "Stored",
     "Subscription",
     "Timer",

@@ -15,7 +15,7 @@ from google.protobuf import json_format
 
 from .backoff import Backoff
 from .channel import server_addresses
-from .codec import any_payload, fill_payload
+from .codec import fill_payload, message_payload
 from .definition import ActionDef, ActorDef
 from .errors import CallError, Retry
 from .ids import ActorId, uuid7
@@ -199,7 +199,7 @@ class Client:
         request = PublishRequest(
             system=self._system,
             channel=channel,
-            payload=any_payload(message),
+            payload=message_payload(message),
             request_id=options.get("idempotency_key") or uuid7(),
             created_at_ms=time.time_ns() // 1_000_000,
             metadata=options.get("metadata") or {},

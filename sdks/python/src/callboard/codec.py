@@ -130,6 +130,13 @@ def any_payload(value: Any) -> Payload:
     return Payload(content_type=JSON, data=jsonvalue.dumps(value))
 
 
+def message_payload(message: Any) -> Payload:
+    """What is said on a channel: a protobuf message as itself and any other value as JSON."""
+    if message is None:
+        return Payload(content_type=JSON, data=jsonvalue.dumps(None))
+    return any_payload(message)
+
+
 def any_value(payload: Payload | None) -> Any:
     """What `any_payload` was given: a message of a type that this process knows, a JSON value, or
     None. Other content comes as bytes.

@@ -137,8 +137,10 @@ class ReadContext(Generic[S]):
 
     @property
     def request_id(self) -> str:
-        """Identifies the logical call; the same when the turn is run again."""
-        return self._turn.request_id
+        """Identifies the logical call; the same when the turn is run again. In the step of a saga,
+        the same for all turns that try the step.
+        """
+        return self._running.step or self._turn.request_id
 
     @property
     def attempt(self) -> int:
@@ -298,3 +300,24 @@ class Context(ReadContext[S]):
     def deactivate(self) -> None:
         """Takes the actor out of memory once this turn is committed and nothing else waits."""
         self._running.going().workflow.deactivate = True
+
+    def _begin_step(self, name: str) -> dict[str, str]:
+        """The step of a saga begins: calls from here on have ids that its name makes. Answers what
+        `_undo_step` needs.
+        """
+        self._running.step = name
+        return dict(self._running.tags)
+
+    def _end_step(self) -> None:
+        self._running.step = ""
+
+    def _undo_step(self, tags: dict[str, str]) -> None:
+        """Drops everything that the turn did to the actor so far and set going."""
+        self._running.step = ""
+        self._running.tags = tags
+        self._running.outputs = None
+        self._cell.discard()
+
+    def _check_state(self) -> None:
+        """Raises TypeError if the state cannot be encoded."""
+        self._cell.changed()

@@ -49,6 +49,8 @@ class Running:
         "_executor",
         "_metadata",
         "_next_call",
+        "_step",
+        "_step_calls",
         "_thread_wait",
         "answered",
         "cancelling",
@@ -91,12 +93,24 @@ class Running:
         #: What the turn sets going if it commits; made when it is first needed.
         self.outputs: Outputs | None = None
         self._next_call = 0
+        self._step = ""
+        self._step_calls = 0
         self._calls: dict[int, asyncio.Future[Payload]] | None = None
         self._thread_wait: Future[Any] | None = None
 
     def now(self) -> float:
         """Unix time in seconds by the executor's clock."""
         return self._executor.clock()
+
+    @property
+    def step(self) -> str:
+        """The step of a saga that runs, from which its calls get their ids; empty for none."""
+        return self._step
+
+    @step.setter
+    def step(self, name: str) -> None:
+        self._step = name
+        self._step_calls = 0
 
     def going(self) -> Outputs:
         """What the turn sets going if it commits, to be added to."""
@@ -146,6 +160,9 @@ class Running:
         frame = self.link.link.frame(len(call.payload.data))
         if frame is None:
             raise link_broken()
+        if self._step:
+            call.request_id = f"{self._step}/{self._step_calls}"
+            self._step_calls += 1
         frame.call.CopyFrom(call)
         index = self._next_call
         self._next_call += 1

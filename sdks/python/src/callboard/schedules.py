@@ -12,8 +12,8 @@ from google.protobuf import json_format
 
 from .codec import any_value, fill_payload
 from .ids import ActorId, uuid7
-from .protocol.callboard.control.v1 import control_pb2 as pb
-from .protocol.callboard.control.v1.control_rpc import SchedulesService
+from .protocol.callboard.control.v1 import schedules_pb2 as pb
+from .protocol.callboard.control.v1.schedules_rpc import SchedulesService
 from .ref import Call
 from .times import from_millis, millis, to_millis
 from .workflow import fill_target

@@ -12,7 +12,9 @@ from .definition import ActorDef
 from .errors import CallError
 from .ids import ActorId
 from .protocol.callboard.control.v1 import control_pb2 as pb
-from .protocol.callboard.control.v1.control_rpc import ActorsService, DeadLettersService
+from .protocol.callboard.control.v1 import dead_letters_pb2 as letters_pb
+from .protocol.callboard.control.v1.control_rpc import ActorsService
+from .protocol.callboard.control.v1.dead_letters_rpc import DeadLettersService
 from .protocol.callboard.type.v1 import type_pb2
 from .schedules import Unary
 from .times import from_millis, to_millis
@@ -174,7 +176,7 @@ class DeadLetters:
 
     async def list(self, source_type: str = "") -> AsyncIterator[DeadLetter]:
         """The dead letters of a source type, or of all, the oldest first."""
-        request = pb.ListDeadLettersRequest(system=self._system, source_type=source_type)
+        request = letters_pb.ListDeadLettersRequest(system=self._system, source_type=source_type)
         while True:
             page = await self._unary(DeadLettersService.LIST_DEAD_LETTERS, request, None)
             for one in page.letters:
@@ -185,12 +187,12 @@ class DeadLetters:
 
     async def retry(self, letter: DeadLetter | str) -> None:
         """Delivers a dead letter again, with its own request id."""
-        request = pb.RetryDeadLetterRequest(id=_name(letter))
+        request = letters_pb.RetryDeadLetterRequest(id=_name(letter))
         await self._unary(DeadLettersService.RETRY_DEAD_LETTER, request, None)
 
     async def drop(self, letter: DeadLetter | str) -> None:
         """Forgets a dead letter."""
-        request = pb.DropDeadLetterRequest(id=_name(letter))
+        request = letters_pb.DropDeadLetterRequest(id=_name(letter))
         await self._unary(DeadLettersService.DROP_DEAD_LETTER, request, None)
 
 
@@ -198,7 +200,7 @@ def _name(letter: DeadLetter | str) -> str:
     return letter if isinstance(letter, str) else letter.id
 
 
-def _letter(letter: pb.DeadLetter) -> DeadLetter:
+def _letter(letter: letters_pb.DeadLetter) -> DeadLetter:
     source, target = letter.source, letter.target
     return DeadLetter(
         id=letter.id,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from .codec import any_payload, fill_payload
+from .codec import fill_payload, message_payload
 from .errors import CallError, Code
 from .ids import ActorId
 from .protocol.callboard.host.v1.host_pb2 import Effect, Workflow
@@ -80,7 +80,7 @@ class Outputs:
 
     def broadcast(self, channel: str, message: object, metadata: Mapping[str, str] | None) -> None:
         """Adds a message to everybody who listens to a channel."""
-        payload = any_payload(message)
+        payload = message_payload(message)
         self._check("message", len(payload.data))
         self.workflow.broadcasts.add(
             channel=channel, payload=payload, metadata={**self._trace, **(metadata or {})}

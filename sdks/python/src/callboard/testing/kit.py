@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ..actor import Actor, bind
-from ..codec import any_payload
+from ..codec import message_payload
 from ..definition import ActionDef, ActorDef
 from ..errors import CallError
 from ..ids import ActorId, uuid7
@@ -181,7 +181,7 @@ class TestKit(Generic[S, R]):
         self, channel: str, message: object = None, *, metadata: Mapping[str, str] | None = None
     ) -> None:
         """Says something on a channel from outside; the actors of the kit that listen hear it."""
-        self._world.outgoing.say(None, channel, any_payload(message), metadata or {})
+        self._world.outgoing.say(None, channel, message_payload(message), metadata or {})
         await self._world.settle()
 
     async def restart(self) -> None:

@@ -16,8 +16,9 @@ from ..protocol.callboard.type.v1.type_pb2 import Payload
 
 #: What goes wrong with a call: "before-commit" loses the first result before it is stored, so the
 #: turn is run again; "after-commit" stores it and loses the reply, so the caller gets an error that
-#: it may retry with the same key.
-Fault = Literal["before-commit", "after-commit"]
+#: it may retry with the same key; "crashed-host" kills every host that runs the turn, so that the
+#: node gives it up with the stored error TURN_CRASHED_HOST.
+Fault = Literal["before-commit", "after-commit", "crashed-host"]
 
 IDLE_TIMEOUT = timedelta(seconds=60)
 
@@ -35,6 +36,8 @@ class Effect:
     #: When it is due, if it was told with a delay or a time.
     due: datetime | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    #: The request id of a call that the action waited for; two tries of one call have the same.
+    request_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from ..actor import BoundActor
 from ..codec import any_payload, any_value
@@ -26,12 +26,11 @@ from ..protocol.callboard.host.v1.host_pb2 import (
 from ..protocol.callboard.type.v1.type_pb2 import Payload
 from ..running import LinkTurns
 from ..turns import Executor
+from .chains import crashed_host, follow, next_call, unless_endless
 from .clock import VirtualClock
-from .lives import Effect, Fault, Life, NextCall, Refused, Request
+from .lives import Effect, Fault, Life, Refused, Request
 from .outgoing import TURN_TIMEOUT, Outgoing
 
-#: Actors that a call may come through by pipes and forwards.
-HOPS_MAX = 32
 OUTCOME_WINDOW = timedelta(minutes=10)
 INIT_ACTIONS = ("init", "Init", "setup", "Setup")
 
@@ -137,7 +136,10 @@ class World:
                 return stored
             if not life.active:
                 await self._activate(life, request)
-            result = await self._turn(life, request)
+            if request.fault == "crashed-host":
+                result = crashed_host()
+            else:
+                result = await self._turn(life, request)
             if request.fault == "before-commit":
                 again = replace(request, attempt=request.attempt + 1, fault=None)
                 result = await self._turn(life, again)
@@ -302,7 +304,10 @@ class World:
     async def _in_turn(self, request: Request, call: TurnCall) -> Payload:
         target = ActorId(call.target.type, call.target.key, call.target.system or "default")
         payload = call.payload if call.HasField("payload") else None
-        effect = Effect(target, call.action, any_value(payload), request.target)
+        request_id = call.request_id or f"{request.request_id}/{call.call_index}"
+        effect = Effect(
+            target, call.action, any_value(payload), request.target, request_id=request_id
+        )
         self.outgoing.calls.append(effect)
         chain = (*request.chain, request.target)
         if target in chain:
@@ -315,7 +320,7 @@ class World:
             target=target,
             action=call.action,
             payload=payload,
-            request_id=call.request_id or f"{request.request_id}/{call.call_index}",
+            request_id=request_id,
             timeout=timedelta(milliseconds=call.timeout_ms) if call.timeout_ms else request.timeout,
             created_at=self.clock.now(),
             metadata=dict(call.metadata),
@@ -372,49 +377,3 @@ def _fill(message: Any, actor: ActorId) -> None:
 def _fingerprint(request: Request) -> bytes:
     data = request.payload.SerializeToString() if request.payload is not None else b""
     return request.action.encode() + b"\0" + data
-
-
-def next_call(request: Request, result: TurnResult) -> NextCall:
-    """Where a turn left the answer to."""
-    kind: Literal["pipe", "forward"] = "pipe" if result.workflow.HasField("pipe") else "forward"
-    call = result.workflow.pipe if kind == "pipe" else result.workflow.forward
-    target = ActorId(call.target.type, call.target.key, call.target.system or request.target.system)
-    payload = result.reply if kind == "pipe" else request.payload
-    return NextCall(kind, target, call.action, any_value(payload))
-
-
-def follow(request: Request, result: TurnResult) -> tuple[Effect, Request]:
-    """The call with which another actor answers in the place of one."""
-    call = next_call(request, result)
-    effect = Effect(call.target, call.action, call.argument, request.target)
-    return effect, replace(
-        request,
-        target=call.target,
-        action=call.action,
-        payload=result.reply if call.kind == "pipe" else request.payload,
-        request_id=f"{request.request_id}/next",
-        caller=request.target,
-        attempt=1,
-        fault=None,
-        hops=(*request.hops, (request.target, request.action)),
-        timer=False,
-    )
-
-
-def unless_endless(request: Request, result: TurnResult) -> TurnResult:
-    """The result, or an error if it pipes or forwards in a circle or too far."""
-    if not result.HasField("reply") or not result.workflow.WhichOneof("next"):
-        return result
-    call = next_call(request, result)
-    hops = (*request.hops, (request.target, request.action))
-    if (call.target, call.action) in hops:
-        text = f"{call.target} {call.action} was passed already; the turn is discarded"
-        error = CallError(Code.FAILED_PRECONDITION, "CALL_CYCLE", text)
-    elif len(hops) > HOPS_MAX:
-        text = f"more than {HOPS_MAX} pipes and forwards; the turn is discarded"
-        error = CallError(Code.FAILED_PRECONDITION, "CHAIN_TOO_LONG", text)
-    else:
-        return result
-    refused = TurnResult(turn_id=result.turn_id)
-    error.fill(refused.error)
-    return refused

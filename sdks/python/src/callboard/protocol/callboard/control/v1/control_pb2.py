@@ -96,65 +96,7 @@ _pool.AddSerializedFile(
     b"\x18\x01 \x01(\x0b2\x1a.callboard.type.v1.ActorId\x12\x12\x0a\x08revision\x18\x02 \x01("
     b"\x04H\x00\x12\x11\x0a\x07time_ms\x18\x03 \x01(\x03H\x00B\x04\x0a\x02at\":\x0a\x14Restore"
     b"ActorResponse\x12\x10\x0a\x08revision\x18\x01 \x01(\x04\x12\x10\x0a\x08restored\x18\x02 "
-    b"\x01(\x04\"\xa6\x04\x0a\x0cScheduleSpec\x12*\x0a\x06target\x18\x01 \x01(\x0b2\x1a.callbo"
-    b"ard.type.v1.ActorId\x12\x0e\x0a\x06action\x18\x02 \x01(\x09\x12-\x0a\x07payload\x18\x03 "
-    b"\x01(\x0b2\x1a.callboard.type.v1.PayloadH\x00\x12&\x0a\x04json\x18\x04 \x01(\x0b2\x16.go"
-    b"ogle.protobuf.ValueH\x00\x12B\x0a\x08metadata\x18\x05 \x03(\x0b20.callboard.control.v1.S"
-    b"cheduleSpec.MetadataEntry\x12\x0f\x0a\x05at_ms\x18\x06 \x01(\x03H\x01\x12\x12\x0a\x08del"
-    b"ay_ms\x18\x07 \x01(\x04H\x01\x12\x15\x0a\x0binterval_ms\x18\x08 \x01(\x04H\x01\x12\x0e"
-    b"\x0a\x04cron\x18\x09 \x01(\x09H\x01\x12\x11\x0a\x09time_zone\x18\x0a \x01(\x09\x12\x11"
-    b"\x0a\x09jitter_ms\x18\x0b \x01(\x04\x12.\x0a\x07overlap\x18\x0c \x01(\x0e2\x1d.callboard"
-    b".control.v1.Overlap\x12\x19\x0a\x11catchup_window_ms\x18\x0d \x01(\x04\x12\x14\x0a\x0cst"
-    b"arts_at_ms\x18\x0e \x01(\x03\x12\x12\x0a\x0aends_at_ms\x18\x0f \x01(\x03\x12\x13\x0a\x0b"
-    b"max_firings\x18\x10 \x01(\x04\x1a/\x0a\x0dMetadataEntry\x12\x0b\x0a\x03key\x18\x01 \x01("
-    b"\x09\x12\x0d\x0a\x05value\x18\x02 \x01(\x09:\x028\x01B\x0a\x0a\x08argumentB\x06\x0a\x04w"
-    b"hen\"\xfd\x01\x0a\x08Schedule\x12\x0e\x0a\x06system\x18\x01 \x01(\x09\x12\x0c\x0a\x04nam"
-    b"e\x18\x02 \x01(\x09\x120\x0a\x04spec\x18\x03 \x01(\x0b2\".callboard.control.v1.ScheduleS"
-    b"pec\x12\x0e\x0a\x06paused\x18\x04 \x01(\x08\x12\x12\x0a\x0ageneration\x18\x05 \x01(\x04"
-    b"\x12\x0f\x0a\x07next_ms\x18\x06 \x01(\x03\x12\x0d\x0a\x05fired\x18\x07 \x01(\x04\x12\x0e"
-    b"\x0a\x06missed\x18\x08 \x01(\x04\x12\x0e\x0a\x06failed\x18\x09 \x01(\x04\x12\x15\x0a\x0d"
-    b"last_fired_ms\x18\x0a \x01(\x03\x12\x12\x0a\x0alast_error\x18\x0b \x01(\x09\x12\x12\x0a"
-    b"\x0acreated_ms\x18\x0c \x01(\x03\"w\x0a\x15CreateScheduleRequest\x12\x0e\x0a\x06system"
-    b"\x18\x01 \x01(\x09\x12\x0c\x0a\x04name\x18\x02 \x01(\x09\x120\x0a\x04spec\x18\x03 \x01("
-    b"\x0b2\".callboard.control.v1.ScheduleSpec\x12\x0e\x0a\x06paused\x18\x04 \x01(\x08\"J\x0a"
-    b"\x16CreateScheduleResponse\x120\x0a\x08schedule\x18\x01 \x01(\x0b2\x1e.callboard.control"
-    b".v1.Schedule\"~\x0a\x15UpdateScheduleRequest\x12\x0e\x0a\x06system\x18\x01 \x01(\x09\x12"
-    b"\x0c\x0a\x04name\x18\x02 \x01(\x09\x120\x0a\x04spec\x18\x03 \x01(\x0b2\".callboard.contr"
-    b"ol.v1.ScheduleSpec\x12\x15\x0a\x0dif_generation\x18\x04 \x01(\x04\"J\x0a\x16UpdateSchedu"
-    b"leResponse\x120\x0a\x08schedule\x18\x01 \x01(\x0b2\x1e.callboard.control.v1.Schedule\"2"
-    b"\x0a\x12GetScheduleRequest\x12\x0e\x0a\x06system\x18\x01 \x01(\x09\x12\x0c\x0a\x04name"
-    b"\x18\x02 \x01(\x09\"G\x0a\x13GetScheduleResponse\x120\x0a\x08schedule\x18\x01 \x01(\x0b2"
-    b"\x1e.callboard.control.v1.Schedule\"b\x0a\x14ListSchedulesRequest\x12\x0e\x0a\x06system"
-    b"\x18\x01 \x01(\x09\x12\x13\x0a\x0bname_prefix\x18\x02 \x01(\x09\x12\x11\x0a\x09page_size"
-    b"\x18\x03 \x01(\x0d\x12\x12\x0a\x0apage_token\x18\x04 \x01(\x09\"c\x0a\x15ListSchedulesRe"
-    b"sponse\x121\x0a\x09schedules\x18\x01 \x03(\x0b2\x1e.callboard.control.v1.Schedule\x12"
-    b"\x17\x0a\x0fnext_page_token\x18\x02 \x01(\x09\"4\x0a\x14PauseScheduleRequest\x12\x0e\x0a"
-    b"\x06system\x18\x01 \x01(\x09\x12\x0c\x0a\x04name\x18\x02 \x01(\x09\"I\x0a\x15PauseSchedu"
-    b"leResponse\x120\x0a\x08schedule\x18\x01 \x01(\x0b2\x1e.callboard.control.v1.Schedule\"5"
-    b"\x0a\x15ResumeScheduleRequest\x12\x0e\x0a\x06system\x18\x01 \x01(\x09\x12\x0c\x0a\x04nam"
-    b"e\x18\x02 \x01(\x09\"J\x0a\x16ResumeScheduleResponse\x120\x0a\x08schedule\x18\x01 \x01("
-    b"\x0b2\x1e.callboard.control.v1.Schedule\"J\x0a\x16TriggerScheduleRequest\x12\x0e\x0a\x06"
-    b"system\x18\x01 \x01(\x09\x12\x0c\x0a\x04name\x18\x02 \x01(\x09\x12\x12\x0a\x0arequest_id"
-    b"\x18\x03 \x01(\x09\"K\x0a\x17TriggerScheduleResponse\x120\x0a\x08schedule\x18\x01 \x01("
-    b"\x0b2\x1e.callboard.control.v1.Schedule\"5\x0a\x15DeleteScheduleRequest\x12\x0e\x0a\x06s"
-    b"ystem\x18\x01 \x01(\x09\x12\x0c\x0a\x04name\x18\x02 \x01(\x09\"\x18\x0a\x16DeleteSchedul"
-    b"eResponse\"k\x0a\x16PreviewScheduleRequest\x120\x0a\x04spec\x18\x01 \x01(\x0b2\".callboa"
-    b"rd.control.v1.ScheduleSpec\x12\x0d\x0a\x05count\x18\x02 \x01(\x0d\x12\x10\x0a\x08after_m"
-    b"s\x18\x03 \x01(\x03\"+\x0a\x17PreviewScheduleResponse\x12\x10\x0a\x08times_ms\x18\x01 "
-    b"\x03(\x03\"\xab\x02\x0a\x0aDeadLetter\x12\x0a\x0a\x02id\x18\x01 \x01(\x09\x12*\x0a\x06so"
-    b"urce\x18\x02 \x01(\x0b2\x1a.callboard.type.v1.ActorId\x12*\x0a\x06target\x18\x03 \x01("
-    b"\x0b2\x1a.callboard.type.v1.ActorId\x12\x0e\x0a\x06action\x18\x04 \x01(\x09\x12+\x0a\x07"
-    b"payload\x18\x05 \x01(\x0b2\x1a.callboard.type.v1.Payload\x12\x12\x0a\x0arequest_id\x18"
-    b"\x06 \x01(\x09\x12+\x0a\x05error\x18\x07 \x01(\x0b2\x1c.callboard.type.v1.CallError\x12"
-    b"\x10\x0a\x08attempts\x18\x08 \x01(\x0d\x12\x15\x0a\x0dcreated_at_ms\x18\x09 \x01(\x03"
-    b"\x12\x12\x0a\x0adied_at_ms\x18\x0a \x01(\x03\"d\x0a\x16ListDeadLettersRequest\x12\x0e"
-    b"\x0a\x06system\x18\x01 \x01(\x09\x12\x13\x0a\x0bsource_type\x18\x02 \x01(\x09\x12\x11"
-    b"\x0a\x09page_size\x18\x03 \x01(\x0d\x12\x12\x0a\x0apage_token\x18\x04 \x01(\x09\"e\x0a"
-    b"\x17ListDeadLettersResponse\x121\x0a\x07letters\x18\x01 \x03(\x0b2 .callboard.control.v1"
-    b".DeadLetter\x12\x17\x0a\x0fnext_page_token\x18\x02 \x01(\x09\"$\x0a\x16RetryDeadLetterRe"
-    b"quest\x12\x0a\x0a\x02id\x18\x01 \x01(\x09\"\x19\x0a\x17RetryDeadLetterResponse\"#\x0a"
-    b"\x15DropDeadLetterRequest\x12\x0a\x0a\x02id\x18\x01 \x01(\x09\"\x18\x0a\x16DropDeadLette"
-    b"rResponse*h\x0a\x09NodeState\x12\x1a\x0a\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x11\x0a"
+    b"\x01(\x04*h\x0a\x09NodeState\x12\x1a\x0a\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x11\x0a"
     b"\x0dNODE_STATE_UP\x10\x01\x12\x17\x0a\x13NODE_STATE_DRAINING\x10\x02\x12\x13\x0a\x0fNODE"
     b"_STATE_DOWN\x10\x03*\x9d\x03\x0a\x10ClusterEventKind\x12\"\x0a\x1eCLUSTER_EVENT_KIND_UNS"
     b"PECIFIED\x10\x00\x12\"\x0a\x1eCLUSTER_EVENT_KIND_NODE_JOINED\x10\x01\x12 \x0a\x1cCLUSTER"
@@ -162,11 +104,9 @@ _pool.AddSerializedFile(
     b" CLUSTER_EVENT_KIND_NODE_DRAINING\x10\x04\x12 \x0a\x1cCLUSTER_EVENT_KIND_NODE_DOWN\x10"
     b"\x05\x12!\x0a\x1dCLUSTER_EVENT_KIND_NODE_MOVED\x10\x06\x12\"\x0a\x1eCLUSTER_EVENT_KIND_V"
     b"OTER_ADDED\x10\x07\x12$\x0a CLUSTER_EVENT_KIND_VOTER_REMOVED\x10\x08\x12%\x0a!CLUSTER_EV"
-    b"ENT_KIND_LEADER_CHANGED\x10\x09\x12#\x0a\x1fCLUSTER_EVENT_KIND_SHARDS_MOVED\x10\x0a*Z"
-    b"\x0a\x07Overlap\x12\x17\x0a\x13OVERLAP_UNSPECIFIED\x10\x00\x12\x10\x0a\x0cOVERLAP_SKIP"
-    b"\x10\x01\x12\x11\x0a\x0dOVERLAP_QUEUE\x10\x02\x12\x11\x0a\x0dOVERLAP_ALLOW\x10\x032t\x0a"
-    b"\x0eSystemsService\x12b\x0a\x0bListSystems\x12(.callboard.control.v1.ListSystemsRequest"
-    b"\x1a).callboard.control.v1.ListSystemsResponse2\xe7\x01\x0a\x11ActorTypesService\x12k"
+    b"ENT_KIND_LEADER_CHANGED\x10\x09\x12#\x0a\x1fCLUSTER_EVENT_KIND_SHARDS_MOVED\x10\x0a2t"
+    b"\x0a\x0eSystemsService\x12b\x0a\x0bListSystems\x12(.callboard.control.v1.ListSystemsRequ"
+    b"est\x1a).callboard.control.v1.ListSystemsResponse2\xe7\x01\x0a\x11ActorTypesService\x12k"
     b"\x0a\x0eListActorTypes\x12+.callboard.control.v1.ListActorTypesRequest\x1a,.callboard.co"
     b"ntrol.v1.ListActorTypesResponse\x12e\x0a\x0cGetActorType\x12).callboard.control.v1.GetAc"
     b"torTypeRequest\x1a*.callboard.control.v1.GetActorTypeResponse2\xc4\x06\x0a\x0dActorsServ"
@@ -180,40 +120,22 @@ _pool.AddSerializedFile(
     b"\x12*.callboard.control.v1.ListRevisionsRequest\x1a+.callboard.control.v1.ListRevisionsR"
     b"esponse\x12b\x0a\x0bGetRevision\x12(.callboard.control.v1.GetRevisionRequest\x1a).callbo"
     b"ard.control.v1.GetRevisionResponse\x12e\x0a\x0cRestoreActor\x12).callboard.control.v1.Re"
-    b"storeActorRequest\x1a*.callboard.control.v1.RestoreActorResponse2\xde\x07\x0a\x10Schedul"
-    b"esService\x12k\x0a\x0eCreateSchedule\x12+.callboard.control.v1.CreateScheduleRequest\x1a"
-    b",.callboard.control.v1.CreateScheduleResponse\x12k\x0a\x0eUpdateSchedule\x12+.callboard."
-    b"control.v1.UpdateScheduleRequest\x1a,.callboard.control.v1.UpdateScheduleResponse\x12b"
-    b"\x0a\x0bGetSchedule\x12(.callboard.control.v1.GetScheduleRequest\x1a).callboard.control."
-    b"v1.GetScheduleResponse\x12h\x0a\x0dListSchedules\x12*.callboard.control.v1.ListSchedules"
-    b"Request\x1a+.callboard.control.v1.ListSchedulesResponse\x12h\x0a\x0dPauseSchedule\x12*.c"
-    b"allboard.control.v1.PauseScheduleRequest\x1a+.callboard.control.v1.PauseScheduleResponse"
-    b"\x12k\x0a\x0eResumeSchedule\x12+.callboard.control.v1.ResumeScheduleRequest\x1a,.callboa"
-    b"rd.control.v1.ResumeScheduleResponse\x12n\x0a\x0fTriggerSchedule\x12,.callboard.control."
-    b"v1.TriggerScheduleRequest\x1a-.callboard.control.v1.TriggerScheduleResponse\x12k\x0a\x0e"
-    b"DeleteSchedule\x12+.callboard.control.v1.DeleteScheduleRequest\x1a,.callboard.control.v1"
-    b".DeleteScheduleResponse\x12n\x0a\x0fPreviewSchedule\x12,.callboard.control.v1.PreviewSch"
-    b"eduleRequest\x1a-.callboard.control.v1.PreviewScheduleResponse2\xe1\x02\x0a\x12DeadLette"
-    b"rsService\x12n\x0a\x0fListDeadLetters\x12,.callboard.control.v1.ListDeadLettersRequest"
-    b"\x1a-.callboard.control.v1.ListDeadLettersResponse\x12n\x0a\x0fRetryDeadLetter\x12,.call"
-    b"board.control.v1.RetryDeadLetterRequest\x1a-.callboard.control.v1.RetryDeadLetterRespons"
-    b"e\x12k\x0a\x0eDropDeadLetter\x12+.callboard.control.v1.DropDeadLetterRequest\x1a,.callbo"
-    b"ard.control.v1.DropDeadLetterResponse2l\x0a\x0cHostsService\x12\\\x0a\x09ListHosts\x12&."
-    b"callboard.control.v1.ListHostsRequest\x1a'.callboard.control.v1.ListHostsResponse2\xce"
-    b"\x07\x0a\x0eClusterService\x12q\x0a\x10GetClusterStatus\x12-.callboard.control.v1.GetClu"
-    b"sterStatusRequest\x1a..callboard.control.v1.GetClusterStatusResponse\x12y\x0a\x12WatchCl"
-    b"usterStatus\x12/.callboard.control.v1.WatchClusterStatusRequest\x1a0.callboard.control.v"
-    b"1.WatchClusterStatusResponse0\x01\x12\\\x0a\x09DrainNode\x12&.callboard.control.v1.Drain"
-    b"NodeRequest\x1a'.callboard.control.v1.DrainNodeResponse\x12b\x0a\x0bUndrainNode\x12(.cal"
-    b"lboard.control.v1.UndrainNodeRequest\x1a).callboard.control.v1.UndrainNodeResponse\x12_"
-    b"\x0a\x0aRemoveNode\x12'.callboard.control.v1.RemoveNodeRequest\x1a(.callboard.control.v1"
-    b".RemoveNodeResponse\x12\\\x0a\x09Rebalance\x12&.callboard.control.v1.RebalanceRequest"
-    b"\x1a'.callboard.control.v1.RebalanceResponse\x12e\x0a\x0cTakeSnapshot\x12).callboard.con"
-    b"trol.v1.TakeSnapshotRequest\x1a*.callboard.control.v1.TakeSnapshotResponse\x12k\x0a\x0eT"
-    b"ransferLeader\x12+.callboard.control.v1.TransferLeaderRequest\x1a,.callboard.control.v1."
-    b"TransferLeaderResponse\x12y\x0a\x12BackupControlPlane\x12/.callboard.control.v1.BackupCo"
-    b"ntrolPlaneRequest\x1a0.callboard.control.v1.BackupControlPlaneResponse0\x01B\x1b\x0a\x17"
-    b"io.callboard.control.v1P\x01b\x06proto3"
+    b"storeActorRequest\x1a*.callboard.control.v1.RestoreActorResponse2l\x0a\x0cHostsService"
+    b"\x12\\\x0a\x09ListHosts\x12&.callboard.control.v1.ListHostsRequest\x1a'.callboard.contro"
+    b"l.v1.ListHostsResponse2\xce\x07\x0a\x0eClusterService\x12q\x0a\x10GetClusterStatus\x12-."
+    b"callboard.control.v1.GetClusterStatusRequest\x1a..callboard.control.v1.GetClusterStatusR"
+    b"esponse\x12y\x0a\x12WatchClusterStatus\x12/.callboard.control.v1.WatchClusterStatusReque"
+    b"st\x1a0.callboard.control.v1.WatchClusterStatusResponse0\x01\x12\\\x0a\x09DrainNode\x12&"
+    b".callboard.control.v1.DrainNodeRequest\x1a'.callboard.control.v1.DrainNodeResponse\x12b"
+    b"\x0a\x0bUndrainNode\x12(.callboard.control.v1.UndrainNodeRequest\x1a).callboard.control."
+    b"v1.UndrainNodeResponse\x12_\x0a\x0aRemoveNode\x12'.callboard.control.v1.RemoveNodeReques"
+    b"t\x1a(.callboard.control.v1.RemoveNodeResponse\x12\\\x0a\x09Rebalance\x12&.callboard.con"
+    b"trol.v1.RebalanceRequest\x1a'.callboard.control.v1.RebalanceResponse\x12e\x0a\x0cTakeSna"
+    b"pshot\x12).callboard.control.v1.TakeSnapshotRequest\x1a*.callboard.control.v1.TakeSnapsh"
+    b"otResponse\x12k\x0a\x0eTransferLeader\x12+.callboard.control.v1.TransferLeaderRequest"
+    b"\x1a,.callboard.control.v1.TransferLeaderResponse\x12y\x0a\x12BackupControlPlane\x12/.ca"
+    b"llboard.control.v1.BackupControlPlaneRequest\x1a0.callboard.control.v1.BackupControlPlan"
+    b"eResponse0\x01B\x1b\x0a\x17io.callboard.control.v1P\x01b\x06proto3"
 )
 DESCRIPTOR = _pool.FindFileByName("callboard/control/v1/control.proto")
 
@@ -317,60 +239,6 @@ RestoreActorRequest = _message_factory.GetMessageClass(DESCRIPTOR.message_types_
 RestoreActorRequest.__module__ = __name__
 RestoreActorResponse = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["RestoreActorResponse"])
 RestoreActorResponse.__module__ = __name__
-ScheduleSpec = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["ScheduleSpec"])
-ScheduleSpec.__module__ = __name__
-Schedule = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["Schedule"])
-Schedule.__module__ = __name__
-CreateScheduleRequest = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["CreateScheduleRequest"])
-CreateScheduleRequest.__module__ = __name__
-CreateScheduleResponse = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["CreateScheduleResponse"])
-CreateScheduleResponse.__module__ = __name__
-UpdateScheduleRequest = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["UpdateScheduleRequest"])
-UpdateScheduleRequest.__module__ = __name__
-UpdateScheduleResponse = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["UpdateScheduleResponse"])
-UpdateScheduleResponse.__module__ = __name__
-GetScheduleRequest = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["GetScheduleRequest"])
-GetScheduleRequest.__module__ = __name__
-GetScheduleResponse = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["GetScheduleResponse"])
-GetScheduleResponse.__module__ = __name__
-ListSchedulesRequest = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["ListSchedulesRequest"])
-ListSchedulesRequest.__module__ = __name__
-ListSchedulesResponse = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["ListSchedulesResponse"])
-ListSchedulesResponse.__module__ = __name__
-PauseScheduleRequest = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["PauseScheduleRequest"])
-PauseScheduleRequest.__module__ = __name__
-PauseScheduleResponse = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["PauseScheduleResponse"])
-PauseScheduleResponse.__module__ = __name__
-ResumeScheduleRequest = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["ResumeScheduleRequest"])
-ResumeScheduleRequest.__module__ = __name__
-ResumeScheduleResponse = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["ResumeScheduleResponse"])
-ResumeScheduleResponse.__module__ = __name__
-TriggerScheduleRequest = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["TriggerScheduleRequest"])
-TriggerScheduleRequest.__module__ = __name__
-TriggerScheduleResponse = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["TriggerScheduleResponse"])
-TriggerScheduleResponse.__module__ = __name__
-DeleteScheduleRequest = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["DeleteScheduleRequest"])
-DeleteScheduleRequest.__module__ = __name__
-DeleteScheduleResponse = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["DeleteScheduleResponse"])
-DeleteScheduleResponse.__module__ = __name__
-PreviewScheduleRequest = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["PreviewScheduleRequest"])
-PreviewScheduleRequest.__module__ = __name__
-PreviewScheduleResponse = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["PreviewScheduleResponse"])
-PreviewScheduleResponse.__module__ = __name__
-DeadLetter = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["DeadLetter"])
-DeadLetter.__module__ = __name__
-ListDeadLettersRequest = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["ListDeadLettersRequest"])
-ListDeadLettersRequest.__module__ = __name__
-ListDeadLettersResponse = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["ListDeadLettersResponse"])
-ListDeadLettersResponse.__module__ = __name__
-RetryDeadLetterRequest = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["RetryDeadLetterRequest"])
-RetryDeadLetterRequest.__module__ = __name__
-RetryDeadLetterResponse = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["RetryDeadLetterResponse"])
-RetryDeadLetterResponse.__module__ = __name__
-DropDeadLetterRequest = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["DropDeadLetterRequest"])
-DropDeadLetterRequest.__module__ = __name__
-DropDeadLetterResponse = _message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name["DropDeadLetterResponse"])
-DropDeadLetterResponse.__module__ = __name__
 NodeState = _enum.IntEnum(
     "NodeState",
     [
@@ -397,14 +265,4 @@ ClusterEventKind = _enum.IntEnum(
         ("CLUSTER_EVENT_KIND_SHARDS_MOVED", 10),
     ],
     module=__name__, qualname="ClusterEventKind",
-)
-Overlap = _enum.IntEnum(
-    "Overlap",
-    [
-        ("OVERLAP_UNSPECIFIED", 0),
-        ("OVERLAP_SKIP", 1),
-        ("OVERLAP_QUEUE", 2),
-        ("OVERLAP_ALLOW", 3),
-    ],
-    module=__name__, qualname="Overlap",
 )

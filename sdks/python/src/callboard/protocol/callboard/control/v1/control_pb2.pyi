@@ -56,18 +56,6 @@ class ClusterEventKind(_enum.IntEnum):
     """Shards changed their owner."""
 
 
-class Overlap(_enum.IntEnum):
-    """What to do when an occurrence is due while the one before it still runs."""
-    OVERLAP_UNSPECIFIED = 0
-    """Stands for SKIP."""
-    OVERLAP_SKIP = 1
-    """It is missed."""
-    OVERLAP_QUEUE = 2
-    """It waits until the one before it ended; of several that wait, one is made up for."""
-    OVERLAP_ALLOW = 3
-    """It goes into the actor's mailbox at once."""
-
-
 class ListSystemsRequest(_message.Message):
     """Asks for the systems."""
     DESCRIPTOR: _descriptor.Descriptor
@@ -747,6 +735,7 @@ class CheckpointActorRequest(_message.Message):
     ACTOR_FIELD_NUMBER: _typing.Literal[1]
     @_builtins.property
     def actor(self) -> _callboard_type_v1_type_pb2.ActorId:
+        """Which actor."""
         ...
     def __init__(
         self,
@@ -775,6 +764,7 @@ class DeactivateActorRequest(_message.Message):
     ACTOR_FIELD_NUMBER: _typing.Literal[1]
     @_builtins.property
     def actor(self) -> _callboard_type_v1_type_pb2.ActorId:
+        """Which actor."""
         ...
     def __init__(
         self,
@@ -796,6 +786,7 @@ class DeleteActorRequest(_message.Message):
     ACTOR_FIELD_NUMBER: _typing.Literal[1]
     @_builtins.property
     def actor(self) -> _callboard_type_v1_type_pb2.ActorId:
+        """Which actor."""
         ...
     def __init__(
         self,
@@ -826,6 +817,7 @@ class ListRevisionsRequest(_message.Message):
     BELOW_FIELD_NUMBER: _typing.Literal[3]
     @_builtins.property
     def actor(self) -> _callboard_type_v1_type_pb2.ActorId:
+        """Which actor."""
         ...
     page_size: _builtins.int
     """At most 1,000; 0 stands for 100."""
@@ -863,9 +855,11 @@ class Revision(_message.Message):
     COMMITTED_AT_MS_FIELD_NUMBER: _typing.Literal[2]
     STATE_BYTES_FIELD_NUMBER: _typing.Literal[3]
     revision: _builtins.int
+    """Its number."""
     committed_at_ms: _builtins.int
     """When it was committed, in milliseconds since 1970."""
     state_bytes: _builtins.int
+    """Size of its state in bytes."""
     def __init__(
         self,
         *,
@@ -884,6 +878,7 @@ class GetRevisionRequest(_message.Message):
     AS_JSON_FIELD_NUMBER: _typing.Literal[4]
     @_builtins.property
     def actor(self) -> _callboard_type_v1_type_pb2.ActorId:
+        """Which actor."""
         ...
     revision: _builtins.int
     """A kept revision."""
@@ -912,6 +907,7 @@ class GetRevisionResponse(_message.Message):
     TAGS_FIELD_NUMBER: _typing.Literal[4]
     @_builtins.property
     def revision(self) -> Revision:
+        """Its number."""
         ...
     @_builtins.property
     def state(self) -> _callboard_type_v1_type_pb2.Payload:
@@ -923,6 +919,7 @@ class GetRevisionResponse(_message.Message):
         ...
     @_builtins.property
     def tags(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Its tags at that time."""
         ...
     def __init__(
         self,
@@ -943,6 +940,7 @@ class RestoreActorRequest(_message.Message):
     TIME_MS_FIELD_NUMBER: _typing.Literal[3]
     @_builtins.property
     def actor(self) -> _callboard_type_v1_type_pb2.ActorId:
+        """Which actor."""
         ...
     revision: _builtins.int
     """A kept revision."""
@@ -974,553 +972,3 @@ class RestoreActorResponse(_message.Message):
         revision: _builtins.int | None = ...,
         restored: _builtins.int | None = ...,
     ) -> None: ...
-
-
-class ScheduleSpec(_message.Message):
-    """When, whom and how a schedule calls."""
-    DESCRIPTOR: _descriptor.Descriptor
-    TARGET_FIELD_NUMBER: _typing.Literal[1]
-    ACTION_FIELD_NUMBER: _typing.Literal[2]
-    PAYLOAD_FIELD_NUMBER: _typing.Literal[3]
-    JSON_FIELD_NUMBER: _typing.Literal[4]
-    METADATA_FIELD_NUMBER: _typing.Literal[5]
-    AT_MS_FIELD_NUMBER: _typing.Literal[6]
-    DELAY_MS_FIELD_NUMBER: _typing.Literal[7]
-    INTERVAL_MS_FIELD_NUMBER: _typing.Literal[8]
-    CRON_FIELD_NUMBER: _typing.Literal[9]
-    TIME_ZONE_FIELD_NUMBER: _typing.Literal[10]
-    JITTER_MS_FIELD_NUMBER: _typing.Literal[11]
-    OVERLAP_FIELD_NUMBER: _typing.Literal[12]
-    CATCHUP_WINDOW_MS_FIELD_NUMBER: _typing.Literal[13]
-    STARTS_AT_MS_FIELD_NUMBER: _typing.Literal[14]
-    ENDS_AT_MS_FIELD_NUMBER: _typing.Literal[15]
-    MAX_FIRINGS_FIELD_NUMBER: _typing.Literal[16]
-    @_builtins.property
-    def target(self) -> _callboard_type_v1_type_pb2.ActorId:
-        """The actor that is called; an empty system is the schedule's own."""
-        ...
-    action: _builtins.str
-    @_builtins.property
-    def payload(self) -> _callboard_type_v1_type_pb2.Payload:
-        ...
-    @_builtins.property
-    def json(self) -> _google_protobuf_struct_pb2.Value:
-        ...
-    @_builtins.property
-    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        ...
-    at_ms: _builtins.int
-    """Once, at this time, in milliseconds since 1970."""
-    delay_ms: _builtins.int
-    """Once, this many milliseconds after it was made."""
-    interval_ms: _builtins.int
-    """Every so many milliseconds, counted from starts_at_ms or from when it was made. At least 100."""
-    cron: _builtins.str
-    """A cron line with five or six fields (seconds first) or one of @hourly, @daily, @weekly, @monthly, @yearly."""
-    time_zone: _builtins.str
-    """Cron: the time zone, as `Europe/Berlin`; empty stands for UTC. A time that a change of clocks skips fires at the
-    first instant after the gap; one that it repeats fires the first time only.
-    """
-    jitter_ms: _builtins.int
-    """Each occurrence is put off by up to this many milliseconds, evenly spread and the same at each attempt."""
-    overlap: _builtins.int
-    catchup_window_ms: _builtins.int
-    """Occurrences that are later than this, in milliseconds, are missed and not made up for; 0 stands for 60,000."""
-    starts_at_ms: _builtins.int
-    """No occurrence before this time; 0 for none."""
-    ends_at_ms: _builtins.int
-    """No occurrence after this time; 0 for none."""
-    max_firings: _builtins.int
-    """Ends after this many firings; 0 for no limit."""
-    def __init__(
-        self,
-        *,
-        target: _callboard_type_v1_type_pb2.ActorId | None = ...,
-        action: _builtins.str | None = ...,
-        payload: _callboard_type_v1_type_pb2.Payload | None = ...,
-        json: _google_protobuf_struct_pb2.Value | None = ...,
-        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
-        at_ms: _builtins.int | None = ...,
-        delay_ms: _builtins.int | None = ...,
-        interval_ms: _builtins.int | None = ...,
-        cron: _builtins.str | None = ...,
-        time_zone: _builtins.str | None = ...,
-        jitter_ms: _builtins.int | None = ...,
-        overlap: Overlap | _builtins.int | None = ...,
-        catchup_window_ms: _builtins.int | None = ...,
-        starts_at_ms: _builtins.int | None = ...,
-        ends_at_ms: _builtins.int | None = ...,
-        max_firings: _builtins.int | None = ...,
-    ) -> None: ...
-    def HasField(self, field_name: _typing.Literal["target", "payload", "json", "at_ms", "delay_ms", "interval_ms", "cron", "argument", "when"]) -> _builtins.bool: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _typing.Literal["argument"]) -> _typing.Literal["payload", "json"] | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _typing.Literal["when"]) -> _typing.Literal["at_ms", "delay_ms", "interval_ms", "cron"] | None: ...
-
-
-class Schedule(_message.Message):
-    """A schedule as it stands."""
-    DESCRIPTOR: _descriptor.Descriptor
-    SYSTEM_FIELD_NUMBER: _typing.Literal[1]
-    NAME_FIELD_NUMBER: _typing.Literal[2]
-    SPEC_FIELD_NUMBER: _typing.Literal[3]
-    PAUSED_FIELD_NUMBER: _typing.Literal[4]
-    GENERATION_FIELD_NUMBER: _typing.Literal[5]
-    NEXT_MS_FIELD_NUMBER: _typing.Literal[6]
-    FIRED_FIELD_NUMBER: _typing.Literal[7]
-    MISSED_FIELD_NUMBER: _typing.Literal[8]
-    FAILED_FIELD_NUMBER: _typing.Literal[9]
-    LAST_FIRED_MS_FIELD_NUMBER: _typing.Literal[10]
-    LAST_ERROR_FIELD_NUMBER: _typing.Literal[11]
-    CREATED_MS_FIELD_NUMBER: _typing.Literal[12]
-    system: _builtins.str
-    name: _builtins.str
-    @_builtins.property
-    def spec(self) -> ScheduleSpec:
-        ...
-    paused: _builtins.bool
-    generation: _builtins.int
-    """Raised with each update; a part of the request ids of its calls."""
-    next_ms: _builtins.int
-    """When it is due next, in milliseconds since 1970, jitter included; 0 if it has ended."""
-    fired: _builtins.int
-    """How often it fired."""
-    missed: _builtins.int
-    """How many occurrences were missed: too late, paused, or skipped."""
-    failed: _builtins.int
-    """How many firings ended with an error of the call."""
-    last_fired_ms: _builtins.int
-    """The newest firing, in milliseconds since 1970; 0 if there was none."""
-    last_error: _builtins.str
-    """Why the newest firing failed; empty if it did not."""
-    created_ms: _builtins.int
-    def __init__(
-        self,
-        *,
-        system: _builtins.str | None = ...,
-        name: _builtins.str | None = ...,
-        spec: ScheduleSpec | None = ...,
-        paused: _builtins.bool | None = ...,
-        generation: _builtins.int | None = ...,
-        next_ms: _builtins.int | None = ...,
-        fired: _builtins.int | None = ...,
-        missed: _builtins.int | None = ...,
-        failed: _builtins.int | None = ...,
-        last_fired_ms: _builtins.int | None = ...,
-        last_error: _builtins.str | None = ...,
-        created_ms: _builtins.int | None = ...,
-    ) -> None: ...
-    def HasField(self, field_name: _typing.Literal["spec"]) -> _builtins.bool: ...
-
-
-class CreateScheduleRequest(_message.Message):
-    """Asks for a schedule."""
-    DESCRIPTOR: _descriptor.Descriptor
-    SYSTEM_FIELD_NUMBER: _typing.Literal[1]
-    NAME_FIELD_NUMBER: _typing.Literal[2]
-    SPEC_FIELD_NUMBER: _typing.Literal[3]
-    PAUSED_FIELD_NUMBER: _typing.Literal[4]
-    system: _builtins.str
-    """The system; empty stands for `default`. It is made if it does not exist."""
-    name: _builtins.str
-    """Unique within the system: 1 to 128 bytes without control characters. Made up if empty."""
-    @_builtins.property
-    def spec(self) -> ScheduleSpec:
-        ...
-    paused: _builtins.bool
-    """True to make it paused."""
-    def __init__(
-        self,
-        *,
-        system: _builtins.str | None = ...,
-        name: _builtins.str | None = ...,
-        spec: ScheduleSpec | None = ...,
-        paused: _builtins.bool | None = ...,
-    ) -> None: ...
-    def HasField(self, field_name: _typing.Literal["spec"]) -> _builtins.bool: ...
-
-
-class CreateScheduleResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-    SCHEDULE_FIELD_NUMBER: _typing.Literal[1]
-    @_builtins.property
-    def schedule(self) -> Schedule:
-        ...
-    def __init__(
-        self,
-        *,
-        schedule: Schedule | None = ...,
-    ) -> None: ...
-    def HasField(self, field_name: _typing.Literal["schedule"]) -> _builtins.bool: ...
-
-
-class UpdateScheduleRequest(_message.Message):
-    """Asks for another spec."""
-    DESCRIPTOR: _descriptor.Descriptor
-    SYSTEM_FIELD_NUMBER: _typing.Literal[1]
-    NAME_FIELD_NUMBER: _typing.Literal[2]
-    SPEC_FIELD_NUMBER: _typing.Literal[3]
-    IF_GENERATION_FIELD_NUMBER: _typing.Literal[4]
-    system: _builtins.str
-    name: _builtins.str
-    @_builtins.property
-    def spec(self) -> ScheduleSpec:
-        ...
-    if_generation: _builtins.int
-    """Refuse unless the schedule has this generation; 0 for any."""
-    def __init__(
-        self,
-        *,
-        system: _builtins.str | None = ...,
-        name: _builtins.str | None = ...,
-        spec: ScheduleSpec | None = ...,
-        if_generation: _builtins.int | None = ...,
-    ) -> None: ...
-    def HasField(self, field_name: _typing.Literal["spec"]) -> _builtins.bool: ...
-
-
-class UpdateScheduleResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-    SCHEDULE_FIELD_NUMBER: _typing.Literal[1]
-    @_builtins.property
-    def schedule(self) -> Schedule:
-        ...
-    def __init__(
-        self,
-        *,
-        schedule: Schedule | None = ...,
-    ) -> None: ...
-    def HasField(self, field_name: _typing.Literal["schedule"]) -> _builtins.bool: ...
-
-
-class GetScheduleRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-    SYSTEM_FIELD_NUMBER: _typing.Literal[1]
-    NAME_FIELD_NUMBER: _typing.Literal[2]
-    system: _builtins.str
-    name: _builtins.str
-    def __init__(
-        self,
-        *,
-        system: _builtins.str | None = ...,
-        name: _builtins.str | None = ...,
-    ) -> None: ...
-
-
-class GetScheduleResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-    SCHEDULE_FIELD_NUMBER: _typing.Literal[1]
-    @_builtins.property
-    def schedule(self) -> Schedule:
-        ...
-    def __init__(
-        self,
-        *,
-        schedule: Schedule | None = ...,
-    ) -> None: ...
-    def HasField(self, field_name: _typing.Literal["schedule"]) -> _builtins.bool: ...
-
-
-class ListSchedulesRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-    SYSTEM_FIELD_NUMBER: _typing.Literal[1]
-    NAME_PREFIX_FIELD_NUMBER: _typing.Literal[2]
-    PAGE_SIZE_FIELD_NUMBER: _typing.Literal[3]
-    PAGE_TOKEN_FIELD_NUMBER: _typing.Literal[4]
-    system: _builtins.str
-    name_prefix: _builtins.str
-    """Only names with this prefix."""
-    page_size: _builtins.int
-    """At most 1,000; 0 stands for 100."""
-    page_token: _builtins.str
-    def __init__(
-        self,
-        *,
-        system: _builtins.str | None = ...,
-        name_prefix: _builtins.str | None = ...,
-        page_size: _builtins.int | None = ...,
-        page_token: _builtins.str | None = ...,
-    ) -> None: ...
-
-
-class ListSchedulesResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-    SCHEDULES_FIELD_NUMBER: _typing.Literal[1]
-    NEXT_PAGE_TOKEN_FIELD_NUMBER: _typing.Literal[2]
-    @_builtins.property
-    def schedules(self) -> _containers.RepeatedCompositeFieldContainer[Schedule]:
-        ...
-    next_page_token: _builtins.str
-    def __init__(
-        self,
-        *,
-        schedules: _abc.Iterable[Schedule] | None = ...,
-        next_page_token: _builtins.str | None = ...,
-    ) -> None: ...
-
-
-class PauseScheduleRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-    SYSTEM_FIELD_NUMBER: _typing.Literal[1]
-    NAME_FIELD_NUMBER: _typing.Literal[2]
-    system: _builtins.str
-    name: _builtins.str
-    def __init__(
-        self,
-        *,
-        system: _builtins.str | None = ...,
-        name: _builtins.str | None = ...,
-    ) -> None: ...
-
-
-class PauseScheduleResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-    SCHEDULE_FIELD_NUMBER: _typing.Literal[1]
-    @_builtins.property
-    def schedule(self) -> Schedule:
-        ...
-    def __init__(
-        self,
-        *,
-        schedule: Schedule | None = ...,
-    ) -> None: ...
-    def HasField(self, field_name: _typing.Literal["schedule"]) -> _builtins.bool: ...
-
-
-class ResumeScheduleRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-    SYSTEM_FIELD_NUMBER: _typing.Literal[1]
-    NAME_FIELD_NUMBER: _typing.Literal[2]
-    system: _builtins.str
-    name: _builtins.str
-    def __init__(
-        self,
-        *,
-        system: _builtins.str | None = ...,
-        name: _builtins.str | None = ...,
-    ) -> None: ...
-
-
-class ResumeScheduleResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-    SCHEDULE_FIELD_NUMBER: _typing.Literal[1]
-    @_builtins.property
-    def schedule(self) -> Schedule:
-        ...
-    def __init__(
-        self,
-        *,
-        schedule: Schedule | None = ...,
-    ) -> None: ...
-    def HasField(self, field_name: _typing.Literal["schedule"]) -> _builtins.bool: ...
-
-
-class TriggerScheduleRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-    SYSTEM_FIELD_NUMBER: _typing.Literal[1]
-    NAME_FIELD_NUMBER: _typing.Literal[2]
-    REQUEST_ID_FIELD_NUMBER: _typing.Literal[3]
-    system: _builtins.str
-    name: _builtins.str
-    request_id: _builtins.str
-    """Names the trigger, so that a repetition does not fire twice; made up if empty."""
-    def __init__(
-        self,
-        *,
-        system: _builtins.str | None = ...,
-        name: _builtins.str | None = ...,
-        request_id: _builtins.str | None = ...,
-    ) -> None: ...
-
-
-class TriggerScheduleResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-    SCHEDULE_FIELD_NUMBER: _typing.Literal[1]
-    @_builtins.property
-    def schedule(self) -> Schedule:
-        ...
-    def __init__(
-        self,
-        *,
-        schedule: Schedule | None = ...,
-    ) -> None: ...
-    def HasField(self, field_name: _typing.Literal["schedule"]) -> _builtins.bool: ...
-
-
-class DeleteScheduleRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-    SYSTEM_FIELD_NUMBER: _typing.Literal[1]
-    NAME_FIELD_NUMBER: _typing.Literal[2]
-    system: _builtins.str
-    name: _builtins.str
-    def __init__(
-        self,
-        *,
-        system: _builtins.str | None = ...,
-        name: _builtins.str | None = ...,
-    ) -> None: ...
-
-
-class DeleteScheduleResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-    def __init__(self) -> None: ...
-
-
-class PreviewScheduleRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-    SPEC_FIELD_NUMBER: _typing.Literal[1]
-    COUNT_FIELD_NUMBER: _typing.Literal[2]
-    AFTER_MS_FIELD_NUMBER: _typing.Literal[3]
-    @_builtins.property
-    def spec(self) -> ScheduleSpec:
-        ...
-    count: _builtins.int
-    """How many times to tell, at most 1,000; 0 stands for 5."""
-    after_ms: _builtins.int
-    """From when on, in milliseconds since 1970; 0 for now."""
-    def __init__(
-        self,
-        *,
-        spec: ScheduleSpec | None = ...,
-        count: _builtins.int | None = ...,
-        after_ms: _builtins.int | None = ...,
-    ) -> None: ...
-    def HasField(self, field_name: _typing.Literal["spec"]) -> _builtins.bool: ...
-
-
-class PreviewScheduleResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-    TIMES_MS_FIELD_NUMBER: _typing.Literal[1]
-    @_builtins.property
-    def times_ms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """In milliseconds since 1970, without jitter. Fewer than asked for if the schedule ends."""
-        ...
-    def __init__(
-        self,
-        *,
-        times_ms: _abc.Iterable[_builtins.int] | None = ...,
-    ) -> None: ...
-
-
-class DeadLetter(_message.Message):
-    """An effect that could not be delivered."""
-    DESCRIPTOR: _descriptor.Descriptor
-    ID_FIELD_NUMBER: _typing.Literal[1]
-    SOURCE_FIELD_NUMBER: _typing.Literal[2]
-    TARGET_FIELD_NUMBER: _typing.Literal[3]
-    ACTION_FIELD_NUMBER: _typing.Literal[4]
-    PAYLOAD_FIELD_NUMBER: _typing.Literal[5]
-    REQUEST_ID_FIELD_NUMBER: _typing.Literal[6]
-    ERROR_FIELD_NUMBER: _typing.Literal[7]
-    ATTEMPTS_FIELD_NUMBER: _typing.Literal[8]
-    CREATED_AT_MS_FIELD_NUMBER: _typing.Literal[9]
-    DIED_AT_MS_FIELD_NUMBER: _typing.Literal[10]
-    id: _builtins.str
-    """Names it."""
-    @_builtins.property
-    def source(self) -> _callboard_type_v1_type_pb2.ActorId:
-        ...
-    @_builtins.property
-    def target(self) -> _callboard_type_v1_type_pb2.ActorId:
-        ...
-    action: _builtins.str
-    @_builtins.property
-    def payload(self) -> _callboard_type_v1_type_pb2.Payload:
-        ...
-    request_id: _builtins.str
-    @_builtins.property
-    def error(self) -> _callboard_type_v1_type_pb2.CallError:
-        """Why it could not be delivered."""
-        ...
-    attempts: _builtins.int
-    created_at_ms: _builtins.int
-    """When its turn committed it, in milliseconds since 1970."""
-    died_at_ms: _builtins.int
-    """When it was given up."""
-    def __init__(
-        self,
-        *,
-        id: _builtins.str | None = ...,
-        source: _callboard_type_v1_type_pb2.ActorId | None = ...,
-        target: _callboard_type_v1_type_pb2.ActorId | None = ...,
-        action: _builtins.str | None = ...,
-        payload: _callboard_type_v1_type_pb2.Payload | None = ...,
-        request_id: _builtins.str | None = ...,
-        error: _callboard_type_v1_type_pb2.CallError | None = ...,
-        attempts: _builtins.int | None = ...,
-        created_at_ms: _builtins.int | None = ...,
-        died_at_ms: _builtins.int | None = ...,
-    ) -> None: ...
-    def HasField(self, field_name: _typing.Literal["source", "target", "payload", "error"]) -> _builtins.bool: ...
-
-
-class ListDeadLettersRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-    SYSTEM_FIELD_NUMBER: _typing.Literal[1]
-    SOURCE_TYPE_FIELD_NUMBER: _typing.Literal[2]
-    PAGE_SIZE_FIELD_NUMBER: _typing.Literal[3]
-    PAGE_TOKEN_FIELD_NUMBER: _typing.Literal[4]
-    system: _builtins.str
-    """The source's system; empty stands for `default`."""
-    source_type: _builtins.str
-    """Only those of this source type; empty for all."""
-    page_size: _builtins.int
-    """At most 1,000; 0 stands for 100."""
-    page_token: _builtins.str
-    def __init__(
-        self,
-        *,
-        system: _builtins.str | None = ...,
-        source_type: _builtins.str | None = ...,
-        page_size: _builtins.int | None = ...,
-        page_token: _builtins.str | None = ...,
-    ) -> None: ...
-
-
-class ListDeadLettersResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-    LETTERS_FIELD_NUMBER: _typing.Literal[1]
-    NEXT_PAGE_TOKEN_FIELD_NUMBER: _typing.Literal[2]
-    @_builtins.property
-    def letters(self) -> _containers.RepeatedCompositeFieldContainer[DeadLetter]:
-        ...
-    next_page_token: _builtins.str
-    def __init__(
-        self,
-        *,
-        letters: _abc.Iterable[DeadLetter] | None = ...,
-        next_page_token: _builtins.str | None = ...,
-    ) -> None: ...
-
-
-class RetryDeadLetterRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-    ID_FIELD_NUMBER: _typing.Literal[1]
-    id: _builtins.str
-    def __init__(
-        self,
-        *,
-        id: _builtins.str | None = ...,
-    ) -> None: ...
-
-
-class RetryDeadLetterResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-    def __init__(self) -> None: ...
-
-
-class DropDeadLetterRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-    ID_FIELD_NUMBER: _typing.Literal[1]
-    id: _builtins.str
-    def __init__(
-        self,
-        *,
-        id: _builtins.str | None = ...,
-    ) -> None: ...
-
-
-class DropDeadLetterResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-    def __init__(self) -> None: ...

@@ -13,18 +13,12 @@ from .control_pb2 import (
     BackupControlPlaneResponse,
     CheckpointActorRequest,
     CheckpointActorResponse,
-    CreateScheduleRequest,
-    CreateScheduleResponse,
     DeactivateActorRequest,
     DeactivateActorResponse,
     DeleteActorRequest,
     DeleteActorResponse,
-    DeleteScheduleRequest,
-    DeleteScheduleResponse,
     DrainNodeRequest,
     DrainNodeResponse,
-    DropDeadLetterRequest,
-    DropDeadLetterResponse,
     GetActorRequest,
     GetActorResponse,
     GetActorTypeRequest,
@@ -33,46 +27,28 @@ from .control_pb2 import (
     GetClusterStatusResponse,
     GetRevisionRequest,
     GetRevisionResponse,
-    GetScheduleRequest,
-    GetScheduleResponse,
     ListActorTypesRequest,
     ListActorTypesResponse,
     ListActorsRequest,
     ListActorsResponse,
-    ListDeadLettersRequest,
-    ListDeadLettersResponse,
     ListHostsRequest,
     ListHostsResponse,
     ListRevisionsRequest,
     ListRevisionsResponse,
-    ListSchedulesRequest,
-    ListSchedulesResponse,
     ListSystemsRequest,
     ListSystemsResponse,
-    PauseScheduleRequest,
-    PauseScheduleResponse,
-    PreviewScheduleRequest,
-    PreviewScheduleResponse,
     RebalanceRequest,
     RebalanceResponse,
     RemoveNodeRequest,
     RemoveNodeResponse,
     RestoreActorRequest,
     RestoreActorResponse,
-    ResumeScheduleRequest,
-    ResumeScheduleResponse,
-    RetryDeadLetterRequest,
-    RetryDeadLetterResponse,
     TakeSnapshotRequest,
     TakeSnapshotResponse,
     TransferLeaderRequest,
     TransferLeaderResponse,
-    TriggerScheduleRequest,
-    TriggerScheduleResponse,
     UndrainNodeRequest,
     UndrainNodeResponse,
-    UpdateScheduleRequest,
-    UpdateScheduleResponse,
     WatchClusterStatusRequest,
     WatchClusterStatusResponse,
 )
@@ -112,38 +88,6 @@ class ActorsService:
     """Reads an actor's state at a revision or a time."""
     RESTORE_ACTOR = Rpc("/callboard.control.v1.ActorsService/RestoreActor", RestoreActorRequest, RestoreActorResponse)
     """Gives an actor the state that it had at a revision or a time, as a new revision."""
-
-
-class SchedulesService:
-    """Calls that are made by the clock. Answered by every node."""
-    CREATE_SCHEDULE = Rpc("/callboard.control.v1.SchedulesService/CreateSchedule", CreateScheduleRequest, CreateScheduleResponse)
-    """Makes a schedule. Making one again that is the same changes nothing."""
-    UPDATE_SCHEDULE = Rpc("/callboard.control.v1.SchedulesService/UpdateSchedule", UpdateScheduleRequest, UpdateScheduleResponse)
-    """Gives a schedule another spec; it keeps its counters, and occurrences that were due before are as they were."""
-    GET_SCHEDULE = Rpc("/callboard.control.v1.SchedulesService/GetSchedule", GetScheduleRequest, GetScheduleResponse)
-    """Describes a schedule."""
-    LIST_SCHEDULES = Rpc("/callboard.control.v1.SchedulesService/ListSchedules", ListSchedulesRequest, ListSchedulesResponse)
-    """Lists the schedules of a system by name, a page at a time."""
-    PAUSE_SCHEDULE = Rpc("/callboard.control.v1.SchedulesService/PauseSchedule", PauseScheduleRequest, PauseScheduleResponse)
-    """Keeps a schedule from firing until it is resumed."""
-    RESUME_SCHEDULE = Rpc("/callboard.control.v1.SchedulesService/ResumeSchedule", ResumeScheduleRequest, ResumeScheduleResponse)
-    """Lets a schedule fire again; what was due meanwhile counts as missed."""
-    TRIGGER_SCHEDULE = Rpc("/callboard.control.v1.SchedulesService/TriggerSchedule", TriggerScheduleRequest, TriggerScheduleResponse)
-    """Fires a schedule now, beside its own times; a paused one too."""
-    DELETE_SCHEDULE = Rpc("/callboard.control.v1.SchedulesService/DeleteSchedule", DeleteScheduleRequest, DeleteScheduleResponse)
-    """Deletes a schedule. An occurrence that was handed to its actor still runs."""
-    PREVIEW_SCHEDULE = Rpc("/callboard.control.v1.SchedulesService/PreviewSchedule", PreviewScheduleRequest, PreviewScheduleResponse)
-    """Says when a spec would fire, without making a schedule."""
-
-
-class DeadLettersService:
-    """Effects that could not be delivered."""
-    LIST_DEAD_LETTERS = Rpc("/callboard.control.v1.DeadLettersService/ListDeadLetters", ListDeadLettersRequest, ListDeadLettersResponse)
-    """Lists dead letters of a system, the oldest first, a page at a time."""
-    RETRY_DEAD_LETTER = Rpc("/callboard.control.v1.DeadLettersService/RetryDeadLetter", RetryDeadLetterRequest, RetryDeadLetterResponse)
-    """Delivers a dead letter again, with its own request id. It goes once its target accepted it."""
-    DROP_DEAD_LETTER = Rpc("/callboard.control.v1.DeadLettersService/DropDeadLetter", DropDeadLetterRequest, DropDeadLetterResponse)
-    """Forgets a dead letter."""
 
 
 class HostsService:
