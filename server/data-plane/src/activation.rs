@@ -5,4 +5,7 @@
 
 pub mod inbox_record;
 pub mod machine;
+pub mod marks;
 pub mod outcome;
+pub mod remembered;
+pub mod workflow;

@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use tokio::sync::oneshot;
 
 use crate::{
-    call::{Outcome, ReplyTo, StreamAnswer, StreamSink},
+    call::{DeliveryWaiter, Outcome, ReplyTo, StreamAnswer, StreamSink},
     grpc::convert,
     session::SessionLink,
 };
@@ -21,6 +21,7 @@ pub struct Answers {
     streams: HashMap<u64, (Arc<StreamSink>, Vec<StreamAnswer>)>,
     unary: Vec<(oneshot::Sender<Outcome>, Outcome)>,
     turns: Vec<TurnAnswer>,
+    deliveries: Vec<(DeliveryWaiter, Outcome)>,
     sessions: HashMap<SessionId, (Arc<SessionLink>, Vec<NodeFrame>)>,
 }
 
@@ -45,6 +46,7 @@ impl Answers {
             ReplyTo::Turn { session, turn_id, call_index } => {
                 self.turns.push(TurnAnswer { session, turn_id, call_index, outcome });
             }
+            ReplyTo::Delivery(waiter) => self.deliveries.push((waiter, outcome)),
             ReplyTo::Nobody => {}
         }
     }
@@ -83,7 +85,8 @@ impl Answers {
     /// True if anybody is about to be told how a call ended.
     #[must_use]
     pub fn has_outcomes(&self) -> bool {
-        !self.streams.is_empty() || !self.unary.is_empty() || !self.turns.is_empty()
+        let waited_for = !self.streams.is_empty() || !self.unary.is_empty();
+        waited_for || !self.turns.is_empty() || !self.deliveries.is_empty()
     }
 
     /// Replaces every outcome that no commit covers and that says anything of an actor. Returns how many there were. A
@@ -108,6 +111,7 @@ impl Answers {
         }
         self.unary.iter_mut().for_each(|(_, outcome)| replace(outcome));
         self.turns.iter_mut().for_each(|turn| replace(&mut turn.outcome));
+        self.deliveries.iter_mut().for_each(|(_, outcome)| replace(outcome));
         count
     }
 
@@ -116,6 +120,9 @@ impl Answers {
         for (waiter, outcome) in self.unary.drain(..) {
             // A caller that has gone has dropped its end.
             drop(waiter.send(outcome));
+        }
+        for (waiter, outcome) in self.deliveries.drain(..) {
+            waiter.answer(outcome);
         }
         let mut turns = std::mem::take(&mut self.turns);
         for turn in turns.drain(..) {

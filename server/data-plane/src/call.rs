@@ -2,6 +2,8 @@
 //!
 //! Made by a gateway, an in-turn call or the inbox; owned by the activation it waits for until it is answered, once.
 
+mod delivery;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -10,6 +12,8 @@ use std::{
 use bytes::Bytes;
 use callboard_types::{ActorId, CallError, ErrorKind, Millis, Revision, Tick, limits};
 use tokio::sync::{mpsc, oneshot};
+
+pub use delivery::{DeliveryEnd, DeliveryWaiter};
 
 use crate::{catalog::TypeRuntime, pools::Seat, session::SessionLink};
 
@@ -170,6 +174,8 @@ pub enum ReplyTo {
         /// The call's number within the turn.
         call_index: u32,
     },
+    /// The sender of a delivery, for the row that stands for the call.
+    Delivery(DeliveryWaiter),
     /// Nobody: an accepted call that is replayed, or an initialisation.
     Nobody,
 }
@@ -197,7 +203,7 @@ impl ReplyTo {
             Self::Stream { sink, .. } => sink.batches.is_closed() || self.is_named_in(cancelled),
             Self::Unary(waiter) => waiter.is_closed(),
             Self::Turn { session, .. } => session.is_closed(),
-            Self::Nobody => false,
+            Self::Delivery(_) | Self::Nobody => false,
         }
     }
 }

@@ -19,7 +19,7 @@ use std::{
     },
 };
 
-use callboard_types::{CallError, Durability, ErrorKind, NodeId, Tick, limits};
+use callboard_types::{CallError, Durability, ErrorKind, NodeId, Tick, limits, shard::key_hash};
 use tokio::sync::{Notify, mpsc};
 
 pub use custody::Custody;
@@ -28,14 +28,17 @@ pub(crate) use peers::Peers;
 
 use crate::{
     answers::Answers,
-    call::ReplyTo,
-    catalog::CatalogReader,
-    worker::{RoutedCall, Workers},
+    call::{Link, ReplyTo},
+    catalog::{Catalog, CatalogReader},
+    worker::{RoutedCall, Workers, outcome_call},
 };
 
 /// How long a call that came back waits before it goes to the same owner again, in milliseconds: first, second, later.
 /// A change of the view ends the wait.
 const PAUSE_MS: [u64; 3] = [50, 250, 1_000];
+
+/// How long a delivery waits in custody for an owner of its shard, in milliseconds. Room here is for callers first.
+const DELIVERY_PATIENCE_MS: u64 = 5_000;
 
 /// Calls of callers that have gone, as (sink, stream id).
 pub(crate) type Cancelled = Arc<HashSet<(u64, u64)>>;
@@ -80,6 +83,8 @@ pub(crate) struct Parcel {
     pub(crate) sent: bool,
     /// True if an owner refused it for its descriptors once.
     pub(crate) refreshed: bool,
+    /// Deliveries, which have no deadline: until when it waits for an owner. Its sender makes it again.
+    pub(crate) patience: Tick,
     /// Its place; `None` if there was none left.
     ticket: Option<Ticket>,
 }
@@ -90,6 +95,37 @@ impl Parcel {
         let (definition, call) = (&self.routed.actor_type.definition, &self.routed.call);
         let action = definition.actions.get(&call.action).filter(|_| !call.activates_only);
         definition.durability != Durability::Durable && action.is_some_and(|found| !found.read_only)
+    }
+
+    /// True if its waiter wants the end of a chain, not only its first link.
+    pub(crate) fn follows(&self) -> bool {
+        !matches!(self.routed.call.reply_to, ReplyTo::Delivery(_) | ReplyTo::Nobody)
+    }
+
+    /// The call was passed on: from now on the parcel asks the actor of the link for the outcome, for the same waiter and
+    /// until the same deadline.
+    ///
+    /// # Errors
+    /// The actor's type is not known here, or not yet. A retry finds the link again.
+    pub(crate) fn follow(&mut self, catalog: &Catalog, link: Link) -> Result<(), CallError> {
+        let Link { actor, request_id } = link;
+        let found = catalog.require(&actor.system, &actor.actor_type);
+        let actor_type = Arc::clone(found.map_err(|unknown| {
+            let text = format!(
+                "the call was applied and passed on to {actor}, which this node does not know ({}). Retry it with the same \
+                 request id",
+                unknown.reason()
+            );
+            CallError::new(ErrorKind::OutcomeUnknown, text).retry_after(100)
+        })?);
+        let to = std::mem::replace(&mut self.routed.call.reply_to, ReplyTo::Nobody);
+        let call = outcome_call(to, self.routed.call.deadline, request_id);
+        let (key_hash, shard) = (key_hash(&actor.key), actor_type.view.shard_of(&actor.key));
+        let key = actor.key.to_string();
+        self.routed = RoutedCall { actor_type, key, key_hash, shard, call };
+        (self.returns, self.not_before) = (0, Tick(0));
+        (self.sent, self.refreshed) = (false, false);
+        Ok(())
     }
 
     /// The call was refused by whom it went to. It goes nowhere else, or there again after a pause.
@@ -170,8 +206,13 @@ impl ForwardQueue {
             }
             let ticket = Ticket::draw(&self.held);
             let sent = routed.call.begun;
+            let patience = match routed.call.delivery {
+                true => Tick::now().plus_millis(DELIVERY_PATIENCE_MS),
+                false => Tick::NEVER,
+            };
+            let (returns, not_before, refreshed) = (0, Tick(0), false);
             let mut parcel =
-                Parcel { routed, returns: 0, not_before: Tick(0), sent, refreshed: false, ticket };
+                Parcel { routed, returns, not_before, sent, refreshed, patience, ticket };
             if parcel.ticket.is_none() {
                 parcel.refuse(&mut answers, full);
             } else {

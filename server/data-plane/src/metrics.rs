@@ -43,6 +43,8 @@ pub const SCHEDULE_LATENESS_SECONDS: &str = "callboard_schedule_lateness_seconds
 pub const SCHEDULE_ATTEMPTS_TOTAL: &str = "callboard_schedule_attempts_total";
 /// How long the oldest occurrence that this node has taken has been due and has not ended.
 pub const SCHEDULE_OLDEST_SECONDS: &str = "callboard_schedule_oldest_seconds";
+/// Outbox rows and outputs in memory that have ended, by end: `delivered` or `dead`.
+pub const DELIVERIES_TOTAL: &str = "callboard_deliveries_total";
 /// Host sessions.
 pub const HOST_SESSIONS: &str = "callboard_host_sessions";
 
@@ -195,4 +197,9 @@ pub fn schedule_answered(outcome: &'static str) {
 /// The age of the oldest occurrence without an end.
 pub fn schedule_oldest(millis: i64) {
     gauge!(SCHEDULE_OLDEST_SECONDS).set(millis as f64 / 1e3);
+}
+
+/// A delivery has ended.
+pub fn delivery_ended(dead: bool) {
+    counter!(DELIVERIES_TOTAL, "end" => if dead { "dead" } else { "delivered" }).increment(1);
 }

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     catalog,
+    deliveries::broadcast::NobodyListens,
     forward::{ForwardQueue, Looker, Peers},
     grpc::{
         control::Actors,
@@ -113,6 +114,7 @@ impl DataPlane {
             forwards: forwards.clone(),
             lease: directory.lease(),
             directory: Arc::clone(&directory),
+            broadcasts: Arc::new(NobodyListens),
         });
         let built = parts.map(Worker::new).collect();
         let router =

@@ -5,6 +5,7 @@
 //! anything but its inbox and the clock.
 
 mod claims;
+mod deliveries;
 mod dispatch;
 mod effects;
 mod epochs;
@@ -25,6 +26,7 @@ use std::{
 use callboard_types::{CallError, Durability, ErrorKind, Lease, Millis, NodeId, Tick, limits};
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use deliveries::outcome_call;
 pub use inbox::{
     ActorStats, ClaimedShard, Message, RoutedCall, SessionCall, Workers, WriteVerdict, Written,
 };
@@ -33,8 +35,9 @@ pub(crate) use unleased::lease_lost;
 
 use crate::{
     activation::machine::{Activation, Admission, Effect, Env, Timer, cancelled_by_caller},
-    call::{Call, ReplyTo},
+    call::{Call, Reply, ReplyTo},
     catalog::Catalog,
+    deliveries::{BroadcastQueue, confirm::CONFIRM_ACTION},
     forward::ForwardQueue,
     metrics::WorkerMetrics,
     ports::Directory,
@@ -76,6 +79,8 @@ pub struct WorkerParts {
     pub lease: Lease,
     /// Hears of shards that were released, and of epochs that the store knows better.
     pub directory: Arc<dyn Directory>,
+    /// Takes messages that committed turns said on channels.
+    pub broadcasts: Arc<dyn BroadcastQueue>,
 }
 
 /// One shard worker.
@@ -90,6 +95,7 @@ pub struct Worker {
     table: Table,
     timers: BinaryHeap<Reverse<(Tick, Slot)>>,
     outbox: Outbox,
+    sender: deliveries::Sender,
     effects: Vec<Effect>,
     touched: Vec<Slot>,
     busy: Vec<Slot>,
@@ -134,6 +140,7 @@ impl Worker {
             table: Table::default(),
             timers: BinaryHeap::new(),
             outbox: Outbox::new(parts.number, parts.writes, parts.reads, parts.forwards),
+            sender: deliveries::Sender::new(parts.broadcasts),
             effects: Vec::new(),
             touched: Vec::new(),
             busy: Vec::new(),
@@ -163,6 +170,7 @@ impl Worker {
     /// Runs until every sender of the inbox is gone.
     pub async fn run(mut self) {
         let mut round = Vec::with_capacity(ROUND_MESSAGES_MAX);
+        let mut ends = Vec::new();
         loop {
             let wake = self.wake_at();
             let sleep = tokio::time::sleep(wake.duration_after(Tick::now()));
@@ -173,6 +181,7 @@ impl Worker {
                         return;
                     }
                 }
+                _ = self.sender.heard.recv_many(&mut ends, ROUND_MESSAGES_MAX) => {}
                 () = sleep => {}
             }
             self.now = Tick::now();
@@ -181,6 +190,12 @@ impl Worker {
             for message in round.drain(..) {
                 self.on_message(message);
             }
+            while ends.len() < ROUND_MESSAGES_MAX
+                && let Ok(end) = self.sender.heard.try_recv()
+            {
+                ends.push(end);
+            }
+            self.on_delivery_ends(&mut ends);
             self.run_timers();
             self.end_round();
         }
@@ -189,7 +204,8 @@ impl Worker {
     fn wake_at(&self) -> Tick {
         let timer = self.timers.peek().map_or(Tick::NEVER, |Reverse((at, _))| *at);
         let grain = Tick(timer.0.div_ceil(TIMER_GRAIN_US).saturating_mul(TIMER_GRAIN_US));
-        grain.min(self.next_tick).min(self.moves.next_look())
+        let deliveries = self.sender.machine.next_wake(self.delivery_now());
+        grain.min(self.next_tick).min(self.moves.next_look()).min(deliveries)
     }
 
     fn on_message(&mut self, message: Message) {
@@ -197,6 +213,7 @@ impl Worker {
             Message::Calls(calls) => self.on_calls(calls),
             Message::Results { session, results } => self.on_results(&session, results),
             Message::Written(verdicts) => self.on_written(verdicts),
+            Message::OutboxRead { place, page } => self.on_outbox_read(place, page),
             Message::WriterReady => {
                 self.outbox.retry_writes();
                 self.types.iter_mut().flatten().for_each(TypeSlot::retry);
@@ -233,6 +250,7 @@ impl Worker {
             }
             Message::Drain(to) => {
                 self.refusing = true;
+                self.sender.machine.close_down();
                 self.draining = Some(to);
             }
         }
@@ -267,6 +285,12 @@ impl Worker {
         if standing == Standing::Claims {
             return self.wait_for_claim(routed);
         }
+        if routed.call.action == CONFIRM_ACTION
+            && self.table.find(type_id, &routed.key, routed.key_hash).is_none()
+        {
+            // Nothing is remembered of the actor that would have to go; what its row says goes by itself, later.
+            return self.outbox.answer(routed.call.reply_to, Ok(Reply::default()));
+        }
         let slot = self.activate(type_id, routed.shard, &routed.key, routed.key_hash);
         if let Some(routed) = self.move_on(slot, routed) {
             self.admit(slot, routed.call);
@@ -291,7 +315,8 @@ impl Worker {
             // Its node keeps it until the shard has moved.
             return Some(not_served(&routed.call));
         }
-        if self.refusing && !matches!(routed.call.reply_to, ReplyTo::Turn { .. }) {
+        let ours = matches!(routed.call.reply_to, ReplyTo::Turn { .. } | ReplyTo::Delivery(_));
+        if self.refusing && !ours {
             return Some(CallError::new(
                 ErrorKind::ShuttingDown,
                 "the node is about to stop and takes no new calls; this one was not run. Retry it",
@@ -326,7 +351,7 @@ impl Worker {
             return slot;
         }
         let slot_type = self.types[type_id as usize].as_ref().expect("the catalog named the type");
-        let env = slot_type.env(self.now, self.wall, shard);
+        let env = slot_type.env(self.now, self.wall, shard, key);
         let activation = Activation::new(env);
         let loading = activation.is_loading();
         let slot = self.table.insert((type_id, shard), key, key_hash, activation);
@@ -371,8 +396,10 @@ impl Worker {
     ) -> Option<R> {
         let entry = self.table.get_mut(slot)?;
         let slot_type = self.types[entry.type_id as usize].as_ref()?;
-        let mut env = slot_type.env(self.now, self.wall, entry.shard);
-        env.quiet |= self.refusing || !self.leased;
+        let outbox_full = self.sender.machine.is_full();
+        let env = slot_type.env(self.now, self.wall, entry.shard, &entry.key);
+        let quiet = env.quiet || self.refusing || !self.leased;
+        let env = Env { outbox_full, quiet, ..env };
         let before = entry.activation.held();
         let mut effects = std::mem::take(&mut self.effects);
         let result = step(&mut entry.activation, env, &mut effects);
@@ -442,6 +469,7 @@ impl Worker {
         }
         self.dispatch_waiting();
         loop {
+            self.go_on_delivering();
             while let Some(routed) = self.local_calls.pop_front() {
                 self.on_call(routed);
             }
@@ -531,7 +559,7 @@ impl Worker {
         }
         let slots: Vec<Slot> = self.table.slots().collect();
         let mut busy = !self.outbox.is_idle() || !self.waiting.is_empty();
-        busy |= !self.unleased.is_empty();
+        busy |= !self.unleased.is_empty() || self.sender.machine.is_busy();
         for slot in slots {
             self.snapshot(slot, true);
             let entry = self.table.get(slot).expect("nothing was removed");

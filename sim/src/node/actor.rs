@@ -58,6 +58,9 @@ impl Home<'_> {
             hosted: !self.facts.hosts.is_empty(),
             kept: false,
             quiet: false,
+            system: "default",
+            key: "",
+            outbox_full: false,
         }
     }
 }
@@ -191,6 +194,7 @@ impl Actor {
                 outcome: Some(Ok(state::number(count))),
                 state: Some(state::blob(&adds)),
                 tags: None,
+                workflow: None,
             };
             (turn.turn_id, end)
         });
@@ -233,7 +237,7 @@ impl Actor {
             actor_type: home.facts.types[home.shard.0 as usize].name.as_str().into(),
             key: self.key.to_string().into(),
         };
-        let unit = self.activation.take_commit(home.env(), id, home.shard.1)?;
+        let unit = self.activation.take_commit(home.env(), id, home.shard.1, &mut 1)?;
         Some((unit.up_to, Box::new(unit.commit)))
     }
 

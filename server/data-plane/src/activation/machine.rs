@@ -6,7 +6,9 @@
 
 mod admission;
 mod commit;
+mod internal;
 mod leave;
+mod outputs;
 mod time;
 mod timers;
 mod turns;
@@ -19,11 +21,16 @@ use callboard_types::{
     ActorId, CallError, Durability, Epoch, Millis, Revision, SessionId, Tick, TypeDefinition,
 };
 
-use super::outcome::Outcomes;
-use crate::call::{Call, Outcome, Reply, ReplyTo};
+use super::{outcome::Outcomes, remembered::Remembered};
+use crate::{
+    call::{Call, Link, Outcome, Reply, ReplyTo},
+    deliveries::Output,
+};
 
 pub use admission::Admission;
+use admission::{refuse, unknown_action};
 pub use commit::CommitUnit;
+pub use internal::OUTCOME_ACTION;
 pub use time::Timer;
 pub(crate) use time::cancelled as cancelled_by_caller;
 pub use timers::TIMER_ENTRY;
@@ -48,6 +55,12 @@ pub struct Env<'a> {
     pub kept: bool,
     /// True if nothing is to begin here unasked: the node drains, its lease has lapsed, or the shard is to move.
     pub quiet: bool,
+    /// The actor's system.
+    pub system: &'a str,
+    /// The actor's key.
+    pub key: &'a str,
+    /// True if as much waits to be delivered from memory as may. Outputs of durable types are rows, and wait in the store.
+    pub outbox_full: bool,
 }
 
 /// What the worker is to do.
@@ -85,8 +98,28 @@ pub enum Effect {
     },
     /// Send on a call that a turn makes.
     Route(Box<TurnCall>),
+    /// What a turn set going is to be delivered: its commit is durable, or it has none.
+    Deliver(Box<Deliver>),
+    /// Ask the actor of a link for the outcome, for this waiter, which waits until the deadline.
+    Follow {
+        /// Who waits.
+        to: ReplyTo,
+        /// Until when.
+        deadline: Tick,
+        /// Where the outcome is to be had.
+        link: Box<Link>,
+    },
     /// Call [`Activation::on_timer`] at this time at the latest.
     Wake(Tick),
+}
+
+/// What one turn set going.
+#[derive(Debug)]
+pub struct Deliver {
+    /// The place of the first output's row among the shard's; the others follow. `None` if there are no rows.
+    pub first_sequence: Option<u64>,
+    /// In order.
+    pub outputs: Vec<Output>,
 }
 
 /// A call that a turn makes to another actor.
@@ -202,6 +235,10 @@ struct Settled {
     outcome: Outcome,
     /// True until a commit that contains it is durable. Reads and refusals have nothing to commit.
     undurable: bool,
+    /// What it sets going.
+    outputs: Vec<Output>,
+    /// The place of the first output's row; 0 until the commit is made.
+    first_sequence: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,6 +261,8 @@ struct Busy {
     settled: VecDeque<Settled>,
     /// Calls made inside a turn that wait for earlier commits.
     parked: Vec<TurnCall>,
+    /// Those who wait for the end of a chain.
+    waits: Vec<internal::Wait>,
 }
 
 impl Busy {
@@ -265,6 +304,8 @@ pub struct Activation {
     stale_rows: Vec<u64>,
     /// The type's timers, once they are going.
     timers: Box<[timers::Going]>,
+    /// Ends of deliveries that are not stored.
+    remembered: Option<Box<Remembered>>,
     busy: Option<Box<Busy>>,
 }
 
@@ -294,6 +335,7 @@ impl Activation {
             submitted_count: 0,
             stale_rows: Vec::new(),
             timers: Box::default(),
+            remembered: None,
             busy: None,
         }
     }
@@ -314,7 +356,9 @@ impl Activation {
     #[must_use]
     pub fn held(&self) -> usize {
         let busy = self.busy.as_ref();
-        busy.map_or(0, |busy| busy.mailbox.len() + busy.run.len() + busy.settled.len())
+        busy.map_or(0, |busy| {
+            busy.mailbox.len() + busy.run.len() + busy.settled.len() + busy.waits.len()
+        })
     }
 
     /// True if it holds calls or a save is under way.
@@ -359,6 +403,9 @@ impl Activation {
         for item in items {
             answer_all(item, &Err(error.clone()), fx);
         }
+        for wait in busy.waits {
+            refuse(wait.call.reply_to, error.clone(), fx);
+        }
     }
 
     fn busy_mut(&mut self) -> &mut Busy {
@@ -380,15 +427,28 @@ fn accepted(durable: bool) -> Reply {
 
 /// Gives an outcome to everybody who waits for a call.
 fn answer_all(item: Queued, outcome: &Outcome, fx: &mut Vec<Effect>) {
-    for (to, _) in item.joined {
-        fx.push(Effect::Answer { to, outcome: outcome.clone() });
+    for (to, deadline) in item.joined {
+        tell(to, deadline, outcome.clone(), fx);
     }
     for (to, _) in item.acceptance {
         let outcome = outcome.clone().map(|_| accepted(true));
         fx.push(Effect::Answer { to, outcome });
     }
     if !matches!(item.call.reply_to, ReplyTo::Nobody) {
-        fx.push(Effect::Answer { to: item.call.reply_to, outcome: outcome.clone() });
+        tell(item.call.reply_to, item.call.deadline, outcome.clone(), fx);
+    }
+}
+
+/// Gives an outcome to one who waits until a deadline. Whoever answers callers follows links: another node by itself, and
+/// this one with [`Effect::Follow`]. The sender of a delivery only wants to know that it arrived.
+fn tell(to: ReplyTo, deadline: Tick, outcome: Outcome, fx: &mut Vec<Effect>) {
+    match outcome {
+        Ok(Reply { next: Some(link), .. })
+            if !to.is_peer() && !matches!(to, ReplyTo::Delivery(_) | ReplyTo::Nobody) =>
+        {
+            fx.push(Effect::Follow { to, deadline, link });
+        }
+        outcome => fx.push(Effect::Answer { to, outcome }),
     }
 }
 

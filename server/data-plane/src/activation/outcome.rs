@@ -8,11 +8,12 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use callboard_statestore::SpillPack;
-use callboard_types::{CallError, Millis, Revision, limits};
+use callboard_types::{ActorId, CallError, Millis, Revision, limits};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use crate::call::{Outcome, Payload, Reply};
+use super::marks::{Mark, Marks};
+use crate::call::{Link, Outcome, Payload, Reply};
 
 /// How a call ended, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,8 @@ pub enum StoredEnd {
     Reply(String, String, Vec<u8>),
     /// The error.
     Error(Box<CallError>),
+    /// Another actor answers: its (system, type, key) and the request id of the call to it.
+    Chained(Box<(String, String, String)>, String),
 }
 
 impl StoredOutcome {
@@ -53,6 +56,33 @@ impl StoredOutcome {
                 next: None,
             }),
             StoredEnd::Error(error) => Err(error.as_ref().clone()),
+            StoredEnd::Chained(actor, request_id) => {
+                let (system, actor_type, key) = actor.as_ref();
+                let actor = ActorId {
+                    system: system.as_str().into(),
+                    actor_type: actor_type.as_str().into(),
+                    key: key.as_str().into(),
+                };
+                let link = Link { actor, request_id: request_id.clone() };
+                Ok(Reply {
+                    payload: Payload::default(),
+                    revision: Revision(self.revision),
+                    durable: true,
+                    next: Some(Box::new(link)),
+                })
+            }
+        }
+    }
+
+    /// What is known of a delivery of which only its mark is left: that it ran.
+    #[must_use]
+    pub fn of_mark(request_id: &str, mark: Mark) -> Self {
+        Self {
+            request_id: request_id.to_owned(),
+            fingerprint: mark.fingerprint,
+            created_at: mark.created_at,
+            revision: 0,
+            end: StoredEnd::Reply(String::new(), String::new(), Vec::new()),
         }
     }
 
@@ -63,6 +93,9 @@ impl StoredOutcome {
                 content_type.len() + type_url.len() + data.len()
             }
             StoredEnd::Error(error) => error.message.len() + 64,
+            StoredEnd::Chained(actor, request_id) => {
+                actor.0.len() + actor.1.len() + actor.2.len() + request_id.len()
+            }
         };
         self.request_id.len() + end + 24
     }
@@ -114,6 +147,8 @@ pub enum Known<'a> {
     Here(&'a StoredOutcome),
     /// It may have been answered: the store must be asked.
     AskStore,
+    /// It is a delivery that ran; if its outcome is kept at all, the store has it.
+    Marked(Mark),
 }
 
 /// The outcomes of one activation.
@@ -133,6 +168,8 @@ pub struct Outcomes {
     /// Outcomes that leave the row with commits that are not durable yet, by the commit's number. The store does not
     /// have them before, so they must be found here.
     on_their_way: VecDeque<(u64, Vec<StoredOutcome>)>,
+    /// Deliveries that ran.
+    marks: Marks,
 }
 
 impl Outcomes {
@@ -141,13 +178,20 @@ impl Outcomes {
     /// # Errors
     /// The decoder's words if the row cannot be read.
     pub fn load(row: &[u8], spilled_until: Millis) -> Result<Self, String> {
-        let inline: VecDeque<_> = decode(row)?.into();
+        let (inline, marks): (Vec<StoredOutcome>, &[u8]) = if row.is_empty() {
+            (Vec::new(), row)
+        } else {
+            postcard::take_from_bytes(row).map_err(|error| error.to_string())?
+        };
+        let marks = Marks::load(marks)?;
+        let inline: VecDeque<_> = inline.into();
         let inline_bytes = inline.iter().map(StoredOutcome::size).sum();
         Ok(Self {
             inline,
             inline_bytes,
             spilled_until,
             forgotten_until: spilled_until,
+            marks,
             ..Self::default()
         })
     }
@@ -159,6 +203,9 @@ impl Outcomes {
         let mut here = self.inline.iter().chain(&self.leaving).chain(leaving);
         if let Some(found) = here.find(|known| known.request_id == request_id) {
             return Known::Here(found);
+        }
+        if let Some(mark) = self.marks.find(request_id) {
+            return Known::Marked(mark);
         }
         // A time that is not known (0) is not above anything that was forgotten.
         if self.forgotten_until.0 > 0 && created_at <= self.forgotten_until {
@@ -191,6 +238,23 @@ impl Outcomes {
         self.inline.push_back(outcome);
     }
 
+    /// Marks the outcome that was recorded last as that of a delivery: its id is known until its sender says that it makes
+    /// no further attempt.
+    pub fn mark(&mut self, request_id: &str, fingerprint: u64, created_at: Millis) {
+        self.marks.add(request_id, fingerprint, created_at);
+    }
+
+    /// The sender of a delivery makes no further attempt; see [`Marks::confirm`].
+    pub fn confirm_delivery(&mut self, request_id: &str, restamped: bool, wall: Millis) {
+        self.marks.confirm(request_id, restamped, wall);
+    }
+
+    /// True if no further delivery can be marked.
+    #[must_use]
+    pub fn marks_are_full(&self) -> bool {
+        self.marks.is_full()
+    }
+
     fn let_go(&mut self, outcome: StoredOutcome) {
         self.older.push_back((id_hash(&outcome.request_id), outcome.created_at));
         self.spilled_until = self.spilled_until.max(outcome.created_at);
@@ -203,7 +267,10 @@ impl Outcomes {
     }
 
     /// Forgets ids that are too old to be asked for. `floor` is the oldest creation time that is still accepted.
-    pub fn prune(&mut self, floor: Millis) {
+    pub fn prune(&mut self, floor: Millis, wall: Millis) {
+        if !self.marks.is_empty() {
+            self.marks.prune(wall);
+        }
         while self.older.front().is_some_and(|(_, created_at)| *created_at < floor) {
             self.older.pop_front();
         }
@@ -217,12 +284,19 @@ impl Outcomes {
         self.inline.shrink_to_fit();
         self.leaving.shrink_to_fit();
         self.on_their_way.shrink_to_fit();
+        self.marks.shrink();
     }
 
     /// The outcomes for the row.
     #[must_use]
     pub fn encode_row(&self) -> Bytes {
-        encode(self.inline.iter())
+        if self.marks.is_empty() {
+            return encode(self.inline.iter());
+        }
+        let outcomes: Vec<&StoredOutcome> = self.inline.iter().collect();
+        let mut row = postcard::to_stdvec(&outcomes).expect("plain data always encodes");
+        self.marks.encode_behind(&mut row);
+        row.into()
     }
 
     /// The latest creation time among spilled outcomes, for the row.
@@ -314,6 +388,24 @@ mod tests {
         }
         assert!(outcomes.older.len() <= limits::KNOWN_IDS_MAX);
         assert_eq!(outcomes.find("never-seen", Millis(5)), Known::AskStore);
+    }
+
+    #[test]
+    fn a_delivery_is_known_by_its_id_whatever_time_its_next_attempt_names() {
+        let mut before = Outcomes::default();
+        before.record(outcome(1));
+        before.mark("request-1", 7, Millis(1));
+        (2..=20).for_each(|n| before.record(outcome(n)));
+        before.take_spill(1);
+        let row = before.encode_row();
+        let mut after = Outcomes::load(&row, before.spilled_until()).expect("decodes");
+        assert!(matches!(after.find("request-1", Millis(9_000)), Known::Marked(_)));
+        assert_eq!(after.find("request-2", Millis(9_000)), Known::New);
+        assert!(matches!(after.find("request-20", Millis(20)), Known::Here(_)));
+        after.confirm_delivery("request-1", false, Millis(9_000));
+        assert_eq!(after.find("request-1", Millis(9_000)), Known::New);
+        let older = decode(&row).expect("nodes that know no marks read the outcomes");
+        assert!(older.iter().any(|outcome| outcome.request_id == "request-20"));
     }
 
     #[test]

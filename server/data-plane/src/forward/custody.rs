@@ -261,13 +261,13 @@ impl Custody {
 
     // === calls that nobody serves now ===
 
-    fn keep(&mut self, parcel: Parcel) {
+    fn keep(&mut self, mut parcel: Parcel) {
+        if parcel.patience <= self.now {
+            return parcel.refuse(&mut self.answers, too_late);
+        }
         let routed = &parcel.routed;
-        let due = if parcel.not_before > self.now {
-            routed.call.deadline.min(parcel.not_before)
-        } else {
-            routed.call.deadline
-        };
+        let limit = routed.call.deadline.min(parcel.patience);
+        let due = if parcel.not_before > self.now { limit.min(parcel.not_before) } else { limit };
         let due = due.max(self.now.plus_millis(REVIEW_GRAIN_MS));
         self.kept_count += 1;
         self.due.push(Reverse((due, self.kept_count)));

@@ -19,6 +19,7 @@ use tonic::{Status, Streaming};
 use super::{Cancelled, News, Parcel, cancelled, full, maybe_run, peers::Client, too_late, wire};
 use crate::{
     answers::Answers,
+    call::{self, Reply},
     catalog::{Catalog, CatalogReader},
     metrics,
 };
@@ -288,6 +289,9 @@ impl Peer {
                 let error = parcel.routed.call.refused_for(error);
                 return self.answers.refuse(parcel.routed.call.reply_to, error);
             }
+            Some(Ok(Reply { next: Some(link), .. })) if parcel.follows() => {
+                return self.follow(parcel, *link);
+            }
             Some(outcome) => {
                 return self.answers.answer(parcel.routed.call.reply_to, outcome);
             }
@@ -311,6 +315,15 @@ impl Peer {
     fn moves_on(&self, parcel: &mut Parcel, error: &CallError) -> bool {
         let full = error.kind == ErrorKind::MailboxFull && error.from_actor.is_none();
         full && parcel.routed.move_seat(self.catalog.load().view.node)
+    }
+
+    /// The call was passed on: its waiter goes on to the actor that answers. The custody finds that one's owner.
+    fn follow(&mut self, mut parcel: Parcel, link: call::Link) {
+        let catalog = self.catalog.load_full();
+        match parcel.follow(&catalog, link) {
+            Ok(()) => self.back.push(parcel),
+            Err(error) => self.answers.refuse(parcel.routed.call.reply_to, error),
+        }
     }
 
     /// The stream is over: what was in flight goes first on the next one, in the order in which it was sent. The peer may

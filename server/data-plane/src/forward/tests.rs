@@ -168,7 +168,15 @@ async fn a_worker_learns_that_another_node_may_have_run_a_call() {
     let (routed, _waits) = node.unary(60_000);
     let ticket = Ticket::draw(&node.queue.held);
     let not_before = Tick(0);
-    let parcel = Parcel { routed, returns: 1, not_before, sent: true, refreshed: false, ticket };
+    let parcel = Parcel {
+        routed,
+        returns: 1,
+        not_before,
+        sent: true,
+        refreshed: false,
+        patience: Tick::NEVER,
+        ticket,
+    };
     node.queue.inbox.send(News::Returned(vec![parcel])).await.expect("custody runs");
     assert!(node.arrived().await[0].call.begun);
 }

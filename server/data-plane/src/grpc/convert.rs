@@ -1,5 +1,7 @@
 //! Between protocol messages and this plane's own types. Nothing else in the plane looks into a message.
 
+mod workflow;
+
 use std::collections::HashMap;
 
 use bytes::Bytes;
@@ -19,6 +21,8 @@ use crate::{
     call::{Metadata, Payload},
     worker::SessionCall,
 };
+
+pub use workflow::{check_action, check_not_internal};
 
 /// The system that an empty name stands for.
 pub const DEFAULT_SYSTEM: &str = "default";
@@ -117,6 +121,7 @@ pub fn turn_end(result: TurnResult) -> TurnEnd {
             data: Bytes::copy_from_slice(&state.data),
         }),
         tags: result.tags.map(|tags| tags_from_proto(tags.values)),
+        workflow: result.workflow.and_then(workflow::workflow),
     }
 }
 
@@ -137,6 +142,7 @@ pub fn session_call(call: TurnCall) -> Result<SessionCall, CallError> {
     if !call.request_id.is_empty() {
         check_request_id(&call.request_id)?;
     }
+    check_not_internal(&call.action)?;
     Ok(SessionCall {
         turn_id: call.turn_id,
         call_index: call.call_index,

@@ -86,6 +86,7 @@ impl Gateway {
         let Some(actor) = request.actor else {
             return Err(CallError::new(ErrorKind::InvalidArgument, "the call names no actor"));
         };
+        convert::check_not_internal(&request.action)?;
         let mode = InvokeMode::try_from(request.mode).unwrap_or(InvokeMode::Unspecified);
         let asynchronous = mode == InvokeMode::Async;
         let route = self.router.route_for(Asks::Caller { asynchronous }, catalog, actor)?;

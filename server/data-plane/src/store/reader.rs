@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use callboard_statestore::{ActorRecord, Claimed, Error, InboxRow, ShardClaim, StateStore};
-use callboard_types::{ActorId, Millis, limits};
+use callboard_types::{ActorId, Millis, ShardId, limits};
 use futures::{
     StreamExt as _,
     future::{BoxFuture, OptionFuture},
@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     activation::outcome::{self, StoredOutcome},
+    deliveries::machine::{Page, StoredRow},
     worker::{ClaimedShard, Message, Slot, Workers},
 };
 
@@ -21,6 +22,8 @@ use crate::{
 const RETRY_MS: u64 = 100;
 /// Inbox rows that one read takes.
 const INBOX_PAGE: usize = 500;
+/// Outbox rows that one read takes.
+const OUTBOX_PAGE: usize = 500;
 /// Inboxes that are read side by side.
 const INBOXES_AT_A_TIME: usize = 16;
 
@@ -53,6 +56,19 @@ pub enum ReadJob {
         number: u64,
         /// The shards.
         claims: Vec<ShardClaim>,
+    },
+    /// A page of the rows of a shard's outbox.
+    Outbox {
+        /// The shard, as (type id, number).
+        place: (u32, u32),
+        /// Its name.
+        shard: ShardId,
+        /// The pass that asks; comes back with the answer.
+        number: u64,
+        /// Rows above this (due time, place).
+        after: (Millis, u64),
+        /// Rows due at this time or before.
+        until: Millis,
     },
     /// Raise the low-water time of shards, then clear away what lies below.
     RaiseLowWater {
@@ -116,6 +132,16 @@ struct Sorted {
     look_ups: Vec<(usize, Slot, ActorId, String, Millis)>,
     claims: Vec<(usize, (u32, u64), Vec<ShardClaim>)>,
     low_water: Vec<(Vec<ShardClaim>, Millis)>,
+    outboxes: Vec<(usize, OutboxRead)>,
+}
+
+/// What a pass over an outbox asks for.
+struct OutboxRead {
+    place: (u32, u32),
+    shard: ShardId,
+    number: u64,
+    after: (Millis, u64),
+    until: Millis,
 }
 
 impl Reader {
@@ -156,6 +182,9 @@ impl Reader {
                     }
                     for (worker, which, shards) in std::mem::take(&mut sorted.claims) {
                         claims.push(Box::pin(reads.claim(worker, which, shards)));
+                    }
+                    for (worker, read) in std::mem::take(&mut sorted.outboxes) {
+                        claims.push(Box::pin(reads.outbox(worker, read)));
                     }
                     look_ups = Some(Box::pin(reads.look_up_all(sorted)));
                     Some(())
@@ -215,7 +244,32 @@ impl Reads {
             inbox.extend(page);
         }
         let (shard, epoch) = (claim.shard.number, claim.epoch);
-        Some(ClaimedShard { shard, epoch, claimed, inbox })
+        let mut last_row = 0;
+        if matches!(claimed, Claimed::Held { .. }) {
+            let ends = || self.store.outbox_ends(&claim.shard, Millis(i64::MAX));
+            last_row = self.until_done(ends).await?.1;
+        }
+        Some(ClaimedShard { shard, epoch, claimed, inbox, last_row })
+    }
+
+    /// A page of a pass, and on the last one when the next row falls due.
+    async fn outbox(&self, worker: usize, read: OutboxRead) -> Option<()> {
+        let OutboxRead { place, shard, number, after, until } = read;
+        let rows = self.until_done(|| self.store.outbox(&shard, after, until, OUTBOX_PAGE)).await?;
+        let more = rows.len() == OUTBOX_PAGE;
+        let next_due = match more {
+            true => None,
+            false => self.until_done(|| self.store.outbox_ends(&shard, until)).await?.0,
+        };
+        let rows = rows.into_iter().map(|row| StoredRow {
+            key: row.key,
+            sequence: row.sequence,
+            due_at: row.due_at,
+            item: row.item,
+        });
+        let page = Page { number, rows: rows.collect(), more, next_due };
+        self.workers.send(worker, Message::OutboxRead { place, page }).await;
+        Some(())
     }
 
     async fn load(&self, loads: &[(usize, Slot, ActorId)]) -> Option<()> {
@@ -289,6 +343,9 @@ impl Sorted {
             }
             ReadJob::Claim { type_id, number, claims } => {
                 self.claims.push((worker, (type_id, number), claims));
+            }
+            ReadJob::Outbox { place, shard, number, after, until } => {
+                self.outboxes.push((worker, OutboxRead { place, shard, number, after, until }));
             }
             ReadJob::RaiseLowWater { claims, to } => self.low_water.push((claims, to)),
         }

@@ -17,7 +17,8 @@ use std::{
 };
 
 use callboard_statestore::{
-    ActorCommit, Claimed, CommitBatch, Error, InboxInsert, ShardClaim, StateStore, Verdict,
+    ActorCommit, BroadcastChange, BroadcastStep, Claimed, CommitBatch, Error, InboxInsert,
+    OutboxDone, ShardClaim, StateStore, Verdict,
 };
 use callboard_types::{ActorId, Epoch, NodeId, ShardId, Tick, limits};
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
@@ -43,6 +44,8 @@ const FAILURES_UNTIL_DOWN: u32 = 3;
 enum Payload {
     Actor(Box<ActorCommit>),
     Inbox(Box<InboxInsert>),
+    Done(Box<OutboxDone>),
+    Broadcast(Box<BroadcastChange>),
     /// Nothing to write: what comes next was computed after the last verdict.
     StartedOver,
 }
@@ -75,6 +78,20 @@ impl WriteJob {
         Self { slot, what, payload: Payload::Inbox(Box::new(row)) }
     }
 
+    /// The end of an outbox row. `ticket` comes back as [`Written::Delivered`].
+    #[must_use]
+    pub fn delivered(ticket: u64, done: OutboxDone) -> Self {
+        let what = Written::Delivered(ticket);
+        Self { slot: Slot::NONE, what, payload: Payload::Done(Box::new(done)) }
+    }
+
+    /// A step in the delivery of a message to a shard's subscribers. `ticket` comes back as [`Written::Broadcast`].
+    #[must_use]
+    pub fn broadcast(ticket: u64, change: BroadcastChange) -> Self {
+        let what = Written::Broadcast(ticket);
+        Self { slot: Slot::NONE, what, payload: Payload::Broadcast(Box::new(change)) }
+    }
+
     /// Says that an activation has taken note of a discarded commit. Owed for every commit that was not made.
     #[must_use]
     pub fn started_over(slot: Slot) -> Self {
@@ -86,7 +103,7 @@ impl WriteJob {
         match &self.payload {
             Payload::Actor(commit) => Some(&commit.id),
             Payload::Inbox(row) => Some(&row.id),
-            Payload::StartedOver => None,
+            Payload::Done(_) | Payload::Broadcast(_) | Payload::StartedOver => None,
         }
     }
 
@@ -95,6 +112,8 @@ impl WriteJob {
         match &self.payload {
             Payload::Actor(commit) => Some(shard_of(&commit.id, commit.shard)),
             Payload::Inbox(row) => Some(shard_of(&row.id, row.shard)),
+            Payload::Done(done) => Some(done.shard.clone()),
+            Payload::Broadcast(change) => Some(change.shard.clone()),
             Payload::StartedOver => None,
         }
     }
@@ -103,9 +122,16 @@ impl WriteJob {
         match &self.payload {
             Payload::Actor(commit) => {
                 let record = &commit.record;
-                record.state.as_ref().map_or(0, |state| state.data.len()) + record.outcomes.len()
+                let outbox: usize = commit.outbox.iter().map(|row| row.item.len()).sum();
+                let state = record.state.as_ref().map_or(0, |state| state.data.len());
+                state + record.outcomes.len() + outbox
             }
             Payload::Inbox(row) => row.call.len(),
+            Payload::Done(done) => done.dead.as_ref().map_or(64, |dead| dead.letter.len()),
+            Payload::Broadcast(change) => match &change.step {
+                BroadcastStep::Record { item, .. } => item.len(),
+                BroadcastStep::Advance { .. } | BroadcastStep::Done => 64,
+            },
             Payload::StartedOver => 0,
         }
     }
@@ -308,7 +334,7 @@ impl Writer {
                 true
             }
             Payload::Actor(_) => self.discarded.contains(&place),
-            Payload::Inbox(_) => false,
+            Payload::Inbox(_) | Payload::Done(_) | Payload::Broadcast(_) => false,
         };
         if dropped {
             self.committer.shared.waiting.fetch_sub(1, Ordering::AcqRel);
@@ -448,7 +474,9 @@ impl Committer {
     ) -> Option<HashMap<ShardId, Epoch>> {
         let actors = batch.actors.iter().map(|item| (shard_of(&item.id, item.shard), item.epoch));
         let inbox = batch.inbox.iter().map(|item| (shard_of(&item.id, item.shard), item.epoch));
-        let shards: HashSet<_> = actors.chain(inbox).collect();
+        let done = batch.outbox_done.iter().map(|item| (item.shard.clone(), item.epoch));
+        let said = batch.broadcasts.iter().map(|item| (item.shard.clone(), item.epoch));
+        let shards: HashSet<_> = actors.chain(inbox).chain(done).chain(said).collect();
         let claims: Vec<ShardClaim> = shards
             .into_iter()
             .map(|(shard, epoch)| ShardClaim { shard, epoch, node: self.node })
@@ -486,12 +514,15 @@ impl Committer {
 /// What is known after the fence rows were taken again: items of shards that were lost are the next owner's to decide,
 /// the others can be read.
 fn verdicts_unknown(batch: &CommitBatch, lost: &HashMap<ShardId, Epoch>) -> Vec<Option<Verdict>> {
-    let of = |id, shard| {
-        let stored = *lost.get(&shard_of(id, shard))?;
+    let of = |shard: &ShardId| {
+        let stored = *lost.get(shard)?;
         Some(Verdict::FenceLost { stored })
     };
-    let actors = batch.actors.iter().map(|item| of(&item.id, item.shard));
-    actors.chain(batch.inbox.iter().map(|item| of(&item.id, item.shard))).collect()
+    let actors = batch.actors.iter().map(|item| of(&shard_of(&item.id, item.shard)));
+    let inbox = batch.inbox.iter().map(|item| of(&shard_of(&item.id, item.shard)));
+    let done = batch.outbox_done.iter().map(|item| of(&item.shard));
+    let said = batch.broadcasts.iter().map(|item| of(&item.shard));
+    actors.chain(inbox).chain(done).chain(said).collect()
 }
 
 fn shard_of(id: &ActorId, number: u32) -> ShardId {

@@ -75,7 +75,7 @@ impl Worker {
     /// Takes the store's answers to claims. An answer to a claim of another epoch, or to one that was given up since, says
     /// nothing about the shard as it is now.
     pub(super) fn on_claimed(&mut self, (type_id, number): (u32, u64), claimed: Vec<ClaimedShard>) {
-        for ClaimedShard { shard: at, epoch, claimed, inbox } in claimed {
+        for ClaimedShard { shard: at, epoch, claimed, inbox, last_row } in claimed {
             let Some(slot) = self.types[type_id as usize].as_mut() else {
                 return;
             };
@@ -90,6 +90,8 @@ impl Worker {
                     shard.state = ShardState::Held;
                     shard.low_water = shard.low_water.max(low_water);
                     shard.next_sequence = shard.next_sequence.max(next_sequence);
+                    shard.next_row = shard.next_row.max(last_row + 1);
+                    self.open_outbox((type_id, at), epoch);
                     self.replay(type_id, at, inbox);
                     self.readmit_waiting((type_id, at));
                 }

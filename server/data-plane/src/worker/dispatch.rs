@@ -200,6 +200,7 @@ impl Worker {
             });
             slot_type.compare_offers();
             slot_type.retry();
+            self.sender.machine.kick();
             self.outbox.know(session);
             self.claim_type(*type_id);
         }

@@ -38,6 +38,8 @@ impl Worker {
             }
             Effect::CancelTurn { session, turn_id } => self.outbox.cancel_turn(session, turn_id),
             Effect::Route(call) => self.route(*call),
+            Effect::Deliver(outputs) => self.deliver(slot, *outputs),
+            Effect::Follow { to, deadline, link } => self.follow(to, deadline, *link),
         }
     }
 
@@ -119,12 +121,20 @@ impl Worker {
         let Some(slot_type) = self.types[entry.type_id as usize].as_ref() else {
             return;
         };
-        let env = slot_type.env(self.now, self.wall, entry.shard);
-        let view = &slot_type.runtime.view;
         let key = &entry.key;
+        let env = slot_type.env(self.now, self.wall, entry.shard, key);
+        let view = &slot_type.runtime.view;
         let id = || view.actor_id(key);
-        if let Some(unit) = entry.activation.take_commit(env, id, entry.shard) {
+        let before = slot_type.shards[entry.shard as usize].next_row;
+        let mut next_row = before;
+        if let Some(unit) = entry.activation.take_commit(env, id, entry.shard, &mut next_row) {
             self.outbox.write(WriteJob::turns(slot, unit.up_to, unit.commit));
+        }
+        let place = (entry.type_id, entry.shard);
+        if next_row != before
+            && let Some(shard) = self.shard_mut(place)
+        {
+            shard.next_row = next_row;
         }
         self.snapshot(slot, false);
     }
@@ -137,9 +147,9 @@ impl Worker {
         let Some(slot_type) = self.types[entry.type_id as usize].as_ref() else {
             return;
         };
-        let env = slot_type.env(self.now, self.wall, entry.shard);
-        let view = &slot_type.runtime.view;
         let key = &entry.key;
+        let env = slot_type.env(self.now, self.wall, entry.shard, key);
+        let view = &slot_type.runtime.view;
         let id = || view.actor_id(key);
         if let Some(commit) = entry.activation.take_snapshot(env, id, entry.shard, at_once) {
             self.outbox.write(WriteJob::snapshot(slot, commit));
@@ -149,12 +159,17 @@ impl Worker {
     pub(super) fn on_written(&mut self, verdicts: Vec<WriteVerdict>) {
         let mut lost = BTreeMap::new();
         for WriteVerdict { slot, what, verdict } in verdicts {
+            if let Written::Delivered(ticket) = what {
+                self.on_row_ended(ticket, verdict);
+                continue;
+            }
             match verdict {
                 Some(Verdict::Committed) => {
                     self.step(slot, |activation, env, fx| match what {
                         Written::Turns(up_to) => activation.on_committed(env, up_to, fx),
                         Written::Accepted(sequence) => activation.on_accepted(sequence, fx),
                         Written::Snapshot => activation.on_snapshot_saved(env, fx),
+                        Written::Delivered(_) | Written::Broadcast(_) => {}
                     });
                 }
                 Some(Verdict::FenceLost { stored }) => {
@@ -171,6 +186,7 @@ impl Worker {
                 }
                 Some(Verdict::RevisionMismatch { .. }) | None => {
                     self.outbox.write(WriteJob::started_over(slot));
+                    self.doubt_outbox(slot);
                     self.restart(slot);
                 }
             }

@@ -69,6 +69,10 @@ impl Worker {
             let slots = slots.remove(&place).unwrap_or_default();
             let Some(shard) = self.shard_mut(place) else { continue };
             let ended = shard.epoch != epoch;
+            if ended || moving {
+                self.sender.machine.close(place);
+            }
+            let Some(shard) = self.shard_mut(place) else { continue };
             if ended {
                 *shard = ShardSlot { epoch, moving, ..ShardSlot::default() };
                 self.moves.forget(place);
@@ -107,6 +111,7 @@ impl Worker {
             self.moves.lost(place, stored);
             self.directory.epoch_too_low(vec![(id, stored)]);
         }
+        self.sender.machine.close(place);
         let slots = self.slots_of(&BTreeSet::from([place])).remove(&place).unwrap_or_default();
         self.end_activations(&slots);
     }

@@ -15,6 +15,7 @@ use crate::{
     activation::{machine::TurnEnd, outcome::StoredOutcome},
     call::{Call, Payload},
     catalog::{Catalog, TypeRuntime},
+    deliveries::machine::Page,
     pools::{Seat, Wish},
     session::SessionLink,
 };
@@ -111,6 +112,8 @@ pub struct ClaimedShard {
     pub claimed: Claimed,
     /// Accepted calls that were never answered, in sequence.
     pub inbox: Vec<InboxRow>,
+    /// The highest place among the rows of its outbox; 0 if it has none.
+    pub last_row: u64,
 }
 
 /// What became of something that was handed to the commit writer.
@@ -133,6 +136,10 @@ pub enum Written {
     Accepted(u64),
     /// The state of a snapshot type.
     Snapshot,
+    /// The end of an outbox row, under the number of its delivery.
+    Delivered(u64),
+    /// A step of a message to a shard's subscribers, under the number that its sender gave it.
+    Broadcast(u64),
 }
 
 /// What a worker answers about one actor.
@@ -198,6 +205,13 @@ pub enum Message {
         number: u64,
         /// Its shards.
         shards: Vec<ClaimedShard>,
+    },
+    /// Rows of a shard's outbox that were asked for.
+    OutboxRead {
+        /// The shard, as (type id, number).
+        place: (u32, u32),
+        /// The rows.
+        page: Page,
     },
     /// The commit writer's verdicts.
     Written(Vec<WriteVerdict>),

@@ -14,6 +14,11 @@ pub struct Slot {
     pub generation: u32,
 }
 
+impl Slot {
+    /// No activation's: for writes that concern none.
+    pub const NONE: Self = Self { index: u32::MAX, generation: 0 };
+}
+
 /// One activation with its name.
 #[derive(Debug)]
 pub(super) struct Entry {

@@ -26,6 +26,7 @@ use super::*;
 use crate::{
     activation::machine::TurnEnd,
     call::{Metadata, Outcome, Payload, StreamAnswer, StreamSink},
+    deliveries::broadcast::NobodyListens,
     forward::News,
     ports::{Directory, Hosting},
     session::{HostInfo, SessionLink},
@@ -196,6 +197,7 @@ impl Stage {
             forwards,
             lease: lease.clone(),
             directory: Arc::clone(&script) as _,
+            broadcasts: Arc::new(NobodyListens),
         });
         let (to_host, frames) = mpsc::channel(64);
         let (to_peer, answers) = mpsc::channel(64);
@@ -405,7 +407,8 @@ impl Stage {
             type_url: String::new(),
             data: state.to_owned().into(),
         };
-        let end = TurnEnd { outcome: Some(Ok(reply)), state: Some(state), tags: None };
+        let end =
+            TurnEnd { outcome: Some(Ok(reply)), state: Some(state), tags: None, workflow: None };
         let session = Arc::clone(&self.session);
         self.session.release(1);
         Message::Results { session, results: vec![(turn.turn_id, end)] }

@@ -55,6 +55,8 @@ pub(super) struct ShardSlot {
     pub(super) low_water: Millis,
     /// The next place among the accepted calls of the shard. Only rises within an epoch, so that no place is used twice.
     pub(super) next_sequence: u64,
+    /// The next place among the rows of the shard's outbox. Only rises within an epoch.
+    pub(super) next_row: u64,
 }
 
 /// How far this node is with a shard that it owns.
@@ -89,7 +91,7 @@ impl TypeSlot {
     }
 
     /// What the machine of an actor in a shard needs to know.
-    pub(super) fn env(&self, now: Tick, wall: Millis, shard: u32) -> Env<'_> {
+    pub(super) fn env<'a>(&'a self, now: Tick, wall: Millis, shard: u32, key: &'a str) -> Env<'a> {
         let slot = &self.shards[shard as usize];
         Env {
             now,
@@ -100,6 +102,9 @@ impl TypeSlot {
             hosted: !self.offers.is_empty(),
             kept: shard < self.kept(),
             quiet: slot.moving,
+            system: &self.runtime.view.system,
+            key,
+            outbox_full: false,
         }
     }
 

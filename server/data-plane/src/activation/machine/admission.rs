@@ -5,9 +5,12 @@ use callboard_types::{
     CallError, Durability, ErrorKind, Kind, Millis, Tick, TypeDefinition, limits,
 };
 
-use super::{Activation, Effect, Env, Phase, Queued, Work, accepted, answer_all};
+use super::{Activation, Effect, Env, Phase, Queued, Work, accepted, answer_all, tell};
 use crate::{
-    activation::outcome::{Known, Outcomes, StoredOutcome, fingerprint, id_hash},
+    activation::{
+        marks::{MARKS_MAX, Mark},
+        outcome::{Known, Outcomes, StoredOutcome, fingerprint, id_hash},
+    },
     call::{Call, ReplyTo},
 };
 
@@ -33,9 +36,15 @@ impl Activation {
         replayed: bool,
         fx: &mut Vec<Effect>,
     ) -> Admission {
+        if call.action.starts_with('$') {
+            return self.on_internal(env, call, fx);
+        }
         self.last_used = env.now;
         let Some(work) = work_of(env.definition, &call) else {
             let error = unknown_action(env.definition, &call.action);
+            if call.delivery {
+                self.remember(env, &call, &Err(error.clone()), fx);
+            }
             return refuse(call.reply_to, error, fx);
         };
         let durable = env.definition.durability == Durability::Durable;
@@ -61,6 +70,12 @@ impl Activation {
                 }
             }
         }
+        if call.delivery {
+            match self.check_delivery(env, call, keeps_outcome, work, fx) {
+                Some(goes_on) => call = goes_on,
+                None => return Admission::Refused,
+            }
+        }
         if self.depth() >= env.definition.mailbox_limit as usize && !replayed {
             let error = call.refused_for(mailbox_full(env.definition));
             return refuse(call.reply_to, error, fx);
@@ -84,9 +99,45 @@ impl Activation {
                 created_at: item.call.created_at,
             });
         }
+        if item.call.delivery {
+            item.joined = self.waiters_of(&item.call);
+        }
         self.arm(item.next_deadline(), fx);
         self.busy_mut().mailbox.push_back(item);
         Admission::Taken
+    }
+
+    /// What holds for deliveries only, each of which a row stands for: it comes again, so it need not wait here for a host,
+    /// and it finds the end of an earlier attempt that is not stored.
+    fn check_delivery(
+        &mut self,
+        env: Env<'_>,
+        call: Call,
+        keeps_outcome: bool,
+        work: Work,
+        fx: &mut Vec<Effect>,
+    ) -> Option<Call> {
+        if !keeps_outcome
+            && let Some(ended) = self.remembered.as_ref().and_then(|e| e.find(&call.request_id))
+        {
+            let outcome = ended.clone();
+            tell(call.reply_to, call.deadline, outcome, fx);
+            return None;
+        }
+        let needs_host = matches!(work, Work::Turn { .. }) && !env.hosted;
+        if !needs_host && !(keeps_outcome && self.outcomes.marks_are_full()) {
+            return Some(call);
+        }
+        let error = if needs_host {
+            let text = "no host of the actor's type is connected to its node; the call was not run";
+            CallError::new(ErrorKind::NoHost, text)
+        } else {
+            let text = "as many deliveries to this actor wait for their senders' confirmation as may; the call was not run";
+            CallError::new(ErrorKind::MailboxFull, text).with("limit", MARKS_MAX)
+        };
+        let error = call.refused_for(error);
+        refuse(call.reply_to, error, fx);
+        None
     }
 
     /// Lets a call that is in flight already join; gives the call back if it is not.
@@ -159,6 +210,10 @@ impl Activation {
         match self.outcomes.find(&call.request_id, call.created_at) {
             Known::New => Some((call, false)),
             Known::AskStore => Some((call, true)),
+            Known::Marked(mark) => {
+                answer_marked(mark, print, call, fx);
+                None
+            }
             Known::Here(found) => {
                 answer_known(found, print, call, fx);
                 None
@@ -201,10 +256,16 @@ impl Activation {
                         self.answer_repeated(item, &found, fx);
                         continue;
                     }
+                    Known::Marked(mark) => {
+                        let ran = StoredOutcome::of_mark(&item.call.request_id, mark);
+                        self.answer_repeated(item, &ran, fx);
+                        continue;
+                    }
                 }
             }
             self.busy_mut().mailbox.push_back(item);
         }
+        self.review_waits(env, fx);
         self.settle_in_memory(env, fx);
         self.arm(env.now.plus_millis(env.definition.idle_timeout_ms), fx);
         Ok(())
@@ -218,6 +279,7 @@ impl Activation {
         found: Result<Option<StoredOutcome>, String>,
         fx: &mut Vec<Effect>,
     ) {
+        self.on_outcome_found(env, request_id, &found, fx);
         let Some(busy) = self.busy.as_mut() else { return };
         let at = busy
             .mailbox
@@ -263,10 +325,10 @@ impl Activation {
         if item.call.asynchronous && !matches!(item.call.reply_to, ReplyTo::Nobody) {
             fx.push(Effect::Answer { to: item.call.reply_to, outcome: Ok(accepted(true)) });
         } else {
-            fx.push(Effect::Answer { to: item.call.reply_to, outcome: outcome.clone() });
+            tell(item.call.reply_to, item.call.deadline, outcome.clone(), fx);
         }
-        for (to, _) in item.joined {
-            fx.push(Effect::Answer { to, outcome: outcome.clone() });
+        for (to, deadline) in item.joined {
+            tell(to, deadline, outcome.clone(), fx);
         }
     }
 }
@@ -330,15 +392,22 @@ fn answer_known(found: &StoredOutcome, print: u64, call: Call, fx: &mut Vec<Effe
     } else {
         found.to_outcome()
     };
-    fx.push(Effect::Answer { to: call.reply_to, outcome });
+    tell(call.reply_to, call.deadline, outcome, fx);
 }
 
-fn refuse(to: ReplyTo, error: CallError, fx: &mut Vec<Effect>) -> Admission {
+/// Answers a call whose id is that of a delivery that ran: its sender only wants to know that it did. Others hear it from
+/// the store, if the outcome is kept.
+fn answer_marked(mark: Mark, print: u64, call: Call, fx: &mut Vec<Effect>) {
+    let ran = StoredOutcome::of_mark(&call.request_id, mark);
+    answer_known(&ran, print, call, fx);
+}
+
+pub(super) fn refuse(to: ReplyTo, error: CallError, fx: &mut Vec<Effect>) -> Admission {
     fx.push(Effect::Answer { to, outcome: Err(error) });
     Admission::Refused
 }
 
-fn unknown_action(definition: &TypeDefinition, action: &str) -> CallError {
+pub(super) fn unknown_action(definition: &TypeDefinition, action: &str) -> CallError {
     let shown: String = action.chars().take(64).collect();
     let known: Vec<&str> = definition.actions.keys().map(String::as_str).take(20).collect();
     CallError::new(

@@ -1,10 +1,10 @@
 //! The output gate: what is handed to the commit writer, and what its verdicts release.
 
 use bytes::Bytes;
-use callboard_statestore::{ActorCommit, ActorRecord};
+use callboard_statestore::{ActorCommit, ActorRecord, OutboxInsert};
 use callboard_types::{ActorId, Durability, Revision, Tick};
 
-use super::{Activation, Effect, Env, Phase, Queued, Work, accepted, answer_all};
+use super::{Activation, Deliver, Effect, Env, Phase, Queued, Work, accepted};
 
 /// Turns of one actor that are to be committed together.
 #[derive(Debug)]
@@ -17,12 +17,14 @@ pub struct CommitUnit {
 
 impl Activation {
     /// Makes one commit of everything that was settled since the last one. The worker calls it once
-    /// per batch of inputs, so that turns that were answered together are committed together.
+    /// per batch of inputs, so that turns that were answered together are committed together. Rows of the outbox get their
+    /// places from `next_row`.
     pub fn take_commit(
         &mut self,
         env: Env<'_>,
         id: impl FnOnce() -> ActorId,
         shard: u32,
+        next_row: &mut u64,
     ) -> Option<CommitUnit> {
         let settled = || self.busy.iter().flat_map(|busy| busy.settled.iter().rev());
         let fresh = || settled().take_while(|s| s.number > self.submitted_count);
@@ -34,9 +36,10 @@ impl Activation {
         let mut inbox_done: Vec<u64> = fresh().filter_map(|s| s.item.sequence).collect();
         inbox_done.append(&mut self.stale_rows);
         let previous = self.submitted;
+        let outbox = self.outbox_rows(next_row);
         self.submitted = self.revision;
         self.submitted_count = up_to;
-        self.outcomes.prune(env.low_water);
+        self.outcomes.prune(env.low_water, env.wall);
         let commit = ActorCommit {
             id: id(),
             shard,
@@ -45,11 +48,27 @@ impl Activation {
             record: self.record(env),
             spill: self.outcomes.take_spill(up_to),
             inbox_done,
-            outbox: Vec::new(),
+            outbox,
             history: Vec::new(),
             forget: None,
         };
         Some(CommitUnit { commit, up_to })
+    }
+
+    /// The rows of what was settled since the last commit.
+    fn outbox_rows(&mut self, next_row: &mut u64) -> Vec<OutboxInsert> {
+        let mut rows = Vec::new();
+        let submitted = self.submitted_count;
+        let settled = self.busy.iter_mut().flat_map(|busy| busy.settled.iter_mut());
+        for turn in settled.filter(|turn| turn.number > submitted && !turn.outputs.is_empty()) {
+            turn.first_sequence = *next_row;
+            for output in &turn.outputs {
+                let (due_at, item) = (output.due_at, output.item.encode());
+                rows.push(OutboxInsert { sequence: *next_row, due_at, item });
+                *next_row += 1;
+            }
+        }
+        rows
     }
 
     fn record(&self, env: Env<'_>) -> ActorRecord {
@@ -115,11 +134,18 @@ impl Activation {
         for settled in busy.settled.iter_mut().take_while(|settled| settled.number <= up_to) {
             settled.undurable = false;
         }
-        while busy.settled.front().is_some_and(|settled| !settled.undurable) {
+        while let Some(busy) = self.busy.as_mut()
+            && busy.settled.front().is_some_and(|settled| !settled.undurable)
+        {
             let settled = busy.settled.pop_front().expect("there is a front");
-            answer_all(settled.item, &settled.outcome, fx);
+            if !settled.outputs.is_empty() {
+                let first_sequence = (settled.first_sequence > 0).then_some(settled.first_sequence);
+                let outputs = settled.outputs;
+                fx.push(Effect::Deliver(Box::new(Deliver { first_sequence, outputs })));
+            }
+            self.finish(env, settled.item, &settled.outcome, fx);
         }
-        if busy.settled.is_empty() {
+        if let Some(busy) = self.busy.as_mut().filter(|busy| busy.settled.is_empty()) {
             fx.extend(busy.parked.drain(..).map(|call| Effect::Route(Box::new(call))));
         }
         self.rest(env, fx);

@@ -21,14 +21,15 @@ impl Activation {
         for item in items {
             hand_back(item, now, fx);
         }
+        fx.extend(busy.waits.into_iter().map(|wait| Effect::HandBack(Box::new(wait.call))));
     }
 
     /// The shard is about to move: calls that wait go back, those that run or wait for their commit stay. So do calls
     /// whose row is on its way, until it is known to be there: then the row moves by itself.
     pub fn hand_back_waiting(&mut self, now: Tick, fx: &mut Vec<Effect>) {
-        let Some(busy) = self.busy.as_mut().filter(|busy| !busy.mailbox.is_empty()) else {
-            return;
-        };
+        let Some(busy) = self.busy.as_mut() else { return };
+        let waits = busy.waits.drain(..);
+        fx.extend(waits.map(|wait| Effect::HandBack(Box::new(wait.call))));
         for item in std::mem::take(&mut busy.mailbox) {
             if item.row_is_under_way() {
                 busy.mailbox.push_back(item);

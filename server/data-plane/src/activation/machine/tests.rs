@@ -139,7 +139,7 @@ impl Stage {
     }
 
     fn commit(&mut self) -> Option<CommitUnit> {
-        self.with(|a, env, _| a.take_commit(env, actor, 0))
+        self.with(|a, env, _| a.take_commit(env, actor, 0, &mut 1))
     }
 
     fn committed(&mut self, unit: &CommitUnit) {
@@ -182,6 +182,9 @@ fn env(definition: &TypeDefinition, now: Tick) -> Env<'_> {
         hosted: true,
         kept: definition.kind == Kind::Named,
         quiet: false,
+        system: "default",
+        key: "a",
+        outbox_full: false,
     }
 }
 
@@ -199,12 +202,17 @@ fn ok(reply: &str, state: Option<&str>) -> TurnEnd {
         data: reply.to_owned().into(),
         ..Payload::default()
     };
-    TurnEnd { outcome: Some(Ok(payload)), state: state.map(blob), tags: None }
+    TurnEnd { outcome: Some(Ok(payload)), state: state.map(blob), tags: None, workflow: None }
 }
 
 fn refused(reason: &str) -> TurnEnd {
     let error = CallError::new(ErrorKind::ActionError, reason);
-    TurnEnd { outcome: Some(Err(error)), state: Some(blob("must not count")), tags: None }
+    TurnEnd {
+        outcome: Some(Err(error)),
+        state: Some(blob("must not count")),
+        tags: None,
+        workflow: None,
+    }
 }
 
 #[test]
@@ -428,7 +436,10 @@ fn a_cancelled_turn_changes_nothing_and_can_be_called_again() {
     let mut stage = Stage::durable();
     let _waiter = stage.call("1", "add");
     let turn = stage.run()[0];
-    stage.result(turn, TurnEnd { outcome: None, state: Some(blob("no")), tags: None });
+    stage.result(
+        turn,
+        TurnEnd { outcome: None, state: Some(blob("no")), tags: None, workflow: None },
+    );
     assert!(stage.commit().is_none());
     assert_eq!(stage.state(), "");
     let _again = stage.call("1", "add");
@@ -591,6 +602,6 @@ fn an_accepted_call_whose_turn_is_cancelled_is_run_again() {
     let mut stage = Stage::durable();
     let _waiter = stage.call_with("1", "add", |call| call.asynchronous = true);
     let turn = stage.run()[0];
-    stage.result(turn, TurnEnd { outcome: None, state: None, tags: None });
+    stage.result(turn, TurnEnd { outcome: None, state: None, tags: None, workflow: None });
     assert_eq!(stage.run().len(), 1);
 }

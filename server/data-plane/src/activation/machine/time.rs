@@ -24,6 +24,10 @@ impl Activation {
             return Timer::Stay;
         }
         self.armed = Tick::NEVER;
+        if let Some(ends) = self.remembered.as_mut() {
+            ends.prune(env.now);
+            self.remembered = self.remembered.take().filter(|ends| !ends.is_empty());
+        }
         self.expire_turn(env, fx);
         self.expire_calls(env, fx);
         self.fire_timers(env);
@@ -80,6 +84,14 @@ impl Activation {
                 fx.push(Effect::CancelTurn { session, turn_id: running.turn_id });
             }
         }
+        let unanswered = deadline(
+            "before the actor that the call was passed on to had answered; it may still be applied",
+        );
+        let late = busy.waits.extract_if(.., |wait| wait.call.deadline <= env.now);
+        fx.extend(late.map(|wait| Effect::Answer {
+            to: wait.call.reply_to,
+            outcome: Err(unanswered.clone()),
+        }));
         let undurable = deadline("before the result was durable; it may still be applied");
         for settled in &mut busy.settled {
             expire_waiters(&mut settled.item, env.now, &undurable, fx);
@@ -117,6 +129,10 @@ impl Activation {
         for settled in &mut busy.settled {
             unwanted(&mut settled.item, fx);
         }
+        let left = busy.waits.extract_if(.., |wait| gone(&wait.call.reply_to));
+        fx.extend(
+            left.map(|wait| Effect::Answer { to: wait.call.reply_to, outcome: Err(cancelled()) }),
+        );
     }
 
     fn next_deadline(&self, env: Env<'_>) -> Tick {
@@ -126,7 +142,9 @@ impl Activation {
         let items = (busy.settled.iter().map(|settled| &settled.item))
             .chain(busy.run.iter().map(|running| &running.item))
             .chain(busy.mailbox.iter());
-        items.map(Queued::next_deadline).min().unwrap_or(Tick::NEVER).min(self.turn_ends(env))
+        let waits = busy.waits.iter().map(|wait| wait.call.deadline);
+        let next = items.map(Queued::next_deadline).chain(waits).min();
+        next.unwrap_or(Tick::NEVER).min(self.turn_ends(env))
     }
 }
 

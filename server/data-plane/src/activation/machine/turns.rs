@@ -8,12 +8,17 @@ use callboard_types::{
 };
 
 use super::{
-    Activation, Busy, Effect, Env, Phase, Queued, Running, Settled, TurnCall, Work, accepted,
-    answer_all,
+    Activation, Busy, Deliver, Effect, Env, Phase, Queued, Running, Settled, TurnCall, Work,
+    accepted, answer_all,
+    outputs::{Planned, plan},
 };
 use crate::{
-    activation::outcome::{StoredEnd, StoredOutcome},
-    call::{Call, Outcome, Payload, Reply, ReplyTo},
+    activation::{
+        outcome::{StoredEnd, StoredOutcome},
+        workflow::Workflow,
+    },
+    call::{Call, Link, Outcome, Payload, Reply, ReplyTo},
+    deliveries::Output,
 };
 
 /// How a turn ended at its host.
@@ -25,6 +30,16 @@ pub struct TurnEnd {
     pub state: Option<StateBlob>,
     /// The encoded tags after the turn; `None` if they are unchanged.
     pub tags: Option<Bytes>,
+    /// What the turn sets going, or the rule that it breaks; `None` for nothing.
+    pub workflow: Option<Result<Box<Workflow>, CallError>>,
+}
+
+impl TurnEnd {
+    /// A turn that failed.
+    #[must_use]
+    pub fn failed(error: CallError) -> Self {
+        Self { outcome: Some(Err(error)), state: None, tags: None, workflow: None }
+    }
 }
 
 /// What became of a host's answer.
@@ -185,23 +200,22 @@ impl Activation {
         let Some(outcome) = end.outcome else {
             return self.end_cancelled(env, item, fx);
         };
-        if let Err(error) = check_sizes(&outcome, end.state.as_ref(), end.tags.as_ref()) {
-            // An accepted call must end for good, or its row would be run again with each restart.
-            let stored = item.sequence.is_some();
-            if stored {
-                self.revision = self.revision.next();
-                let outcome = Err(error.clone());
-                self.outcomes.record(stored_outcome(env, &item, self.revision.0, &outcome));
-            }
-            // Later turns of the run were computed on a state that does not count.
-            self.settle(item, Err(error), stored, fx);
-            self.abandon_run(fx);
-            return;
-        }
         let read_only = matches!(item.work, Work::Turn { read_only: true, .. });
-        let changed = outcome.is_ok() && (end.state.is_some() || end.tags.is_some());
+        let changed = end.state.is_some() || end.tags.is_some() || end.workflow.is_some();
         // Nobody asks for the outcome of a timer's turn: one that changes nothing leaves nothing to commit.
-        let counts = !read_only && (item.timer.is_none() || changed);
+        let counts = !read_only && (item.timer.is_none() || (outcome.is_ok() && changed));
+        let sized = check_sizes(&outcome, end.state.as_ref(), end.tags.as_ref());
+        let flow = end.workflow.filter(|_| counts);
+        let planned = match (sized, flow, &outcome) {
+            (Ok(()), Some(flow), Ok(reply)) => {
+                flow.and_then(|flow| plan(env, &item.call, reply, *flow))
+            }
+            (sized, ..) => sized.map(|()| Planned::default()),
+        };
+        let planned = match planned {
+            Ok(planned) => planned,
+            Err(error) => return self.discard_turn(env, item, error, fx),
+        };
         let durable = counts && env.definition.durability == Durability::Durable;
         if counts {
             if outcome.is_ok() {
@@ -209,12 +223,55 @@ impl Activation {
             }
             self.revision = self.revision.next();
         }
+        let Planned { outputs, link, checkpoint, deactivate } = planned;
         if durable && item.timer.is_none() && !planted::is(Bug::NoStoredOutcome) {
-            self.outcomes.record(stored_outcome(env, &item, self.revision.0, &outcome));
+            self.keep_outcome(env, &item, &outcome, link.as_deref());
         }
-        let outcome =
-            outcome.map(|payload| Reply { payload, revision: self.revision, durable, next: None });
-        self.settle(item, outcome, durable, fx);
+        let revision = self.revision;
+        let outcome = outcome.map(|payload| match link {
+            // The reply is the next actor's argument, and that actor's reply is the caller's.
+            Some(_) => Reply { payload: Payload::default(), revision, durable, next: link },
+            None => Reply { payload, revision, durable, next: None },
+        });
+        self.settle(env, item, outcome, (durable, outputs), fx);
+        if checkpoint && env.definition.durability == Durability::Snapshot {
+            self.save_at = env.now;
+        }
+        if deactivate {
+            // As if its idle timeout were over; a call that waits or comes keeps it.
+            self.last_used = Tick::default();
+        }
+    }
+
+    /// The turn produced something that must not be: nothing of it counts.
+    fn discard_turn(&mut self, env: Env<'_>, item: Queued, error: CallError, fx: &mut Vec<Effect>) {
+        // What a row stands for must end for good, or the row would be run again and again.
+        let durable = env.definition.durability == Durability::Durable;
+        let read_only = matches!(item.work, Work::Turn { read_only: true, .. });
+        let stored = item.sequence.is_some() || (item.call.delivery && durable && !read_only);
+        if stored {
+            self.revision = self.revision.next();
+            self.keep_outcome(env, &item, &Err(error.clone()), None);
+        }
+        // Later turns of the run were computed on a state that does not count.
+        self.settle(env, item, Err(error), (stored, Vec::new()), fx);
+        self.abandon_run(fx);
+    }
+
+    /// Records the outcome of a turn; that of a delivery with a mark.
+    fn keep_outcome(
+        &mut self,
+        env: Env<'_>,
+        item: &Queued,
+        outcome: &Result<Payload, CallError>,
+        link: Option<&Link>,
+    ) {
+        let stored = stored_outcome(env, item, self.revision.0, outcome, link);
+        let created_at = stored.created_at;
+        self.outcomes.record(stored);
+        if item.call.delivery {
+            self.outcomes.mark(&item.call.request_id, item.fingerprint, created_at);
+        }
     }
 
     /// Nothing happened. An accepted call is run again; whoever waits for another one is told.
@@ -224,14 +281,13 @@ impl Activation {
                 let busy = self.busy.get_or_insert_with(Box::default);
                 return busy.mailbox.push_front(item);
             }
-            let end = TurnEnd { outcome: Some(Err(crashed_host(env))), state: None, tags: None };
-            return self.end_turn(env, item, end, fx);
+            return self.end_turn(env, item, TurnEnd::failed(crashed_host(env)), fx);
         }
         let error = CallError::new(
             ErrorKind::Cancelled,
             "the turn was cancelled before it had a result; nothing was applied",
         );
-        self.settle(item, Err(error), false, fx);
+        self.settle(env, item, Err(error), (false, Vec::new()), fx);
     }
 
     fn end_init(&mut self, env: Env<'_>, item: Queued, end: TurnEnd, fx: &mut Vec<Effect>) {
@@ -239,14 +295,19 @@ impl Activation {
             Err(CallError::new(ErrorKind::Cancelled, "the initialisation was cancelled"))
         });
         let sized = check_sizes(&outcome, end.state.as_ref(), end.tags.as_ref());
-        match outcome.and(sized) {
-            Ok(()) => {
+        let planned = outcome.and_then(|reply| match end.workflow {
+            Some(flow) => flow.and_then(|flow| plan(env, &item.call, &reply, *flow)),
+            None => Ok(Planned::default()),
+        });
+        match sized.and(planned) {
+            Ok(planned) => {
                 self.init_due = false;
                 self.init_attempts = 0;
                 self.change(env, end.state, end.tags, fx);
                 self.revision = self.revision.next();
                 let durable = env.definition.durability == Durability::Durable;
-                self.settle(item, Ok(accepted(durable)), durable, fx);
+                let outputs = (durable, planned.outputs);
+                self.settle(env, item, Ok(accepted(durable)), outputs, fx);
             }
             Err(error) => self.init_failed(env, &error, fx),
         }
@@ -307,14 +368,19 @@ impl Activation {
     /// Puts an ended turn behind the gate, or answers at once if nothing is before it.
     fn settle(
         &mut self,
+        env: Env<'_>,
         mut item: Queued,
         outcome: Outcome,
-        undurable: bool,
+        (undurable, outputs): (bool, Vec<Output>),
         fx: &mut Vec<Effect>,
     ) {
         let busy = self.busy.get_or_insert_with(Box::default);
         if !undurable && (busy.settled.is_empty() || planted::is(Bug::ReadUncommitted)) {
-            return answer_all(item, &outcome, fx);
+            if !outputs.is_empty() {
+                let deliver = Deliver { first_sequence: None, outputs };
+                fx.push(Effect::Deliver(Box::new(deliver)));
+            }
+            return self.finish(env, item, &outcome, fx);
         }
         if planted::is(Bug::ReplyBeforeCommit) {
             let to = std::mem::replace(&mut item.call.reply_to, ReplyTo::Nobody);
@@ -322,7 +388,29 @@ impl Activation {
         }
         self.settled_count += 1;
         let number = self.settled_count;
-        busy.settled.push_back(Settled { number, item, outcome, undurable });
+        let first_sequence = 0;
+        busy.settled.push_back(Settled {
+            number,
+            item,
+            outcome,
+            undurable,
+            outputs,
+            first_sequence,
+        });
+    }
+
+    /// Answers everybody who waits for a call that has ended. The end of a delivery that no commit holds is remembered.
+    pub(super) fn finish(
+        &mut self,
+        env: Env<'_>,
+        item: Queued,
+        outcome: &Outcome,
+        fx: &mut Vec<Effect>,
+    ) {
+        if item.call.delivery && !outcome.as_ref().is_ok_and(|reply| reply.durable) {
+            self.remember(env, &item.call, outcome, fx);
+        }
+        answer_all(item, outcome, fx);
     }
 
     /// Answers default reads that have reached the front of the mailbox, from the state as of now.
@@ -340,7 +428,7 @@ impl Activation {
             let payload = state.map_or_else(Payload::default, payload_of);
             let reply = Reply { payload, revision: self.revision, durable: false, next: None };
             self.last_used = env.now;
-            self.settle(item, Ok(reply), false, fx);
+            self.settle(env, item, Ok(reply), (false, Vec::new()), fx);
         }
     }
 
@@ -374,9 +462,7 @@ impl Activation {
             let running = busy.run.pop_front().expect("there is a head");
             fx.push(Effect::CancelTurn { session, turn_id: running.turn_id });
             self.abandon_run(fx);
-            let error = crashed_host(env);
-            let end = TurnEnd { outcome: Some(Err(error)), state: None, tags: None };
-            self.end_turn(env, running.item, end, fx);
+            self.end_turn(env, running.item, TurnEnd::failed(crashed_host(env)), fx);
         } else {
             self.abandon_run(fx);
         }
@@ -503,9 +589,15 @@ fn stored_outcome(
     item: &Queued,
     revision: u64,
     outcome: &Result<Payload, CallError>,
+    link: Option<&Link>,
 ) -> StoredOutcome {
     let created_at = item.call.created_at;
     let end = match outcome {
+        Ok(_) if let Some(Link { actor, request_id }) = link => {
+            let text = |part: &str| part.to_owned();
+            let name = (text(&actor.system), text(&actor.actor_type), text(&actor.key));
+            StoredEnd::Chained(Box::new(name), request_id.clone())
+        }
         Ok(payload) => StoredEnd::Reply(
             payload.content_type.clone(),
             payload.type_url.clone(),

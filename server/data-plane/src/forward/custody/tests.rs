@@ -18,7 +18,15 @@ async fn a_kept_call_is_left_alone_until_its_own_time_has_come_or_the_view_has_c
         let not_before = Tick(0);
         custody.pass(
             &catalog,
-            Parcel { routed, returns: 0, not_before, sent: false, refreshed: false, ticket },
+            Parcel {
+                routed,
+                returns: 0,
+                not_before,
+                sent: false,
+                refreshed: false,
+                patience: Tick::NEVER,
+                ticket,
+            },
         );
         outcome
     };

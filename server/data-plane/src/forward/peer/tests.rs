@@ -73,8 +73,15 @@ impl Stream {
         drop(catalog);
         let ticket = Ticket::draw(&self.held);
         let not_before = Tick(0);
-        let mut parcel =
-            Parcel { routed, returns: 0, not_before, sent: false, refreshed: false, ticket };
+        let mut parcel = Parcel {
+            routed,
+            returns: 0,
+            not_before,
+            sent: false,
+            refreshed: false,
+            patience: Tick::NEVER,
+            ticket,
+        };
         change(&mut parcel);
         self.peer.take(parcel);
         outcome

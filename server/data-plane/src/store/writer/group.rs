@@ -18,6 +18,8 @@ pub(super) struct Group {
     /// Per actor of the batch: everything that its row stands for.
     of_actor: Vec<Vec<Told>>,
     of_inbox: Vec<Told>,
+    of_done: Vec<Told>,
+    of_broadcasts: Vec<Told>,
 }
 
 impl Group {
@@ -48,6 +50,14 @@ impl Group {
             Payload::Inbox(row) => {
                 self.batch.inbox.push(*row);
                 self.of_inbox.push(told);
+            }
+            Payload::Done(done) => {
+                self.batch.outbox_done.push(*done);
+                self.of_done.push(told);
+            }
+            Payload::Broadcast(change) => {
+                self.batch.broadcasts.push(*change);
+                self.of_broadcasts.push(told);
             }
             Payload::Actor(commit) => match at_actor.get(&commit.id) {
                 Some(at) => {
@@ -87,10 +97,11 @@ impl Group {
     ) -> Vec<Vec<WriteVerdict>> {
         let mut per_worker: Vec<Vec<WriteVerdict>> = Vec::new();
         per_worker.resize_with(workers, Vec::new);
-        let (actors, inbox) = verdicts.split_at(self.of_actor.len());
+        let (actors, others) = verdicts.split_at(self.of_actor.len());
         let of_actors = self.of_actor.iter().zip(actors);
         let told = of_actors.flat_map(|(told, verdict)| told.iter().map(move |one| (one, verdict)));
-        for ((worker, slot, what), verdict) in told.chain(self.of_inbox.iter().zip(inbox)) {
+        let of_others = self.of_inbox.iter().chain(&self.of_done).chain(&self.of_broadcasts);
+        for ((worker, slot, what), verdict) in told.chain(of_others.zip(others)) {
             let (slot, what, verdict) = (*slot, *what, *verdict);
             per_worker[*worker].push(WriteVerdict { slot, what, verdict });
         }
@@ -103,4 +114,7 @@ fn merge(earlier: &mut ActorCommit, later: ActorCommit) {
     earlier.record = later.record;
     earlier.inbox_done.extend(later.inbox_done);
     earlier.spill.extend(later.spill);
+    earlier.outbox.extend(later.outbox);
+    earlier.history.extend(later.history);
+    earlier.forget = later.forget.or(earlier.forget);
 }

@@ -51,7 +51,8 @@ async fn an_answer_to_a_claim_that_was_given_up_counts_for_nothing_after_a_secon
     stage.agree_on_move(1);
     stage.agree(ShardOwner::new(ME, Epoch(1)));
     let claimed = Claimed::Held { low_water: Millis(0) };
-    let shards = vec![ClaimedShard { shard: 0, epoch: Epoch(1), claimed, inbox: vec![] }];
+    let (inbox, epoch) = (vec![], Epoch(1));
+    let shards = vec![ClaimedShard { shard: 0, epoch, claimed, inbox, last_row: 0 }];
     stage.round(vec![Message::Claimed { type_id: 0, number, shards }]);
     assert_eq!(slot(&stage).0, ShardState::Claiming, "what was accepted since is not in it");
     Doors::open(&stage.doors.claims);

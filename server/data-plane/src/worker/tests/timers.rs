@@ -52,7 +52,7 @@ impl Stage {
 }
 
 fn no_change() -> TurnEnd {
-    TurnEnd { outcome: None, state: None, tags: None }
+    TurnEnd { outcome: None, state: None, tags: None, workflow: None }
 }
 
 #[tokio::test]
