@@ -5,23 +5,29 @@
 //! starts its own program and its own fake server, so that none can disturb another.
 
 pub mod calls;
+pub mod channels;
 pub mod check;
 pub mod gateway;
 pub mod program;
 pub mod server;
 pub mod session;
 pub mod stage;
+pub mod tools;
 
 mod batches;
 mod client_calls;
+mod client_channels;
 mod client_failover;
 mod client_retries;
+mod client_tools;
 mod cluster;
 mod control;
 mod handshake;
 mod lifecycle;
 mod nested;
+mod settings;
 mod turns;
+mod workflow;
 
 use std::fmt;
 
@@ -59,11 +65,15 @@ pub fn all() -> Vec<Scenario> {
         batches::SCENARIOS,
         control::SCENARIOS,
         nested::SCENARIOS,
+        workflow::SCENARIOS,
+        settings::SCENARIOS,
         lifecycle::SCENARIOS,
         cluster::SCENARIOS,
         client_calls::SCENARIOS,
         client_retries::SCENARIOS,
         client_failover::SCENARIOS,
+        client_channels::SCENARIOS,
+        client_tools::SCENARIOS,
     ]
     .concat()
 }

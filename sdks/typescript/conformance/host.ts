@@ -1,8 +1,8 @@
 /**
  * The host half: one JSON actor whose actions try everything that a turn can do.
  */
-import type { Ctx, ReadCtx, TurnFacts } from "@callboard/sdk";
-import { ActorError, Code, defineActor, isCallboardError, jsonAction, serve } from "@callboard/sdk";
+import type { Call, CallTo, Ctx, ReadCtx, TurnFacts } from "@callboard/sdk";
+import { ActorError, Code, defineActor, isCallboardError, jsonAction, serve, to } from "@callboard/sdk";
 
 interface State {
   total: number;
@@ -14,11 +14,34 @@ interface Target {
   readonly action: string;
 }
 
+/** What the action "workflow" is asked for. */
+interface Workflow {
+  readonly tell?: readonly (Target & {
+    readonly argument?: unknown;
+    readonly delay_ms?: number;
+    readonly at_ms?: number;
+    readonly metadata?: Record<string, string>;
+  })[];
+  readonly broadcast?: readonly {
+    readonly channel: string;
+    readonly message: unknown;
+    readonly metadata?: Record<string, string>;
+  }[];
+  readonly pipe?: Target & { readonly argument: unknown };
+  readonly forward?: Target;
+  readonly checkpoint?: boolean;
+  readonly deactivate?: boolean;
+  readonly fail?: boolean;
+}
+
 /** How long the busy action keeps the thread before it lets others in, in milliseconds. */
 const SLICE_MS = 5;
 
 const conformance = defineActor({
   type: "Conformance",
+  timers: { tick: "5s" },
+  channels: { news: { action: "news", deliver: "every" }, alerts: {} },
+  history: { revisions: 10, age: "1h" },
   initial: (): State => ({ total: 0 }),
   actions: {
     add(ctx, { amount }: { amount: number }) {
@@ -67,6 +90,13 @@ const conformance = defineActor({
       return {};
     },
     none: () => undefined,
+    workflow: (ctx, asked: Workflow) => workflow(ctx, asked),
+    tick(ctx) {
+      ctx.state.total += 1;
+      return { timer: ctx.metadata["callboard-timer"] ?? null };
+    },
+    news: (ctx, message: unknown) => hear(ctx, message),
+    receive: (ctx, message: unknown) => hear(ctx, message),
   },
   reads: {
     read: (ctx) => ({ total: ctx.state.total }),
@@ -79,9 +109,64 @@ const conformance = defineActor({
       }
       return { total };
     },
+    tell_read(ctx) {
+      const { total } = ctx.state;
+      try {
+        const add = describe({ type: "Other", key: "o", action: "add" });
+        (ctx as unknown as Ctx<State>).tell(add({ amount: 1 }));
+      } catch {
+        // A refusal is as good as being ignored.
+      }
+      return { total };
+    },
     tags: (ctx: ReadCtx<State>) => ctx.tags,
   },
 });
+
+const pool = defineActor({
+  type: "ConformancePool",
+  pooled: { min: 1, max: 4 },
+  actions: {
+    work: (_ctx, { n }: { n: number }) => ({ n: 2 * n }),
+  },
+});
+
+function describe({ type, key, action }: Target): CallTo {
+  return to({ type, actions: { it: jsonAction<unknown, unknown>(action) } }, key).it;
+}
+
+function workflow(ctx: Ctx<State>, asked: Workflow): unknown {
+  ctx.state.total += 1;
+  for (const { argument, delay_ms, at_ms, metadata = {}, ...target } of asked.tell ?? []) {
+    const call: Call = describe(target)(argument);
+    if (at_ms !== undefined) {
+      ctx.tell(call, { at: new Date(at_ms), metadata });
+    } else {
+      ctx.tell(call, { ...(delay_ms === undefined ? {} : { delay: delay_ms }), metadata });
+    }
+  }
+  for (const { channel, message, metadata = {} } of asked.broadcast ?? []) {
+    ctx.broadcast(channel, message, { metadata });
+  }
+  if (asked.checkpoint === true) {
+    ctx.checkpoint();
+  }
+  if (asked.deactivate === true) {
+    ctx.deactivate();
+  }
+  if (asked.fail === true) {
+    throw new ActorError(Code.FAILED_PRECONDITION, "ON_PURPOSE", "It was asked to fail.");
+  }
+  if (asked.pipe !== undefined) {
+    return ctx.pipe(describe(asked.pipe)(asked.pipe.argument));
+  }
+  return asked.forward === undefined ? { total: ctx.state.total } : ctx.forward(describe(asked.forward));
+}
+
+function hear(ctx: Ctx<State>, message: unknown): unknown {
+  ctx.state.total += 1;
+  return { channel: ctx.metadata["callboard-channel"] ?? null, message };
+}
 
 function callOther(ctx: TurnFacts, { type, key, action }: Target, argument: unknown): Promise<unknown> {
   const other = { type, actions: { it: jsonAction<unknown, unknown>(action) } };
@@ -115,7 +200,7 @@ function aborted(signal: AbortSignal): Promise<never> {
 export async function runHost(): Promise<void> {
   try {
     const sidecar = process.env["CALLBOARD_CONFORMANCE_MODE"] === "sidecar";
-    await serve({ actors: [conformance], ...(sidecar ? { mode: "sidecar" } : {}) });
+    await serve({ actors: [conformance, pool], ...(sidecar ? { mode: "sidecar" } : {}) });
   } catch (error) {
     const reason = isCallboardError(error) ? error.reason : "UNKNOWN";
     console.error(`refused: ${reason}: ${String(error)}`);

@@ -2,8 +2,11 @@
  * What the author of an actor works with: the context of a turn and the base class of generated actors.
  */
 import type { ActorLog } from "./logger.js";
-import type { ActionMap, ActorDef } from "./definition.js";
+import type { ActionMap, ActorDef, ActorSettings, AnyAction, SettingsFor } from "./definition.js";
+import type { Call, CallTo, ForwardTo, Next } from "./describe.js";
 import type { ActorAddress, Invoker, RefTo } from "./invoker.js";
+import type { AnyChannel, SayOn } from "./message-channel.js";
+import type { BroadcastOptions, TellOptions } from "./turn/outputs.js";
 
 /** A value, or a promise of it. */
 export type Awaitable<T> = T | PromiseLike<T>;
@@ -67,7 +70,7 @@ export interface TurnFacts extends Invoker {
    * A reference for calling another actor inside this turn. The call has an id that follows from the turn's, so that a
    * turn that is run again does not apply it twice.
    */
-  ref<Actions extends ActionMap>(def: Pick<ActorDef<Actions>, "type" | "actions">, key: string): RefTo<Actions>;
+  ref<Actions extends ActionMap>(def: Pick<ActorDef<Actions>, "type" | "actions">, key?: string): RefTo<Actions>;
 }
 
 /** The context of an action that may change state. */
@@ -79,6 +82,27 @@ export interface Ctx<State> extends TurnFacts {
   state: State;
   /** The actor's tags. Change them in place or assign them; they are committed and discarded with the state. */
   tags: Record<string, string>;
+  /**
+   * Makes a call once the turn has committed, without waiting for it: `ctx.tell(to(audit, "main").overflow({ id }))`.
+   * Nothing is called if the action throws.
+   */
+  tell(call: Call, options?: TellOptions): void;
+  /** Says something to everybody who listens to a channel, once the turn has committed. */
+  broadcast<const C extends string | AnyChannel>(channel: C, message: SayOn<C>, options?: BroadcastOptions): void;
+  /**
+   * Leaves the answer to another actor, which gets the described argument: `return ctx.pipe(to(next, "k").grow(size))`.
+   * What it answers is what this action's caller gets. Counts only if it is returned.
+   */
+  pipe<Reply>(call: Call<Reply>): Next<unknown, Reply>;
+  /**
+   * Leaves the answer to another actor, which gets this action's own argument as it came:
+   * `return ctx.forward(to(next, "k").grow)`. Counts only if it is returned.
+   */
+  forward<A extends AnyAction>(action: CallTo<A>): ForwardTo<A>;
+  /** Saves a snapshot actor with this turn, not only at its interval. */
+  checkpoint(): void;
+  /** Takes the actor out of memory when this turn has committed and nothing else waits. */
+  deactivate(): void;
 }
 
 /** The context of an action that only reads. */
@@ -103,17 +127,25 @@ export interface ActorClass<Def extends ActorDef = ActorDef> {
   new (): Actor<unknown>;
   /** What the class implements. */
   readonly def: Def;
+  /** Settings that go before those of `def`, in the names of its methods. */
+  readonly settings?: ActorSettings;
 }
 
 /** A class of actors whose constructor needs something. */
 export interface ActorFactory<Def extends ActorDef = ActorDef> {
   /** What the actors implement. */
   readonly def: Def;
+  /** Settings that go before those of `def`, in the names of its methods. */
+  readonly settings?: ActorSettings;
   /** Makes the object for one turn. Must be cheap. */
   readonly create: () => Actor<unknown>;
 }
 
 /** Registers a class whose constructor needs something: `actorOf(Shop.def, () => new Shop(database))`. */
-export function actorOf<Def extends ActorDef>(def: Def, create: () => Actor<unknown>): ActorFactory<Def> {
-  return { def, create };
+export function actorOf<Def extends ActorDef>(
+  def: Def,
+  create: () => Actor<unknown>,
+  settings: SettingsFor<Def> = {},
+): ActorFactory<Def> {
+  return { def, create, settings };
 }

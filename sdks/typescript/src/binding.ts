@@ -9,11 +9,18 @@ import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import type { Actor, ActorClass, ActorFactory } from "./actor.js";
 import type { Codec } from "./codec.js";
 import { jsonCodec, protobufCodec } from "./codec.js";
-import type { ActorDef, AnyAction, Durability as DurabilityName, Kind as KindName } from "./definition.js";
+import type {
+  ActorDef,
+  ActorSettings,
+  AnyAction,
+  Deliver as DeliverName,
+  Durability as DurabilityName,
+  Kind as KindName,
+} from "./definition.js";
 import type { Duration } from "./duration.js";
 import { toMillis } from "./duration.js";
 import type { ActorTypeDefinition } from "./gen/callboard/type/v1/type_pb.js";
-import { ActorTypeDefinitionSchema, Durability, Kind } from "./gen/callboard/type/v1/type_pb.js";
+import { ActorTypeDefinitionSchema, Deliver, Durability, Kind } from "./gen/callboard/type/v1/type_pb.js";
 import type { JsonActor } from "./json-actor.js";
 
 /** Whatever can be registered as an actor type. */
@@ -41,14 +48,14 @@ type Method = (context: unknown, argument: unknown) => unknown;
 /**
  * Binds an actor.
  *
- * @throws TypeError if a class lacks the method of an action, which only untyped code can bring about.
+ * @throws TypeError if a class lacks the method of an action, or its settings name an action that it has not.
  */
 export function bind(actor: AnyActor): Binding {
   if ("handlers" in actor) {
     const { handlers, initial } = actor;
     return bindWith(actor, initial, (_method, name) => handlers[name] as Method);
   }
-  const def = actor.def;
+  const def = withSettings(actor.def, actor.settings);
   const make = (typeof actor === "function" ? () => new actor() : actor.create) as () => object;
   const sample = make() as Record<string, Method>;
   return bindWith(
@@ -73,6 +80,7 @@ function bindWith(
 ): Binding {
   const state = (def.state === undefined ? jsonCodec() : protobufCodec(def.state)) as Codec<unknown>;
   const schema = def.state;
+  checkSettings(def);
   const actions = new Map<string, BoundAction>();
   for (const [name, action] of Object.entries(def.actions)) {
     actions.set(action.name, { def: action, run: method(name, action.name) });
@@ -84,6 +92,39 @@ function bindWith(
     initial: schema === undefined ? initial : () => create(schema, initial() as never),
   };
 }
+
+function withSettings(def: ActorDef, settings: ActorSettings | undefined): ActorDef {
+  return settings === undefined ? def : { ...def, settings: { ...def.settings, ...settings } };
+}
+
+/** The action that hears of a channel, unless the settings name one. */
+const RECEIVE = "receive";
+
+/** What a type hears: channel, action by the name that TypeScript code uses, and who gets it. */
+function subscriptionsOf({ channels = {} }: ActorSettings): readonly [string, string, DeliverName | undefined][] {
+  return Object.entries(channels).map(([channel, how]) =>
+    typeof how === "string" ? [channel, how, undefined] : [channel, how.action ?? RECEIVE, how.deliver],
+  );
+}
+
+/**
+ * Checks that the settings of a type name actions that it has.
+ *
+ * @throws TypeError if one does not.
+ * @internal
+ */
+export function checkSettings(def: ActorDef): void {
+  const settings = def.settings ?? {};
+  const check = (what: string, name: string): void => {
+    if (!Object.hasOwn(def.actions, name)) {
+      throw new TypeError(`Actor "${def.type}": ${what} names the action "${name}", which it has not.`);
+    }
+  };
+  Object.keys(settings.timers ?? {}).forEach((name) => check("a timer", name));
+  subscriptionsOf(settings).forEach(([channel, name]) => check(`the channel "${channel}"`, name));
+}
+
+const DELIVERS: Record<DeliverName, Deliver> = { active: Deliver.ACTIVE, every: Deliver.EVERY };
 
 const KINDS: Record<KindName, Kind> = { named: Kind.NAMED, unnamed: Kind.UNNAMED };
 const DURABILITIES: Record<DurabilityName, Durability> = {
@@ -98,8 +139,9 @@ export function definitionOf(def: ActorDef): ActorTypeDefinition {
   const millis = (duration: Duration | undefined): bigint => BigInt(duration === undefined ? 0 : toMillis(duration));
   return create(ActorTypeDefinitionSchema, {
     name: def.type,
-    kind: KINDS[settings.kind ?? "unnamed"],
-    durability: DURABILITIES[settings.durability ?? "durable"],
+    kind: settings.pooled === undefined ? KINDS[settings.kind ?? "unnamed"] : Kind.POOLED,
+    durability:
+      settings.pooled === undefined ? DURABILITIES[settings.durability ?? "durable"] : Durability.UNSPECIFIED,
     actions: Object.values(def.actions).map((action) => ({
       name: action.name,
       inputType: action.input.typeName,
@@ -115,7 +157,24 @@ export function definitionOf(def: ActorDef): ActorTypeDefinition {
     mailboxLimit: settings.mailboxLimit ?? 0,
     shards: settings.shards ?? 0,
     speculationOff: settings.speculationOff ?? false,
+    timers: Object.entries(settings.timers ?? {}).map(([name, interval]) => ({
+      action: wireName(def, name),
+      intervalMs: millis(interval),
+    })),
+    subscriptions: subscriptionsOf(settings).map(([channel, name, deliver]) => ({
+      channel,
+      action: wireName(def, name),
+      deliver: deliver === undefined ? Deliver.UNSPECIFIED : DELIVERS[deliver],
+    })),
+    poolMin: settings.pooled?.min ?? 0,
+    poolMax: settings.pooled?.max ?? 0,
+    historyRevisions: settings.history?.revisions ?? 0,
+    historyAgeMs: millis(settings.history?.age),
   });
+}
+
+function wireName(def: ActorDef, name: string): string {
+  return def.actions[name]?.name ?? name;
 }
 
 /** A serialised FileDescriptorSet with all messages that the types name; empty if none uses protobuf. */

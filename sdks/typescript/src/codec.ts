@@ -73,6 +73,11 @@ const JSON_CODEC: Codec<unknown> = {
   },
 };
 
+/** The value of a payload of any kind: JSON as what it says, anything else as its bytes. @internal */
+export function decodeLoosely(from: Payload | undefined): unknown {
+  return isNothing(from) || mediaType(from.contentType) === JSON_TYPE ? JSON_CODEC.decode(from) : from.data;
+}
+
 const codecs = new WeakMap<DescMessage, Codec<never, never>>();
 
 /** Values as messages of one protobuf type; "no value" reads as the empty message. */

@@ -4,7 +4,8 @@
  */
 export type { Awaitable, Ctx, ReadCtx } from "./actor.js";
 export { Actor } from "./actor.js";
-export type { ActorDef } from "./definition.js";
+export type { ActorDef, SettingsFor } from "./definition.js";
 export { protobufAction } from "./definition.js";
+export type { Next } from "./describe.js";
 export type { CallOptions, Invoker } from "./invoker.js";
 export { ActorRef } from "./invoker.js";

@@ -19,8 +19,46 @@ export type Kind = "named" | "unnamed";
 /** What happens to their state: committed before each reply, saved on an interval, or never saved. */
 export type Durability = "durable" | "snapshot" | "volatile";
 
-/** Settings of an actor type. Unset ones have the server's default. */
-export interface ActorSettings {
+/**
+ * Which actors of a type get what is said on a channel: those in memory, at most once; or every actor with a stored state,
+ * exactly once.
+ */
+export type Deliver = "active" | "every";
+
+/** How the actors of a type hear of a channel. */
+export interface ChannelSettings<Names extends string = string> {
+  /** The action that gets the message. Default "receive". */
+  readonly action?: Names;
+  /** Default "every" for named types and "active" for others. */
+  readonly deliver?: Deliver;
+}
+
+/** How many instances of a pooled type there are in the whole cluster. */
+export interface PoolSettings {
+  /** Those that are always in memory. Default 0. */
+  readonly min?: number;
+  /** Those that run at a time, at most. Default 16. */
+  readonly max?: number;
+}
+
+/** Which committed states of an actor are kept, to be read and restored. */
+export interface HistorySettings {
+  /** How many. */
+  readonly revisions?: number;
+  /** For how long. */
+  readonly age?: Duration;
+}
+
+/** Settings of an actor type, whose actions have these names. Unset ones have the server's default. */
+export interface ActorSettings<Names extends string = string> {
+  /** Actions that an actor runs at an interval while it is in memory. They get no argument. */
+  readonly timers?: { readonly [K in Names]?: Duration };
+  /** Channels that the actors hear, and the action that gets the messages of each. */
+  readonly channels?: Readonly<Record<string, Names | ChannelSettings<Names>>>;
+  /** Makes it a pooled type: no state, no key, many at once. In place of `kind` and `durability`. */
+  readonly pooled?: PoolSettings;
+  /** Default: no past states are kept. */
+  readonly history?: HistorySettings;
   /** Default "unnamed". */
   readonly kind?: Kind;
   /** Default "durable". */
@@ -75,6 +113,9 @@ export interface ActorDef<Actions extends ActionMap = ActionMap> {
   /** The message that holds the state; JSON if unset. */
   readonly state?: DescMessage;
 }
+
+/** Settings of the actors that a definition describes. */
+export type SettingsFor<Def extends ActorDef> = ActorSettings<keyof Def["actions"] & string>;
 
 /** What an action takes from a caller. */
 export type ArgInitOf<A> = A extends ActionDef<infer _Arg, infer Init, infer _R, infer _RI> ? Init : never;

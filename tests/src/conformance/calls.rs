@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use callboard_proto::types::v1::{CallError, Retry};
+use prost::Message;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::{
+    channels::{IncomingPublication, IncomingSubscription},
     check::{Failure, ensure},
     gateway::{Event, IncomingCall, Transport},
     program::{Program, Role},
     server::FakeServer,
     stage::{START, Stage},
+    tools::ControlCall,
 };
 
 /// A client program and its server.
@@ -77,6 +80,60 @@ impl Client {
                 return Ok(*call);
             }
         }
+    }
+
+    /// The next publication; anything else before it is passed over.
+    ///
+    /// # Errors
+    /// If none comes in time.
+    pub async fn publication(&mut self) -> Result<IncomingPublication, Failure> {
+        loop {
+            if let Event::Publication(publication) = self.event().await? {
+                return Ok(*publication);
+            }
+        }
+    }
+
+    /// The next stream of a subscription; anything else before it is passed over.
+    ///
+    /// # Errors
+    /// If none comes in time.
+    pub async fn subscription(&mut self) -> Result<IncomingSubscription, Failure> {
+        loop {
+            if let Event::Subscription(subscription) = self.event().await? {
+                return Ok(*subscription);
+            }
+        }
+    }
+
+    /// The next call of a control method and its request.
+    ///
+    /// # Errors
+    /// If none comes in time, or another method's.
+    pub async fn control<M: Message + Default>(
+        &mut self,
+        method: &str,
+    ) -> Result<(M, ControlCall), Failure> {
+        loop {
+            if let Event::Control(call) = self.event().await? {
+                return Ok((call.request(method)?, *call));
+            }
+        }
+    }
+
+    /// Gives the program a command of this kind with these fields, and answers its id.
+    ///
+    /// # Errors
+    /// If the program takes no commands.
+    pub async fn tell(&mut self, op: &str, fields: Value) -> Result<u64, Failure> {
+        let id = self.next_id;
+        self.next_id += 1;
+        let mut command = json!({"op": op, "id": id});
+        if let (Value::Object(command), Value::Object(fields)) = (&mut command, fields) {
+            command.extend(fields);
+        }
+        self.program.commands(&[command]).await?;
+        Ok(id)
     }
 
     /// The result of the command with this id, which must be the next result.

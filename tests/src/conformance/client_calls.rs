@@ -197,6 +197,7 @@ async fn cancellation(stage: Stage) -> Check {
             Event::Call(call) => {
                 return Err(Failure(format!("a retry instead of a cancel: {:?}", call.request)));
             }
+            other => return Err(Failure(format!("expected a cancel, got {other:?}"))),
         }
         call.reply(&json!("late")).await;
         let id = client.invoke(transport, json!({})).await?;

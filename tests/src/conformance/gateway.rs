@@ -11,8 +11,9 @@ use std::{
 use callboard_proto::{
     gateway::v1::{
         GetStateRequest, GetStateResponse, InvokeRequest, InvokeResponse, InvokeStreamRequest,
-        InvokeStreamResponse, SpawnRequest, SpawnResponse, StreamReply,
-        gateway_service_server::GatewayService, stream_reply,
+        InvokeStreamResponse, PublishRequest, PublishResponse, SpawnRequest, SpawnResponse,
+        StreamReply, SubscribeRequest, SubscribeResponse, gateway_service_server::GatewayService,
+        stream_reply,
     },
     types::v1::{CallError, Retry},
 };
@@ -25,7 +26,11 @@ use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::check::json;
+use super::{
+    channels::{IncomingPublication, IncomingSubscription},
+    check::json,
+    tools::ControlCall,
+};
 
 const REPLIES_MAX: usize = 4096;
 
@@ -55,6 +60,12 @@ pub enum Event {
     Call(Box<IncomingCall>),
     /// The caller of [`IncomingCall::id`] no longer waits.
     Cancelled(u64),
+    /// A publication came.
+    Publication(Box<IncomingPublication>),
+    /// A stream of a subscription was opened.
+    Subscription(Box<IncomingSubscription>),
+    /// A control method was called.
+    Control(Box<ControlCall>),
 }
 
 /// One call, or one attempt of it.
@@ -104,6 +115,17 @@ impl IncomingCall {
             revision: 1,
             durable: true,
             schedule: String::new(),
+        };
+        self.respond(Ok(response)).await;
+    }
+
+    /// Answers that the call was accepted, to be made by a schedule unless that is empty.
+    pub async fn accept(self, schedule: &str) {
+        let response = InvokeResponse {
+            request_id: self.request.request_id.clone(),
+            durable: true,
+            schedule: schedule.to_owned(),
+            ..InvokeResponse::default()
         };
         self.respond(Ok(response)).await;
     }
@@ -202,6 +224,10 @@ impl FakeGateway {
     }
 }
 
+fn over() -> Status {
+    Status::unavailable("the scenario is over")
+}
+
 /// Tells that a unary caller hung up, unless the call was answered first.
 struct HangUp {
     id: u64,
@@ -218,21 +244,29 @@ impl Drop for HangUp {
 
 #[tonic::async_trait]
 impl GatewayService for FakeGateway {
-    type SubscribeStream =
-        futures::stream::Pending<Result<callboard_proto::gateway::v1::SubscribeResponse, Status>>;
+    type SubscribeStream = ReceiverStream<Result<SubscribeResponse, Status>>;
 
     async fn publish(
         &self,
-        _: Request<callboard_proto::gateway::v1::PublishRequest>,
-    ) -> Result<Response<callboard_proto::gateway::v1::PublishResponse>, Status> {
-        Err(Status::unimplemented("no channels here"))
+        request: Request<PublishRequest>,
+    ) -> Result<Response<PublishResponse>, Status> {
+        let (answer, receive) = oneshot::channel();
+        let request = request.into_inner();
+        let publication = IncomingPublication { at: Instant::now(), request, answer };
+        let event = Event::Publication(Box::new(publication));
+        self.events.send(event).await.map_err(|_| over())?;
+        receive.await.unwrap_or_else(|_| Err(over())).map(Response::new)
     }
 
     async fn subscribe(
         &self,
-        _: Request<callboard_proto::gateway::v1::SubscribeRequest>,
+        request: Request<SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        Err(Status::unimplemented("no channels here"))
+        let (send, receive) = mpsc::channel(REPLIES_MAX);
+        let subscription = IncomingSubscription { request: request.into_inner(), send };
+        let event = Event::Subscription(Box::new(subscription));
+        self.events.send(event).await.map_err(|_| over())?;
+        Ok(Response::new(ReceiverStream::new(receive)))
     }
 
     type InvokeStreamStream =
@@ -253,7 +287,6 @@ impl GatewayService for FakeGateway {
             request: request.into_inner(),
             answer: Answer::Unary(send),
         };
-        let over = || Status::unavailable("the scenario is over");
         self.events.send(Event::Call(Box::new(call))).await.map_err(|_| over())?;
         let outcome = receive.await.unwrap_or_else(|_| Err(over()));
         hang_up.events = None;

@@ -15,6 +15,7 @@ use super::{
     gateway,
     server::Outgoing,
     session::{reply, run, turn},
+    settings,
     stage::Stage,
 };
 
@@ -22,7 +23,7 @@ use super::{
 const REFUSED: Duration = Duration::from_secs(10);
 
 /// What the conformance type offers, in the order of the names, and whether it only reads.
-pub(super) const ACTIONS: [(&str, bool); 13] = [
+pub(super) const ACTIONS: [(&str, bool); 18] = [
     ("add", false),
     ("block", false),
     ("call", false),
@@ -31,17 +32,22 @@ pub(super) const ACTIONS: [(&str, bool); 13] = [
     ("crash", false),
     ("fail", false),
     ("mutate_read", true),
+    ("news", false),
     ("none", false),
     ("read", true),
+    ("receive", false),
     ("tag", false),
     ("tags", true),
+    ("tell_read", true),
+    ("tick", false),
     ("wait", false),
+    ("workflow", false),
 ];
 
 pub(super) const SCENARIOS: &[Scenario] = super::scenarios!["handshake":
     "Hello comes first and says who the host is" => hello,
     "two programs have two instance ids" => instance_ids,
-    "Register names the type, its actions and the reading ones" => register,
+    "Register names the types, their actions and the reading ones" => register,
     "a refused protocol version is readable and ends the program" => protocol_refused,
     "refused types are readable and end the program" => types_refused,
     "frames of later minor versions are ignored" => unknown_frames,
@@ -80,10 +86,8 @@ async fn register(stage: Stage) -> Check {
     host.session.welcome().await;
     let register = host.session.register().await?;
     ensure(["", "default"].contains(&register.system.as_str()), "the system is not the default")?;
-    let [definition] = register.types.as_slice() else {
-        return Err(Failure(format!("expected one type, got {:?}", register.types)));
-    };
-    same("the type's name", definition.name.as_str(), "Conformance")?;
+    same("how many types", register.types.len(), 2)?;
+    let definition = settings::definition(&register, "Conformance")?;
     let kinds = [Kind::Unspecified, Kind::Unnamed];
     ensure(kinds.contains(&definition.kind()), format!("kind {:?}", definition.kind()))?;
     same("state_type of JSON state", definition.state_type.as_str(), "")?;

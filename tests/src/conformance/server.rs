@@ -32,6 +32,7 @@ use super::{
     check::Failure,
     gateway::{Event, FakeGateway},
     session::Session,
+    tools::{FakeActors, FakeDeadLetters, FakeSchedules},
 };
 
 /// How many sessions or events may wait for the scenario.
@@ -76,11 +77,14 @@ impl FakeServer {
             .spawn(async move {
                 let listener = TcpListener::bind(address).await?;
                 let address = listener.local_addr()?;
-                let gateway = FakeGateway::new(send_event);
+                let gateway = FakeGateway::new(send_event.clone());
                 let server = tonic::transport::Server::builder()
                     .tcp_nodelay(true)
                     .add_service(FakeHostService { sessions: send_session, opened: Arc::default() })
                     .add_service(GatewayServiceServer::new(gateway))
+                    .add_service(FakeSchedules::new(send_event.clone()))
+                    .add_service(FakeActors::new(send_event.clone()))
+                    .add_service(FakeDeadLetters::new(send_event))
                     .serve_with_incoming(TcpListenerStream::new(listener));
                 tokio::spawn(server);
                 Ok::<_, io::Error>(address)

@@ -29,7 +29,7 @@ use super::{
 pub const PATIENCE: Duration = Duration::from_secs(10);
 /// The epoch of all runs.
 pub const EPOCH: u64 = 7;
-const READ_ONLY: [&str; 3] = ["read", "mutate_read", "tags"];
+const READ_ONLY: [&str; 4] = ["read", "mutate_read", "tags", "tell_read"];
 
 /// How the host's half of the stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Client as Channel, ClientDuplexStream, ServiceError } from "@grpc/grpc-js";
 
 import { CallboardError, Code, errorFromWire } from "../errors.js";
-import type { GetStateRequest, GetStateResponse, InvokeRequest, SpawnRequest, SpawnResponse } from "../gen/callboard/gateway/v1/gateway_pb.js";
+import type { InvokeRequest } from "../gen/callboard/gateway/v1/gateway_pb.js";
 import {
   GatewayService,
   InvokeStreamRequestSchema,
@@ -20,7 +20,6 @@ import { CONNECT_TIMEOUT_MS, openChannel } from "../wire/channel.js";
 import { Nodes } from "./nodes.js";
 import { connectionLost, errorFromStatus, UNEXPLAINED } from "./status.js";
 import type { AttemptEnd, Transport } from "./transport.js";
-import { UnaryTransport } from "./unary.js";
 
 const STREAM_PATH = `/${GatewayService.typeName}/${GatewayService.method.invokeStream.name}`;
 
@@ -41,13 +40,10 @@ type Done = (end: AttemptEnd) => void;
 
 /** Sends all attempts over one stream. */
 export class StreamTransport implements Transport {
-  readonly #options: ServerOptions;
   readonly #nodes: Nodes<Connection>;
-  #unary: UnaryTransport | undefined;
   #closed = false;
 
   constructor(options: ServerOptions) {
-    this.#options = options;
     this.#nodes = new Nodes(options, (address, failover) => new Connection(address, options, failover));
   }
 
@@ -75,24 +71,11 @@ export class StreamTransport implements Transport {
     return connection.attempt(request, ended);
   }
 
-  spawn(request: SpawnRequest, timeoutMs: number): Promise<SpawnResponse> {
-    return this.#other().spawn(request, timeoutMs);
-  }
-
-  getState(request: GetStateRequest, timeoutMs: number): Promise<GetStateResponse> {
-    return this.#other().getState(request, timeoutMs);
-  }
-
   close(): void {
     this.#closed = true;
     for (const connection of this.#nodes.opened) {
       connection.close();
     }
-    this.#unary?.close();
-  }
-
-  #other(): UnaryTransport {
-    return (this.#unary ??= new UnaryTransport(this.#options));
   }
 }
 

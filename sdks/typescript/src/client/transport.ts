@@ -1,7 +1,7 @@
 /**
  * How attempts of calls reach the server: all over one stream (the default), or each as a unary call of its own.
  */
-import type { GetStateRequest, GetStateResponse, InvokeRequest, InvokeResponse, SpawnRequest, SpawnResponse } from "../gen/callboard/gateway/v1/gateway_pb.js";
+import type { InvokeRequest, InvokeResponse } from "../gen/callboard/gateway/v1/gateway_pb.js";
 import type { CallboardError } from "../errors.js";
 
 /** What came of one attempt. */
@@ -13,10 +13,6 @@ export type AttemptEnd<R = InvokeResponse> =
 export interface Transport {
   /** Sends one attempt. `done` is called once, unless the returned function is called before. */
   attempt(request: InvokeRequest, done: (end: AttemptEnd) => void): () => void;
-  /** Activates actors. */
-  spawn(request: SpawnRequest, timeoutMs: number): Promise<SpawnResponse>;
-  /** Reads the state of an actor. */
-  getState(request: GetStateRequest, timeoutMs: number): Promise<GetStateResponse>;
   /** Ends all connections; attempts under way fail. */
   close(): void;
 }

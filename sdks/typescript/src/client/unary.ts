@@ -1,22 +1,34 @@
 /**
  * The unary transport: each attempt is a gRPC call of its own. Dearer than the stream, but every proxy understands it.
+ * Everything but calls of actors goes this way in any case.
  */
-import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import type { DescMessage, DescMethodUnary, MessageShape } from "@bufbuild/protobuf";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import type { Client as Channel } from "@grpc/grpc-js";
+import type { Client as Channel, ClientReadableStream, ServiceError } from "@grpc/grpc-js";
 import { connectivityState, Metadata } from "@grpc/grpc-js";
 
-import { CallboardError, Code } from "../errors.js";
-import type { GetStateRequest, GetStateResponse, InvokeRequest, SpawnRequest, SpawnResponse } from "../gen/callboard/gateway/v1/gateway_pb.js";
-import { GatewayService } from "../gen/callboard/gateway/v1/gateway_pb.js";
+import { CallboardError, Code, isCallboardError } from "../errors.js";
+import type { InvokeRequest, SubscribeRequest, SubscribeResponse } from "../gen/callboard/gateway/v1/gateway_pb.js";
+import {
+  GatewayService,
+  SubscribeRequestSchema,
+  SubscribeResponseSchema,
+} from "../gen/callboard/gateway/v1/gateway_pb.js";
 import type { ServerOptions } from "../wire/channel.js";
 import { CONNECT_TIMEOUT_MS, openChannel } from "../wire/channel.js";
+import type { Attempts, CallLimits } from "./call.js";
+import { runCall } from "./call.js";
 import { Nodes } from "./nodes.js";
 import { connectionLost, errorFromStatus } from "./status.js";
-import { runCall } from "./call.js";
 import type { AttemptEnd, Transport } from "./transport.js";
 
-type UnaryMethod = (typeof GatewayService.method)["invoke" | "spawn" | "getState"];
+/** A unary method with its messages. */
+export type UnaryMethod<I extends DescMessage = DescMessage, O extends DescMessage = DescMessage> = Pick<
+  DescMethodUnary<I, O>,
+  "name" | "parent" | "input" | "output"
+>;
+
+const SUBSCRIBE_PATH = `/${GatewayService.typeName}/${GatewayService.method.subscribe.name}`;
 
 /** Sends each attempt by itself. */
 export class UnaryTransport implements Transport {
@@ -28,21 +40,52 @@ export class UnaryTransport implements Transport {
   }
 
   attempt(request: InvokeRequest, done: (end: AttemptEnd) => void): () => void {
-    return this.#start(GatewayService.method.invoke, request, request.timeoutMs, (error, value) => {
-      if (error === undefined) {
-        done({ case: "response", value: value as MessageShape<typeof GatewayService.method.invoke.output> });
-      } else {
-        done({ case: "error", value: error });
-      }
-    });
+    return this.#start(GatewayService.method.invoke, request, request.timeoutMs, done);
   }
 
-  spawn(request: SpawnRequest, timeoutMs: number): Promise<SpawnResponse> {
-    return this.#query(GatewayService.method.spawn, request, timeoutMs);
+  /** A call that may be made again when it fails, because nothing happens twice. */
+  query<I extends DescMessage, O extends DescMessage>(
+    method: UnaryMethod<I, O>,
+    request: MessageShape<I>,
+    limits: CallLimits,
+    createdAtMs = Date.now(),
+  ): Promise<MessageShape<O>> {
+    const attempts: Attempts<MessageShape<O>> = {
+      createdAtMs,
+      requestId: "",
+      attempt: (leftMs, done) => this.#start(method, request, leftMs, done),
+    };
+    return runCall(attempts, limits);
   }
 
-  getState(request: GetStateRequest, timeoutMs: number): Promise<GetStateResponse> {
-    return this.#query(GatewayService.method.getState, request, timeoutMs);
+  /** Opens a stream of a subscription. It ends with an error whenever it ends early. */
+  subscribe(request: SubscribeRequest): { address: string; stream: ClientReadableStream<SubscribeResponse> } {
+    const { address } = this.#nodes;
+    if (this.#closed) {
+      throw clientClosed();
+    }
+    const channel = this.#nodes.connection();
+    const stream = channel.makeServerStreamRequest(
+      SUBSCRIBE_PATH,
+      (message: SubscribeRequest) => Buffer.from(toBinary(SubscribeRequestSchema, message)),
+      (bytes: Buffer) => fromBinary(SubscribeResponseSchema, bytes),
+      request,
+      new Metadata(),
+    );
+    awaitConnection(channel, (error) => stream.destroy(connectionLost(address, error)));
+    return { address, stream };
+  }
+
+  /** What ended a call or a stream at a node; the next call goes to another one if that may help. */
+  explain(address: string, error: unknown): CallboardError {
+    let explained: CallboardError;
+    if (this.#closed) {
+      explained = clientClosed(error);
+    } else {
+      explained = isCallboardError(error) ? error : errorFromStatus(error as ServiceError, address);
+      this.#nodes.failed(address, explained);
+    }
+    return explained;
   }
 
   close(): void {
@@ -52,32 +95,11 @@ export class UnaryTransport implements Transport {
     }
   }
 
-  /** A call that changes nothing when it is made twice, retried like any other. */
-  #query<M extends UnaryMethod>(
-    method: M,
-    request: MessageShape<M["input"]>,
+  #start<I extends DescMessage, O extends DescMessage>(
+    method: UnaryMethod<I, O>,
+    request: MessageShape<I>,
     timeoutMs: number,
-  ): Promise<MessageShape<M["output"]>> {
-    const query = {
-      createdAtMs: Date.now(),
-      requestId: "",
-      attempt: (leftMs: number, done: (end: AttemptEnd<MessageShape<M["output"]>>) => void): (() => void) =>
-        this.#start(method, request, leftMs, (error, value) =>
-          done(
-            error === undefined
-              ? { case: "response", value: value as MessageShape<M["output"]> }
-              : { case: "error", value: error },
-          ),
-        ),
-    };
-    return runCall(query, { timeoutMs, retry: true, signal: undefined });
-  }
-
-  #start(
-    method: UnaryMethod,
-    request: MessageShape<DescMessage>,
-    timeoutMs: number,
-    done: (error: CallboardError | undefined, value: unknown) => void,
+    done: (end: AttemptEnd<MessageShape<O>>) => void,
   ): () => void {
     const { address } = this.#nodes;
     try {
@@ -87,41 +109,50 @@ export class UnaryTransport implements Transport {
       const channel = this.#nodes.connection();
       let silence: Error | undefined;
       const call = channel.makeUnaryRequest(
-        `/${GatewayService.typeName}/${method.name}`,
-        (message: MessageShape<DescMessage>) => Buffer.from(toBinary(method.input as DescMessage, message)),
-        (bytes: Buffer): unknown => fromBinary(method.output as DescMessage, bytes),
+        `/${method.parent.typeName}/${method.name}`,
+        (message: MessageShape<I>) => Buffer.from(toBinary(method.input, message)),
+        (bytes: Buffer) => fromBinary(method.output, bytes),
         request,
         new Metadata(),
         { deadline: Date.now() + timeoutMs },
         (error, value) => {
           if (error === null) {
-            done(undefined, value);
+            done({ case: "response", value: value as MessageShape<O> });
             return;
           }
-          const explained = silence === undefined ? errorFromStatus(error, address) : connectionLost(address, silence);
-          this.#nodes.failed(address, explained);
-          done(explained, value);
+          const cause = silence === undefined ? errorFromStatus(error, address) : connectionLost(address, silence);
+          this.#nodes.failed(address, cause);
+          done({ case: "error", value: cause });
         },
       );
-      if (channel.getChannel().getConnectivityState(false) !== connectivityState.READY) {
-        channel.waitForReady(Date.now() + CONNECT_TIMEOUT_MS, (error) => {
-          if (error !== undefined) {
-            silence = error;
-            call.cancel();
-          }
-        });
-      }
+      awaitConnection(channel, (error) => {
+        silence = error;
+        call.cancel();
+      });
       return () => call.cancel();
     } catch (error) {
       // grpc-js throws if the channel is closed, or the address is none that it can read; another one may be.
-      const refusal = this.#closed
-        ? new CallboardError(Code.CANCELLED, "CLIENT_CLOSED", "The client was closed.", { cause: error })
-        : connectionLost(address, error as Error);
+      const refusal = this.#closed ? clientClosed(error) : connectionLost(address, error as Error);
       setImmediate(() => {
         this.#nodes.failed(address, refusal);
-        done(refusal, undefined);
+        done({ case: "error", value: refusal });
       });
       return () => undefined;
     }
   }
+}
+
+/** Tells if a node that is there says nothing. */
+function awaitConnection(channel: Channel, silent: (error: Error) => void): void {
+  if (channel.getChannel().getConnectivityState(false) !== connectivityState.READY) {
+    channel.waitForReady(Date.now() + CONNECT_TIMEOUT_MS, (error) => {
+      if (error !== undefined) {
+        silent(error);
+      }
+    });
+  }
+}
+
+function clientClosed(cause?: unknown): CallboardError {
+  return new CallboardError(Code.CANCELLED, "CLIENT_CLOSED", "The client was closed.", { cause });
 }

@@ -4,14 +4,15 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 
 import type { ActorTypeDefinition, CallError, Payload } from "../gen/callboard/type/v1/type_pb.js";
-import type { HostFrame, Limits, Turn, TurnResult, TurnRun } from "../gen/callboard/host/v1/host_pb.js";
-import { ConnectRequestSchema, HostFrameSchema, TurnCallSchema } from "../gen/callboard/host/v1/host_pb.js";
+import type { HostFrame, Limits, Turn, TurnResult, TurnRun, Workflow } from "../gen/callboard/host/v1/host_pb.js";
+import { ConnectRequestSchema, HostFrameSchema, TurnCallSchema, WorkflowSchema } from "../gen/callboard/host/v1/host_pb.js";
 import { addressToId, idToAddress } from "../address.js";
 import { payload } from "../codec.js";
 import { CallboardError, Code, errorToWire } from "../errors.js";
 import type { ActorAddress } from "../invoker.js";
 import type { CallRequest } from "../turn/calls.js";
 import type { TurnEnd, TurnSpec } from "../turn/execution.js";
+import type { NextOut, TurnWorkflow } from "../turn/outputs.js";
 import { PROTOCOL, SDK_NAME, SDK_VERSION } from "../version.js";
 
 type Frame = HostFrame["frame"];
@@ -96,7 +97,41 @@ export function result(turnId: bigint, end: TurnEnd): Uint8Array {
   if (end.tags !== undefined) {
     value.tags = { $typeName: "callboard.host.v1.Tags", values: { ...end.tags } };
   }
+  if (end.workflow !== undefined) {
+    value.workflow = workflowOf(end.workflow);
+  }
   return encodeFrame({ case: "result", value });
+}
+
+function workflowOf({ effects, broadcasts, next, checkpoint, deactivate }: TurnWorkflow): Workflow {
+  const withPayload = (encoded: Payload | undefined) => (encoded === undefined ? {} : { payload: encoded });
+  return create(WorkflowSchema, {
+    effects: effects.map((effect) => ({
+      target: addressToId(effect.target),
+      action: effect.action.name,
+      ...withPayload(effect.payload),
+      delayMs: BigInt(effect.delayMs),
+      dueAtMs: BigInt(effect.dueAtMs),
+      metadata: effect.metadata,
+    })),
+    broadcasts: broadcasts.map(({ channel, payload: said, metadata }) => ({
+      channel,
+      ...withPayload(said),
+      metadata,
+    })),
+    ...(next === undefined ? {} : { next: nextOf(next) }),
+    checkpoint,
+    deactivate,
+  });
+}
+
+function nextOf({ kind, target, action }: NextOut): Workflow["next"] {
+  const value = {
+    $typeName: "callboard.host.v1.NextCall",
+    target: addressToId(target),
+    action: action.name,
+  } as const;
+  return { case: kind, value };
 }
 
 /** A call made inside a turn. */
@@ -109,6 +144,7 @@ export function turnCall(turnId: bigint, call: CallRequest): Uint8Array {
     ...(call.payload === undefined ? {} : { payload: call.payload }),
     timeoutMs: call.timeoutMs,
     metadata: { ...call.metadata },
+    requestId: call.requestId,
   });
   return encodeFrame({ case: "call", value });
 }
@@ -140,6 +176,12 @@ export function withinLimits(end: TurnEnd, limits: Limits | undefined): TurnEnd 
   const reply = end.outcome.case === "reply" ? (end.outcome.value?.data.length ?? 0) : 0;
   if (limits.payloadBytesMax > 0 && reply > limits.payloadBytesMax) {
     return tooLarge("PAYLOAD_TOO_LARGE", "reply", reply, limits.payloadBytesMax);
+  }
+  for (const { payload: output } of [...(end.workflow?.effects ?? []), ...(end.workflow?.broadcasts ?? [])]) {
+    const bytes = output?.data.length ?? 0;
+    if (limits.payloadBytesMax > 0 && bytes > limits.payloadBytesMax) {
+      return tooLarge("PAYLOAD_TOO_LARGE", "effect or broadcast", bytes, limits.payloadBytesMax);
+    }
   }
   const state = end.state?.data.length ?? 0;
   if (limits.stateBytesMax > 0 && state > limits.stateBytesMax) {

@@ -9,6 +9,7 @@ import type { CallError, Payload } from "../gen/callboard/type/v1/type_pb.js";
 import type { ActorAddress, CallOptions } from "../invoker.js";
 import type { Execution } from "./execution.js";
 import { turnEnded } from "./execution.js";
+import { withTrace } from "./outputs.js";
 
 /** A call on its way out of a turn. */
 export interface CallRequest {
@@ -22,6 +23,14 @@ export interface CallRequest {
   /** 0 means as long as the turn may take. */
   readonly timeoutMs: number;
   readonly metadata: Readonly<Record<string, string>>;
+  /** The call's own id; empty for one that follows from the turn's. */
+  readonly requestId: string;
+}
+
+/** Names the calls of a turn by more than the turn: `PREFIX/I` for the I-th one. */
+export interface CallNaming {
+  readonly prefix: string;
+  next: number;
 }
 
 /** The end of a call. */
@@ -35,13 +44,13 @@ interface Pending {
   readonly reject: (error: unknown) => void;
 }
 
-const TRACE_KEYS = ["traceparent", "tracestate"] as const;
-
 /** The calls of one turn. */
 export class TurnCalls {
   readonly #execution: Execution;
   #pending: Map<number, Pending> | undefined;
   #next = 0;
+  /** How calls are named from now on; undefined for by the turn alone. */
+  naming: CallNaming | undefined;
 
   constructor(execution: Execution) {
     this.#execution = execution;
@@ -73,6 +82,7 @@ export class TurnCalls {
       payload: action.input.encode(argument) as Payload | undefined,
       timeoutMs: options.timeout === undefined ? 0 : Math.max(1, toMillis(options.timeout)),
       metadata: withTrace(options.metadata, execution.spec.metadata),
+      requestId: this.#named(),
     };
     this.#next += 1;
     const reply = new Promise<unknown>((resolve, reject) => {
@@ -122,24 +132,18 @@ export class TurnCalls {
     pending?.forEach(({ reject }) => reject(error));
   }
 
+  #named(): string {
+    const { naming } = this;
+    if (naming === undefined) {
+      return "";
+    }
+    naming.next += 1;
+    return `${naming.prefix}/${naming.next - 1}`;
+  }
+
   #take(index: number): Pending | undefined {
     const pending = this.#pending?.get(index);
     this.#pending?.delete(index);
     return pending;
   }
-}
-
-/** Adds the turn's trace context, so that one trace follows a call from actor to actor. */
-function withTrace(
-  own: Readonly<Record<string, string>> | undefined,
-  turn: Readonly<Record<string, string>>,
-): Record<string, string> {
-  const metadata: Record<string, string> = { ...own };
-  for (const key of TRACE_KEYS) {
-    const value = turn[key];
-    if (value !== undefined && metadata[key] === undefined) {
-      metadata[key] = value;
-    }
-  }
-  return metadata;
 }

@@ -8,6 +8,7 @@
 import { addressText } from "../address.js";
 import type { Binding, BoundAction } from "../binding.js";
 import { payload, samePayload } from "../codec.js";
+import { HandOver } from "../describe.js";
 import { badArgument, CallboardError, Code, errorToWire, isCallboardError } from "../errors.js";
 import type { CallError, Payload } from "../gen/callboard/type/v1/type_pb.js";
 import type { ActorAddress } from "../invoker.js";
@@ -15,6 +16,7 @@ import type { Logger } from "../logger.js";
 import type { CallRequest } from "./calls.js";
 import { TurnCalls } from "./calls.js";
 import { TurnContext } from "./context.js";
+import type { TurnWorkflow } from "./outputs.js";
 
 /** What the turn is asked to do. */
 export interface TurnSpec {
@@ -56,11 +58,12 @@ export type TurnOutcome =
   | { readonly case: "error"; readonly value: CallError }
   | { readonly case: "cancelled" };
 
-/** The end of a turn. `state` and `tags` are set only if they changed. */
+/** The end of a turn. `state` and `tags` are set only if they changed, `workflow` if the turn set something going. */
 export interface TurnEnd {
   readonly outcome: TurnOutcome;
   readonly state?: Payload;
   readonly tags?: Readonly<Record<string, string>>;
+  readonly workflow?: TurnWorkflow;
 }
 
 /** Why a turn is aborted. */
@@ -182,7 +185,10 @@ export class Execution {
     const context = this.#context as TurnContext;
     const before = this.#image as ActorImage;
     try {
-      const outcome = { case: "reply", value: action.def.output.encode(result) } as const;
+      const next = result instanceof HandOver ? context.handOver(result) : undefined;
+      const value = next === undefined ? action.def.output.encode(result) : next.payload;
+      const outcome = { case: "reply", value } as const;
+      const workflow = context.workflow(next?.out);
       const state = context.writtenState();
       const tags = context.writtenTags();
       const changed = state !== undefined && !samePayload(state.payload, before.state);
@@ -190,6 +196,7 @@ export class Execution {
         outcome,
         ...(changed ? { state: state.payload ?? NO_VALUE } : {}),
         ...(tags === undefined ? {} : { tags }),
+        ...(workflow === undefined ? {} : { workflow }),
       };
     } catch (error) {
       return this.#failure(error);
