@@ -4,8 +4,8 @@ Turns run through the SDK's own code and every state, argument and reply is enco
 what passes here passes on a node. Time stands still unless the test advances it.
 """
 
-from .clock import VirtualClock
+from .clock import START, VirtualClock
 from .kit import TestKit
 from .lives import Broadcast, Effect, Fault, NextCall
 
-__all__ = ["Broadcast", "Effect", "Fault", "NextCall", "TestKit", "VirtualClock"]
+__all__ = ["START", "Broadcast", "Effect", "Fault", "NextCall", "TestKit", "VirtualClock"]
