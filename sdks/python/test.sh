@@ -15,6 +15,6 @@ bin=$PWD/.venv/bin
 "$bin/ruff" check --quiet src tests conformance
 "$bin/python" -m mypy
 "$bin/python" -m pytest -q "$@"
-for example in ../../examples/incrementor/python ../../examples/choke-point-cache; do
-    (cd "$example" && "$bin/python" -m mypy && "$bin/python" -m pytest -q)
+for example in incrementor/python choke-point-cache reminders; do
+    (cd "../../examples/$example" && "$bin/python" -m mypy && "$bin/python" -m pytest -q)
 done
