@@ -42,7 +42,7 @@ def when_of(spec: Command) -> When:
         cron=spec.get("cron", ""),
         time_zone=spec.get("time_zone", ""),
         jitter=span(spec, "jitter_ms") or 0,
-        overlap=Overlap[spec["overlap"].upper()] if "overlap" in spec else Overlap.SKIP,
+        overlap=Overlap[spec["overlap"].upper()] if "overlap" in spec else None,
         catch_up=span(spec, "catch_up_ms"),
         starts_at=time_of(spec.get("starts_at_ms", 0)),
         ends_at=time_of(spec.get("ends_at_ms", 0)),

@@ -47,7 +47,8 @@ class When:
     time_zone: str = ""
     #: Each occurrence is put off by up to this much.
     jitter: timedelta | float = 0.0
-    overlap: Overlap = Overlap.SKIP
+    #: None stands for SKIP.
+    overlap: Overlap | None = None
     #: Occurrences that are later than this are missed and not made up for; None stands for a
     #: minute.
     catch_up: timedelta | float | None = None
@@ -66,7 +67,7 @@ class When:
         spec = pb.ScheduleSpec(
             time_zone=self.time_zone,
             jitter_ms=millis(self.jitter),
-            overlap=int(self.overlap),
+            overlap=int(self.overlap or 0),
             catchup_window_ms=millis(self.catch_up or 0),
             starts_at_ms=to_millis(self.starts_at),
             ends_at_ms=to_millis(self.ends_at),
@@ -255,7 +256,7 @@ def _when(spec: pb.ScheduleSpec) -> When:
         cron=spec.cron,
         time_zone=spec.time_zone,
         jitter=timedelta(milliseconds=spec.jitter_ms),
-        overlap=Overlap(int(spec.overlap) or int(Overlap.SKIP)),
+        overlap=Overlap(int(spec.overlap)) if spec.overlap else None,
         catch_up=timedelta(milliseconds=catch_up) if catch_up else None,
         starts_at=from_millis(spec.starts_at_ms),
         ends_at=from_millis(spec.ends_at_ms),
