@@ -20,6 +20,7 @@ mod m20261120_000001_create_tables;
 mod m20261120_000002_create_outbox;
 pub mod tables;
 
+pub use sea_orm_migration::MigratorTrait;
 use tables::StoreMeta;
 
 /// How many steps there are.

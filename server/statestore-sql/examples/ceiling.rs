@@ -7,7 +7,8 @@
 //!
 //! Each commit takes one turn of each of some actors out of 1,000: a state of 100 bytes, eight inline outcomes of 170
 //! bytes, and for every seventh turn a pack of seven outcomes that leaves the row. Low-water times rise and expiry runs
-//! beside it. Then single commits, cold loads and lookups.
+//! beside it. Then the same where each turn sends an effect of 200 bytes, which the next commit ends. Then single
+//! commits, cold loads and lookups.
 
 #![expect(clippy::print_stdout, reason = "a measurement prints its result")]
 
@@ -15,7 +16,8 @@ use std::{path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use callboard_statestore::{
-    ActorCommit, ActorRecord, CommitBatch, ShardClaim, SpillPack, StateBlob, StateStore, Verdict,
+    ActorCommit, ActorRecord, CommitBatch, OutboxDone, OutboxInsert, ShardClaim, SpillPack,
+    StateBlob, StateStore, Verdict,
 };
 use callboard_statestore_sql::{PostgresOptions, SqlStore, SqliteOptions};
 use callboard_types::{ActorId, Epoch, Millis, NodeId, Revision, ShardId, Tick};
@@ -50,6 +52,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     for batch in sizes {
         bench.commits(&store, batch, seconds, true).await?;
+        bench.effects = true;
+        bench.commits(&store, batch, seconds, true).await?;
+        bench.effects = false;
     }
     bench.commits(&store, 1, seconds, false).await?;
     if store.lanes() > 1 {
@@ -137,6 +142,11 @@ struct Bench {
     next: usize,
     started: i64,
     shard: u32,
+    /// Each turn sends one.
+    effects: bool,
+    sequence: u64,
+    /// Those that the next commit ends.
+    sent: Vec<u64>,
 }
 
 impl Bench {
@@ -152,6 +162,9 @@ impl Bench {
             next: 0,
             started: Millis::now().0,
             shard: 0,
+            effects: false,
+            sequence: u64::try_from(Millis::now().0).unwrap_or(0) << 20,
+            sent: vec![],
         }
     }
 
@@ -166,15 +179,30 @@ impl Bench {
             (0..size).map(|n| (self.next + n) * 389 % self.ids.len()).collect();
         self.next += size;
         let now = Millis::now();
-        let actors = places
+        let ended = std::mem::take(&mut self.sent).into_iter().map(|sequence| OutboxDone {
+            shard: claim(self.shard).shard,
+            epoch: Epoch(1),
+            sequence,
+            dead: None,
+        });
+        let outbox_done: Vec<OutboxDone> = ended.collect();
+        let actors: Vec<ActorCommit> = places
             .iter()
             .map(|at| {
                 let previous = self.revisions[*at];
                 self.revisions[*at] += 1;
-                self.turn(*at, previous, now, spill && previous % 7 == 6)
+                let mut turn = self.turn(*at, previous, now, spill && previous % 7 == 6);
+                if self.effects {
+                    self.sequence += 1;
+                    self.sent.push(self.sequence);
+                    let item = Bytes::from(vec![3; 200]);
+                    let (sequence, due_at) = (self.sequence, Millis(0));
+                    turn.outbox.push(OutboxInsert { sequence, due_at, item });
+                }
+                turn
             })
             .collect();
-        let batch = CommitBatch { actors, inbox: vec![], ..CommitBatch::default() };
+        let batch = CommitBatch { actors, outbox_done, ..CommitBatch::default() };
         let verdicts = store.commit(batch).await?;
         assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Committed));
         Ok(())
@@ -230,7 +258,11 @@ impl Bench {
         let rows = times.len() * size as u64;
         println!(
             "commit of {size:>3}{}: {:>6} rows/s, {:>5} commits/s, p50 {} us, p99 {} us, max {} us, {:.1} CPU-us per row",
-            if spill { "" } else { " (no packs)" },
+            match (self.effects, spill) {
+                (true, _) => " (with effects)",
+                (false, true) => "",
+                (false, false) => " (no packs)",
+            },
             rows * 1_000_000 / elapsed,
             times.len() * 1_000_000 / elapsed,
             times.value_at_quantile(0.5),

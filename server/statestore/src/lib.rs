@@ -132,8 +132,8 @@ pub trait StateStore: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<ActorSummary>, Error>;
 
-    /// Reads outbox rows of a shard that are due at `until` or before, in order of (due time, sequence), from above `after`,
-    /// at most `limit`.
+    /// Reads outbox rows of a shard that are due at `until` or before, in order of (due time, sequence), from above
+    /// `after`, at most `limit`. Due times are 0 or later, sequences 1 or higher.
     async fn outbox(
         &self,
         shard: &ShardId,
@@ -142,8 +142,8 @@ pub trait StateStore: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<OutboxRow>, Error>;
 
-    /// When the first outbox row of a shard is due that is due later than `after`, if there is one; and the highest sequence
-    /// of its rows, 0 if it has none.
+    /// When the first delayed outbox row of a shard is due that is due later than `after`, if there is one; and the highest
+    /// sequence of its rows, 0 if it has none.
     async fn outbox_ends(
         &self,
         shard: &ShardId,

@@ -16,6 +16,7 @@ mod kill;
 mod opening;
 mod postgres;
 mod pressure;
+mod upgrade;
 
 async fn open(folder: &Path) -> Arc<SqlStore> {
     let options = SqliteOptions::new(folder);

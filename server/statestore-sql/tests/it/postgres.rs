@@ -17,10 +17,10 @@ mod proxy;
 mod server;
 mod unknown;
 
-use server::Postgres;
+pub(super) use server::Postgres;
 
 /// A store on a database, with shard 0 claimed at epoch 1.
-async fn open(url: &str) -> Arc<SqlStore> {
+pub(super) async fn open(url: &str) -> Arc<SqlStore> {
     open_with(PostgresOptions::new(url)).await
 }
 

@@ -64,16 +64,21 @@ pub(crate) const FORGET_BEFORE: &str = "\
 DELETE FROM history AS p USING unnest($1::text[], $2::text[], $3::text[], $4::int8[]) AS w(s, t, k, b) \
 WHERE p.system = w.s AND p.type = w.t AND p.key = w.k AND p.settled_at < w.b";
 
-/// Outbox rows of a shard that are due. Parameters: system, type, shard, the due time and sequence to start after, the
-/// latest due time, limit.
+/// Outbox rows of a shard that are due: those that were sent at once by the primary key, the delayed ones by an index of
+/// their own. Parameters: system, type, shard, the due time and sequence to start after, the latest due time, limit.
 pub(crate) const DELIVERIES: &str = "\
-SELECT key, sequence, due_at, item FROM outbox WHERE system = $1 AND type = $2 AND shard = $3 \
-AND (due_at, sequence) > ($4, $5) AND due_at <= $6 ORDER BY due_at, sequence LIMIT $7";
+SELECT key, sequence, due_at, item FROM ((SELECT key, sequence, due_at, item FROM outbox \
+WHERE system = $1 AND type = $2 AND shard = $3 AND due_at <= 0 AND due_at <= $6 AND sequence > $5 AND $4::int8 <= 0 \
+ORDER BY sequence LIMIT $7) UNION ALL (SELECT key, sequence, due_at, item FROM outbox \
+WHERE system = $1 AND type = $2 AND shard = $3 AND due_at > 0 AND (due_at, sequence) > ($4, $5) AND due_at <= $6 \
+ORDER BY due_at, sequence LIMIT $7)) AS r ORDER BY due_at, sequence LIMIT $7";
 
-/// When the next outbox row is due, and the last sequence. Parameters: system, type, shard, the due time to start after.
+/// When the next delayed outbox row is due, and the last sequence. Parameters: system, type, shard, the due time to start
+/// after.
 pub(crate) const ENDS: &str = "\
-SELECT (SELECT min(due_at) FROM outbox WHERE system = $1 AND type = $2 AND shard = $3 AND due_at > $4), \
-(SELECT max(sequence) FROM outbox WHERE system = $1 AND type = $2 AND shard = $3)";
+SELECT (SELECT due_at FROM outbox WHERE system = $1 AND type = $2 AND shard = $3 AND due_at > 0 AND due_at > $4 \
+ORDER BY due_at LIMIT 1), (SELECT sequence FROM outbox WHERE system = $1 AND type = $2 AND shard = $3 \
+ORDER BY sequence DESC LIMIT 1)";
 
 /// Messages of a shard. Parameters: system, type, shard, the sequence to start after, limit.
 pub(crate) const BROADCASTS: &str = "\

@@ -17,13 +17,22 @@ use crate::{
 
 impl Reader {
     pub(super) async fn outbox(&mut self, asked: &Deliveries) -> Result<Vec<OutboxRow>, Error> {
-        let mut parameters = of_shard(&asked.shard);
-        parameters
-            .number(asked.after.0.0)
-            .number(signed(asked.after.1))
-            .number(asked.until.0)
-            .number(signed(asked.limit as u64));
-        let rows = self.flow(Flow::Deliveries, parameters).await?;
+        let Deliveries { shard, after, until, limit } = asked;
+        let mut rows = vec![];
+        if after.0 <= Millis(0) && *until >= Millis(0) {
+            let mut parameters = of_shard(shard);
+            parameters.number(signed(after.1)).number(signed(*limit as u64));
+            rows = self.flow(Flow::AtOnce, parameters).await?;
+        }
+        if rows.len() < *limit {
+            let mut parameters = of_shard(shard);
+            parameters
+                .number(after.0.0)
+                .number(signed(after.1))
+                .number(until.0)
+                .number(signed((*limit - rows.len()) as u64));
+            rows.extend(self.flow(Flow::Delayed, parameters).await?);
+        }
         rows.iter().map(columns::delivery).collect()
     }
 

@@ -51,9 +51,9 @@ async fn no_statement_reads_a_whole_table_or_sorts() {
         Shape::Flow(Flow::Clear { rows: 32 }),
         Shape::Flow(Flow::ForgetBelow { rows: 128 }),
         Shape::Flow(Flow::ForgetBefore { rows: 32 }),
-        Shape::Flow(Flow::Deliveries),
+        Shape::Flow(Flow::AtOnce),
+        Shape::Flow(Flow::Delayed),
         Shape::Flow(Flow::Ends),
-        Shape::Flow(Flow::Broadcasts),
         Shape::Flow(Flow::Keys),
         Shape::Flow(Flow::PastBelow),
         Shape::Flow(Flow::PastRevision),
@@ -78,7 +78,7 @@ async fn no_statement_reads_a_whole_table_or_sorts() {
 async fn keys_of_a_shard_are_read_from_its_own_index() {
     let plan = plan(Shape::Flow(Flow::Keys)).await;
     assert!(
-        plan[0].contains("actors_shard (system=? AND type=? AND shard=? AND key>?)"),
+        plan[0].contains("actors_shard (shard=? AND system=? AND type=? AND key>?)"),
         "{plan:?}"
     );
 }

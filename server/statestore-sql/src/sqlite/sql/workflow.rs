@@ -19,6 +19,8 @@ const OUTBOX: [Outbox; 7] = [
     Outbox::Key,
     Outbox::Item,
 ];
+/// What is read of an outbox row.
+const DELIVERY: [Outbox; 4] = [Outbox::Key, Outbox::Sequence, Outbox::DueAt, Outbox::Item];
 /// Parameters of a dead letter.
 const LETTER: [DeadLetter; 6] = [
     DeadLetter::Id,
@@ -69,8 +71,10 @@ pub(crate) enum Flow {
     ForgetBelow { rows: usize },
     /// Removes past states of before a time.
     ForgetBefore { rows: usize },
-    /// Outbox rows of a shard that are due.
-    Deliveries,
+    /// Outbox rows of a shard that were sent at once.
+    AtOnce,
+    /// Delayed outbox rows of a shard that are due.
+    Delayed,
     /// When the next outbox row is due, and the last sequence.
     Ends,
     /// Messages of a shard.
@@ -118,7 +122,8 @@ pub(super) fn build(flow: Flow) -> String {
         }
         Flow::ForgetBelow { rows } => forget(History::Revision, rows),
         Flow::ForgetBefore { rows } => forget(History::SettledAt, rows),
-        Flow::Deliveries => deliveries(),
+        Flow::AtOnce => at_once(),
+        Flow::Delayed => delayed(),
         Flow::Ends => ends(),
         Flow::Broadcasts => broadcasts(),
         Flow::Keys => keys(),
@@ -236,13 +241,29 @@ fn forget(column: History, rows: usize) -> String {
     delete(History::Table, any)
 }
 
-/// Parameters: system, type, shard, the due time and sequence to start after, the latest due time, limit.
-fn deliveries() -> String {
-    let place = Expr::tuple([Expr::col(Outbox::DueAt), Expr::col(Outbox::Sequence)]);
+/// Rows that were sent at once come by the primary key. Parameters: system, type, shard, the sequence to start after,
+/// limit.
+fn at_once() -> String {
     let select = Query::select()
-        .columns([Outbox::Key, Outbox::Sequence, Outbox::DueAt, Outbox::Item])
+        .columns(DELIVERY)
         .from(Outbox::Table)
         .cond_where(any_of([Outbox::System, Outbox::Type, Outbox::Shard], 1))
+        .and_where(Expr::col(Outbox::DueAt).lte(Expr::cust("0")))
+        .and_where(Expr::col(Outbox::Sequence).gt(bound()))
+        .order_by(Outbox::Sequence, Order::Asc)
+        .take();
+    text(&limited(select))
+}
+
+/// The delayed ones come by an index of their own. Parameters: system, type, shard, the due time and sequence to start
+/// after, the latest due time, limit.
+fn delayed() -> String {
+    let place = Expr::tuple([Expr::col(Outbox::DueAt), Expr::col(Outbox::Sequence)]);
+    let select = Query::select()
+        .columns(DELIVERY)
+        .from(Outbox::Table)
+        .cond_where(any_of([Outbox::System, Outbox::Type, Outbox::Shard], 1))
+        .and_where(Expr::col(Outbox::DueAt).gt(Expr::cust("0")))
         .and_where(place.gt(Expr::tuple([bound(), bound()])))
         .and_where(Expr::col(Outbox::DueAt).lte(bound()))
         .order_by(Outbox::DueAt, Order::Asc)
@@ -261,13 +282,15 @@ fn ends() -> String {
             .take()
     };
     let mut due = of(Func::min(Expr::col(Outbox::DueAt)).into());
+    due.and_where(Expr::col(Outbox::DueAt).gt(Expr::cust("0")));
     due.and_where(Expr::col(Outbox::DueAt).gt(bound()));
     let last = of(Func::max(Expr::col(Outbox::Sequence)).into());
     let both = [due, last].map(|end| Expr::SubQuery(None, Box::new(end.into())));
     text(&Query::select().exprs(both).take())
 }
 
-/// Parameters: system, type, shard, the sequence to start after, limit.
+/// A shard has few messages under way: they are sorted. Parameters: system, type, shard, the sequence to start after,
+/// limit.
 fn broadcasts() -> String {
     let select = Query::select()
         .columns([Broadcast::Id, Broadcast::Sequence, Broadcast::Cursor, Broadcast::Item])

@@ -168,6 +168,27 @@ async fn the_highest_epoch_of_every_shard_can_be_listed() {
     assert_eq!(numbers, [(0, 1), (1, 7), (2, 900)]);
 }
 
+/// Otherwise each turn would write every index of the table and leave an entry behind in each.
+#[tokio::test]
+async fn turns_write_no_index_of_the_actors_table() {
+    let url = Postgres::shared().database();
+    let store = open(&url).await;
+    for previous in 0..200 {
+        commit(&store, vec![turn("a", previous, b"1"), turn("b", previous, b"1")]).await;
+    }
+    store.close().await;
+    let count = |what| {
+        let query = format!("SELECT {what} FROM pg_stat_user_tables WHERE relname = 'actors'");
+        sql(&url, &query).parse::<u64>().expect("a number")
+    };
+    // A session tells its counts when it ends at the latest.
+    while count("n_tup_upd") < 398 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (updates, in_place) = (count("n_tup_upd"), count("n_tup_hot_upd"));
+    assert!(in_place * 10 >= updates * 9, "{in_place} of {updates}");
+}
+
 /// Without it every commit of several packets waits 40 ms for an acknowledgement.
 #[tokio::test]
 async fn every_connection_sends_at_once() {
