@@ -1,27 +1,47 @@
-//! SQLite keeps every rule of the contract.
+//! Both databases keep every rule of the contract.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use callboard_statestore::{StateStore, conformance::Fixture, state_store_conformance};
-use callboard_statestore_sql::{SqlStore, SqliteOptions};
+use callboard_statestore::{
+    StateStore,
+    conformance::{Fixture, SharedFixture},
+};
+use callboard_statestore_sql::{PostgresOptions, SqlStore, SqliteOptions};
 use tempfile::TempDir;
 
-struct Sqlite {
-    folder: TempDir,
+use super::postgres::Postgres;
+
+/// Where the data is.
+enum Place {
+    Folder(TempDir),
+    Database(String),
+}
+
+struct Kept {
+    place: Place,
     open: Option<Arc<SqlStore>>,
 }
 
+impl Kept {
+    async fn opened(&self) -> Arc<SqlStore> {
+        let opened = match &self.place {
+            Place::Folder(folder) => SqlStore::open_sqlite(SqliteOptions::new(folder.path())).await,
+            Place::Database(url) => SqlStore::open_postgres(PostgresOptions::new(url)).await,
+        };
+        Arc::new(opened.expect("open"))
+    }
+}
+
 #[async_trait]
-impl Fixture for Sqlite {
+impl Fixture for Kept {
     async fn store(&mut self) -> Arc<dyn StateStore> {
-        if self.open.is_none() {
-            let options = SqliteOptions::new(self.folder.path());
-            let store = SqlStore::open_sqlite(options).await.expect("open");
-            self.open = Some(Arc::new(store));
-        }
-        let open = self.open.as_ref().expect("just opened");
-        Arc::clone(open) as Arc<dyn StateStore>
+        let store = match self.open.take() {
+            Some(open) => open,
+            None => self.opened().await,
+        };
+        self.open = Some(Arc::clone(&store));
+        store
     }
 
     async fn reopened(&mut self) -> Arc<dyn StateStore> {
@@ -32,8 +52,29 @@ impl Fixture for Sqlite {
     }
 }
 
-async fn sqlite() -> Sqlite {
-    Sqlite { folder: TempDir::new().expect("a folder"), open: None }
+#[async_trait]
+impl SharedFixture for Kept {
+    async fn node(&mut self) -> Arc<dyn StateStore> {
+        self.opened().await
+    }
 }
 
-state_store_conformance!(sqlite);
+async fn folder() -> Kept {
+    Kept { place: Place::Folder(TempDir::new().expect("a folder")), open: None }
+}
+
+async fn database() -> Kept {
+    Kept { place: Place::Database(Postgres::shared().database()), open: None }
+}
+
+mod sqlite {
+    callboard_statestore::state_store_conformance!(super::folder);
+}
+
+mod postgres {
+    callboard_statestore::state_store_conformance!(super::database);
+}
+
+mod shared {
+    callboard_statestore::shared_store_conformance!(super::database);
+}

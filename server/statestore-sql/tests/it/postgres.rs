@@ -7,7 +7,6 @@ use callboard_statestore_sql::{PostgresOptions, SqlStore};
 
 use super::claim;
 
-mod conformance;
 mod kill;
 mod opening;
 mod outage;
