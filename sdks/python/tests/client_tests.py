@@ -8,9 +8,17 @@ from uuid import UUID
 
 import pytest
 
+import callboard
 from callboard import ActorError, BlockingClient, CallError, Client
 from callboard.channel import server_addresses
-from callboard.protocol.callboard.gateway.v1.gateway_pb2 import InvokeRequest, InvokeResponse
+from callboard.protocol.callboard.gateway.v1.gateway_pb2 import (
+    ChannelMessage,
+    InvokeRequest,
+    InvokeResponse,
+    Missed,
+    Subscribed,
+    SubscribeResponse,
+)
 from callboard.protocol.callboard.type.v1 import type_pb2
 from callboard.transport import Nodes
 from fake_node import FakeNode, json_payload
@@ -212,3 +220,55 @@ async def a_blocking_client_calls_without_an_event_loop() -> None:
                 return client.call("T", "k", "a", {"n": 1})
 
         assert await asyncio.to_thread(program) == {"n": 1}
+
+
+async def a_blocking_client_hears_a_subscription_item_by_item() -> None:
+    async with FakeNode() as node:
+        node.said = [
+            SubscribeResponse(subscribed=Subscribed(resume_token="t0")),
+            SubscribeResponse(
+                message=ChannelMessage(
+                    channel="c", id="m1", payload=json_payload("1"), resume_token="t1"
+                )
+            ),
+            SubscribeResponse(missed=Missed(messages=3)),
+        ]
+
+        def program() -> list[object]:
+            with BlockingClient(node.address) as client:
+                heard = client.each(client.client.subscribe("c"))
+                return [next(heard), next(heard), next(heard)]
+
+        first, missed, again = await asyncio.to_thread(program)
+        assert isinstance(first, callboard.Message) and first.message == 1
+        assert missed == callboard.Missed(3)
+        # The stream ended; the next one goes on where it was.
+        assert isinstance(again, callboard.Message)
+        assert node.resumed == ["", "t1"]
+
+
+async def a_closed_subscription_ends_a_loop_that_waits_for_it() -> None:
+    async with FakeNode() as node, Client(node.address) as client:
+        node.said = [SubscribeResponse(subscribed=Subscribed(resume_token="t0"))]
+        node.holds = True
+        async with client.subscribe("c") as heard:
+            assert heard.resume_token == "t0"
+
+            async def loop() -> int:
+                return len([item async for item in heard])
+
+            waiting = asyncio.create_task(loop())
+            await asyncio.sleep(0)
+            await heard.close()
+            assert await waiting == 0
+
+
+async def a_call_is_a_coroutine_that_begins_when_it_is_awaited() -> None:
+    async with FakeNode() as node, Client(node.address) as client:
+        node.answer = _echo
+        call = client.call("T", "k", "a", 7)
+        assert await asyncio.wait_for(asyncio.create_task(call), 5) == 7
+        with pytest.raises(RuntimeError, match="already awaited"):
+            await call
+        client.call("T", "k", "a", 8).close()
+        assert node.stream_messages == [1]

@@ -14,6 +14,8 @@ from callboard.protocol.callboard.gateway.v1.gateway_pb2 import (
     InvokeResponse,
     InvokeStreamRequest,
     InvokeStreamResponse,
+    SubscribeRequest,
+    SubscribeResponse,
 )
 from callboard.protocol.callboard.host.v1.host_pb2 import (
     ConnectRequest,
@@ -122,6 +124,11 @@ class FakeNode:
         self.answer: Answer | None = None
         self.stream_messages: list[int] = []
         self.cancels: list[int] = []
+        #: What each subscription gets; then it ends, unless it holds.
+        self.said: list[SubscribeResponse] = []
+        self.holds = False
+        #: The resume tokens of the subscriptions so far.
+        self.resumed: list[str] = []
         self.port = 0
         self._server = grpc.aio.server()
 
@@ -148,6 +155,11 @@ class FakeNode:
                 self._invoke_stream,
                 request_deserializer=InvokeStreamRequest.FromString,
                 response_serializer=InvokeStreamResponse.SerializeToString,
+            ),
+            "Subscribe": grpc.unary_stream_rpc_method_handler(
+                self._subscribe,
+                request_deserializer=SubscribeRequest.FromString,
+                response_serializer=SubscribeResponse.SerializeToString,
             ),
         }
         generic = grpc.method_handlers_generic_handler
@@ -194,6 +206,13 @@ class FakeNode:
             await context.abort(_STATUS[outcome.code], outcome.message)
             raise AssertionError("abort raises")
         return outcome
+
+    async def _subscribe(self, request: SubscribeRequest, context: Any) -> None:
+        self.resumed.append(request.resume_token)
+        for item in self.said:
+            await context.write(item)
+        if self.holds:
+            await asyncio.Event().wait()
 
     async def _invoke_stream(
         self, requests: AsyncIterator[InvokeStreamRequest], context: Any

@@ -282,6 +282,20 @@ def what_a_type_listens_to_and_keeps_is_registered() -> None:
     assert (pool.kind, pool.durability, pool.pool_min, pool.pool_max) == (int(Kind.POOLED), 0, 1, 8)
 
 
+def a_channel_may_name_the_method_of_an_action_with_another_name() -> None:
+    class Room(JsonActor[Log], channels=["a", Channel("b", "Hear")]):
+        state_type = Log
+
+        @action("Hear")
+        async def receive(self, ctx: Context[Log], message: Any) -> None: ...
+
+    made = Room.definition.to_proto()
+    assert [(one.channel, one.action) for one in made.subscriptions] == [
+        ("a", "Hear"),
+        ("b", "Hear"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

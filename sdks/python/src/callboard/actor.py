@@ -139,15 +139,24 @@ def _extended(
     """A definition with what a class adds to it."""
     made = _with_timers(cls, base)
     settings = made.settings
+    heard = [_by_wire_name(made, Channel(one) if isinstance(one, str) else one) for one in channels]
     return dataclasses.replace(
         made,
         settings=dataclasses.replace(
             settings,
-            channels=(*settings.channels, *channels),
+            channels=(*settings.channels, *heard),
             pooled=pooled or settings.pooled,
             history=history or settings.history,
         ),
     )
+
+
+def _by_wire_name(definition: ActorDef[Any], channel: Channel) -> Channel:
+    """A channel whose action may be named by its method, where that differs on the wire."""
+    if any(one.name == channel.action for one in definition.actions):
+        return channel
+    names = {one.method: one.name for one in definition.actions}
+    return dataclasses.replace(channel, action=names.get(channel.action, channel.action))
 
 
 def _with_timers(cls: type[Any], base: ActorDef[Any]) -> ActorDef[Any]:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+)
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
@@ -351,6 +359,10 @@ def _fill_argument(request: InvokeRequest, action: ActionDef[Any, Any], argument
         fill_payload(request.payload, action.argument, argument)
 
 
+async def _next(items: AsyncIterator[T]) -> T:
+    return await anext(items)
+
+
 class BlockingClient:
     """A client for programs without an event loop: it runs one on a thread of its own.
 
@@ -381,6 +393,17 @@ class BlockingClient:
     def wait(self, call: Coroutine[Any, Any, T]) -> T:
         """Runs a call and answers its result. Raises what the call raises."""
         return asyncio.run_coroutine_threadsafe(call, self._loop).result()
+
+    def each(self, items: AsyncIterable[T]) -> Iterator[T]:
+        """The items of an async iterator, such as a subscription or a list of schedules, one by
+        one. Raises what the iterator raises.
+        """
+        iterator = aiter(items)
+        while True:
+            try:
+                yield self.wait(_next(iterator))
+            except StopAsyncIteration:
+                return
 
     def call(
         self,

@@ -64,8 +64,8 @@ class Channel:
     """A channel that the actors of a type listen to."""
 
     name: str
-    #: The action that gets the message as its argument; its metadata names the channel as
-    #: `callboard-channel`.
+    #: The action that gets the message as its argument, by its name on the wire or that of its
+    #: method; its metadata names the channel as `callboard-channel`.
     action: str = "receive"
     deliver: Deliver | None = None
 

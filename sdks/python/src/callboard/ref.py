@@ -131,7 +131,7 @@ class Call(Coroutine[Any, Any, Rep_co], Generic[Rep_co]):
 
     def __await__(self) -> Generator[Any, Any, Rep_co]:
         if self._running is not None:
-            raise RuntimeError("a call is awaited once; make another one")
+            raise RuntimeError("this call was already awaited; make another one")
         return cast("Generator[Any, Any, Rep_co]", self._start().__await__())
 
     def send(self, value: Any) -> Any:
