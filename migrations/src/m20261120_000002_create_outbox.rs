@@ -1,4 +1,7 @@
 //! The tables for what actors say to each other, and what is kept of actors beside their rows.
+//!
+//! The index over existing actors takes a few seconds per million of them, in which PostgreSQL lets commits of nodes of
+//! the previous release wait; they repeat what was refused meanwhile.
 
 use sea_orm_migration::{prelude::*, sea_orm::ExprTrait};
 

@@ -7,6 +7,11 @@
 //! on a future that the caller holds. What is asked stands in `jobs.rs`; `sqlite/` and `postgres/` answer it, each with
 //! everything that is particular to its database.
 //!
+//! # What a commit writes
+//! Rows of actors and accepted calls always take the same few statements (`commit.rs` of either database). What turns
+//! set going, past states, ended deliveries and steps of messages are statements of their own (`workflow.rs`), which a
+//! batch without them does not pay for. Rows are read back by one function each for both databases (`columns.rs`).
+//!
 //! # What keeps commits safe
 //! * Fence rows (`fences.rs`). A data folder has one writing process, which holds its lock and compares the writer epoch;
 //!   in a shared database each commit locks the fence rows of its batch and reads their epochs.
