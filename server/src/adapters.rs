@@ -5,8 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use callboard_control_plane::Handle;
-use callboard_data_plane::ports::{Directory, Hosting};
-use callboard_types::{CallError, ClusterView, Epoch, Lease, ShardId, TypeDefinition};
+use callboard_data_plane::ports::{Directory, Hosting, Schedules};
+use callboard_types::{
+    CallError, ClusterView, DueCursor, Epoch, Lease, Millis, Occurrence, OccurrenceEnd, ShardId,
+    TypeDefinition,
+};
 use tokio::sync::watch;
 
 /// The control plane as the data plane's directory.
@@ -43,6 +46,10 @@ impl Directory for ControlDirectory {
         self.0.register_types(system, types, descriptor_set).await
     }
 
+    fn schedules(&self) -> Arc<dyn Schedules> {
+        Arc::new(ControlSchedules(self.0.schedules().clone()))
+    }
+
     async fn set_hosted(&self, types: Vec<(String, String)>, hosting: Hosting) {
         let types = types.into_iter().map(|(system, name)| (system.into(), name.into()));
         let types = types.collect();
@@ -51,5 +58,32 @@ impl Directory for ControlDirectory {
             Hosting::None => self.0.set_hosted(types, false).await,
             Hosting::NoneForGood => self.0.hosts_left(types),
         }
+    }
+}
+
+/// The control plane's schedules as the data plane's.
+#[derive(Debug)]
+struct ControlSchedules(callboard_control_plane::Schedules);
+
+#[async_trait]
+impl Schedules for ControlSchedules {
+    fn changed(&self) -> watch::Receiver<u64> {
+        self.0.changed()
+    }
+
+    fn due(&self, after: DueCursor, until: Millis, limit: usize) -> Vec<Occurrence> {
+        self.0.due(after, until, limit)
+    }
+
+    fn next_due(&self, after: Millis) -> Option<Millis> {
+        self.0.next_due(after)
+    }
+
+    async fn ended(&self, ends: Vec<OccurrenceEnd>) -> Result<(), CallError> {
+        self.0.ended(ends).await
+    }
+
+    async fn once(&self, request_id: String, call: Occurrence) -> Result<String, CallError> {
+        self.0.once(&request_id, &call).await
     }
 }

@@ -27,6 +27,8 @@ pub struct Config {
     pub cluster: ClusterConfig,
     /// Where actors are kept.
     pub store: StoreConfig,
+    /// How much its systems may have.
+    pub limits: LimitsConfig,
     /// What it writes to the log.
     pub log: LogConfig,
 }
@@ -75,6 +77,20 @@ pub struct StoreConfig {
     /// SQLite in the data folder. Printed without the password.
     #[serde(serialize_with = "without_password")]
     pub url: String,
+}
+
+/// How much systems may have. A node refuses what it is asked for beyond; give every node of a cluster the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Schedules of one system, delayed calls included.
+    pub schedules_per_system: u64,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self { schedules_per_system: 1_000_000 }
+    }
 }
 
 /// What a node logs unless somebody says otherwise. openraft tells of every vote and every unreachable peer; what its

@@ -4,6 +4,7 @@ pub mod actor_types;
 pub mod cluster;
 pub mod membership;
 pub mod peer;
+pub mod schedules;
 pub mod systems;
 
 use std::sync::Arc;

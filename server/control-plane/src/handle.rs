@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{
-    Fatal,
+    Fatal, Schedules,
     confirm::Confirmer,
     hosted::Hosted,
     lease::Timings,
@@ -32,6 +32,7 @@ pub struct Handle {
     pub(crate) confirmer: Confirmer,
     pub(crate) lease: Lease,
     pub(crate) timings: Timings,
+    pub(crate) schedules: Schedules,
     pub(crate) fatal: watch::Receiver<Option<Fatal>>,
 }
 
@@ -58,6 +59,12 @@ impl Handle {
     #[must_use]
     pub fn lease(&self) -> Lease {
         self.lease.clone()
+    }
+
+    /// The schedules of the cluster.
+    #[must_use]
+    pub fn schedules(&self) -> &Schedules {
+        &self.schedules
     }
 
     /// Registers what a host that is connected to this node offers: all of it or none. `descriptor_set` is empty if

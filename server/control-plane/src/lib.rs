@@ -7,6 +7,7 @@
 //!   `confirm` are the shells around them.
 //! * `entrance`, `first_start`, `life`: how a node becomes a member, and how its process begins.
 //! * `steward`: what the leader does without being asked.
+//! * [`schedules`]: computes when schedules are due, and proposes what becomes of them.
 //! * [`service`]: starts and stops all of it. [`handle`]: what the rest of the node sees.
 //! * [`grpc`]: `callboard.control.v1` for operators, and `callboard.peer.v1` between nodes.
 //!
@@ -32,6 +33,7 @@ mod raft;
 pub mod recover;
 mod renew;
 mod reports;
+pub mod schedules;
 pub mod service;
 mod steward;
 mod view;
@@ -39,4 +41,5 @@ mod view;
 pub use error::{Error, Fatal};
 pub use handle::Handle;
 pub use options::{FirstStart, Options, Seeds};
+pub use schedules::Schedules;
 pub use service::{ControlPlane, Opened};

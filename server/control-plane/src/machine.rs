@@ -9,6 +9,7 @@ mod homes;
 pub mod member;
 pub mod placement;
 pub mod planner;
+pub mod schedules;
 pub mod stored;
 
 use std::{
@@ -17,12 +18,11 @@ use std::{
 };
 
 use callboard_types::{CallError, ErrorKind, NodeId, TypeView};
-use serde::{Deserialize, Serialize};
-
 pub use command::Command;
 pub use member::Member;
 
 use member::Members;
+use schedules::{ChangeResult, Schedules};
 
 /// The command versions that this version of callboard can apply, from lowest to highest: see
 /// [`Command::needs_version`].
@@ -43,12 +43,14 @@ pub const REGISTERED_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub const DEFAULT_SYSTEM: &str = "default";
 
 /// What came of a command.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
     /// True if anything differs from before. A refused command changes nothing.
     pub changed: bool,
     /// Why the command was refused, if it was.
     pub outcome: Result<(), CallError>,
+    /// What came of each change of schedules, if the command was about them. Views do not show schedules.
+    pub results: Vec<ChangeResult>,
 }
 
 /// The replicated state.
@@ -64,6 +66,7 @@ pub struct Machine {
     /// By hash. Each is kept once, however many types share it, and goes with the last of them.
     descriptors: BTreeMap<Arc<str>, Arc<[u8]>>,
     next_type_id: u32,
+    schedules: Schedules,
 }
 
 /// One registered type.
@@ -81,13 +84,13 @@ impl Applied {
     /// The command was right; it changed something or found it as it should be.
     #[must_use]
     pub fn done(changed: bool) -> Self {
-        Self { changed, outcome: Ok(()) }
+        Self { changed, outcome: Ok(()), results: Vec::new() }
     }
 
     /// The command was refused.
     #[must_use]
     pub fn refused(error: CallError) -> Self {
-        Self { changed: false, outcome: Err(error) }
+        Self { changed: false, outcome: Err(error), results: Vec::new() }
     }
 }
 
@@ -96,6 +99,9 @@ impl Applied {
 impl Machine {
     /// Applies one command.
     pub fn apply(&mut self, command: Command) -> Applied {
+        if let Command::ChangeSchedules(changes) = command {
+            return changes.run(self);
+        }
         match command.run(self) {
             Ok(changed) => Applied::done(changed),
             Err(error) => Applied::refused(error),
@@ -168,6 +174,12 @@ impl Machine {
         self.systems.keys()
     }
 
+    /// True if the system exists.
+    #[must_use]
+    pub fn has_system(&self, name: &str) -> bool {
+        self.systems.contains_key(name)
+    }
+
     /// Every type, by system and name.
     pub fn types(&self) -> impl Iterator<Item = &Arc<TypeView>> {
         self.systems.values().flat_map(BTreeMap::values).map(|record| &record.view)
@@ -180,6 +192,12 @@ impl Machine {
             .flat_map(BTreeMap::values)
             .filter(move |record| record.eligible.contains(&node))
             .map(|record| (Arc::clone(&record.view.system), Arc::clone(&record.view.name)))
+    }
+
+    /// The schedules of all systems.
+    #[must_use]
+    pub fn schedules(&self) -> &Schedules {
+        &self.schedules
     }
 
     fn record_mut(&mut self, system: &str, name: &str) -> Option<&mut TypeRecord> {

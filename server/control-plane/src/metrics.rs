@@ -32,6 +32,14 @@ pub const NODES_DOWN: &str = "callboard_control_nodes_down_total";
 pub const MOVES_PLANNED: &str = "callboard_control_moves_planned_total";
 /// Shards that changed their owner, as this node saw it; label `why`: `moved` or `taken_over`.
 pub const SHARDS_MOVED: &str = "callboard_control_shards_moved_total";
+/// Schedules that the cluster has.
+pub const SCHEDULES: &str = "callboard_control_schedules";
+/// Changes of schedules that this node proposed at a time.
+pub const SCHEDULE_BATCH_CHANGES: &str = "callboard_control_schedule_batch_changes";
+/// From proposing changes of schedules to their being applied here.
+pub const SCHEDULE_BATCH_SECONDS: &str = "callboard_control_schedule_batch_seconds";
+/// Occurrences that this node found too late to be fired.
+pub const SCHEDULE_LATE: &str = "callboard_control_schedule_late_total";
 
 /// Registers names, units and help texts with the installed recorder. Called whenever a control plane is opened.
 pub fn describe() {
@@ -72,6 +80,22 @@ pub fn describe() {
         "Nodes that this node, as the leader, declared down"
     );
     describe_counter!(MOVES_PLANNED, Unit::Count, "Planned moves of shards that this node began");
+    describe_gauge!(SCHEDULES, Unit::Count, "Schedules that the cluster has");
+    describe_histogram!(
+        SCHEDULE_BATCH_CHANGES,
+        Unit::Count,
+        "Changes of schedules that this node proposed at a time"
+    );
+    describe_histogram!(
+        SCHEDULE_BATCH_SECONDS,
+        Unit::Seconds,
+        "From proposing changes of schedules to their being applied on this node"
+    );
+    describe_counter!(
+        SCHEDULE_LATE,
+        Unit::Count,
+        "Occurrences of schedules that this node found too late to be fired"
+    );
     describe_counter!(SHARDS_MOVED, Unit::Count, "Shards that changed their owner, by why");
 }
 
@@ -116,6 +140,21 @@ pub(crate) fn round_confirmed(micros: u64, renewals: usize) {
 
 pub(crate) fn leader_found(micros: u64) {
     histogram!(LEADERLESS_SECONDS).record(seconds(micros));
+}
+
+#[expect(clippy::cast_precision_loss, reason = "there are far fewer than 2^53 schedules")]
+pub(crate) fn schedules_pending(count: usize) {
+    gauge!(SCHEDULES).set(count as f64);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a batch is far smaller than 2^53")]
+pub(crate) fn schedules_proposed(changes: usize, micros: u64) {
+    histogram!(SCHEDULE_BATCH_CHANGES).record(changes as f64);
+    histogram!(SCHEDULE_BATCH_SECONDS).record(seconds(micros));
+}
+
+pub(crate) fn schedules_late(count: u64) {
+    counter!(SCHEDULE_LATE).increment(count);
 }
 
 pub(crate) fn nodes_down(count: usize) {

@@ -42,6 +42,8 @@ pub struct Options {
     pub remove_down_after: Option<Duration>,
     /// How many nodes vote at most. The others learn what was agreed.
     pub voters_max: usize,
+    /// How many schedules one system may have.
+    pub schedules_per_system: u64,
 }
 
 /// Who a node with an empty data folder is.
@@ -102,6 +104,7 @@ impl Options {
             snapshot_entries: 1_000,
             remove_down_after: Some(Duration::from_secs(24 * 3_600)),
             voters_max: 5,
+            schedules_per_system: 1_000_000,
         }
     }
 

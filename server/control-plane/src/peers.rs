@@ -28,7 +28,7 @@ use crate::{
     identity::Identity,
     machine::Member,
     raft::{
-        codec::{self, FORMAT},
+        codec::FORMAT,
         types::{Proposal, Reply},
     },
 };
@@ -200,7 +200,7 @@ impl Peers {
         let body = proposal.as_bytes().to_vec().into();
         let request = ProposeRequest { envelope: Some(self.envelope(leader)), body };
         let answer = within(patience, client.propose(request)).await?;
-        codec::decode(&answer.body)
+        Reply::decode(&answer.body)
             .map_err(|error| unavailable(format!("the leader's answer: {error}")))
     }
 

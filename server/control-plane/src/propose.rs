@@ -11,7 +11,7 @@ use openraft::{
 };
 
 use crate::{
-    machine::Command,
+    machine::{Command, schedules::ChangeResult},
     peers::{PEER_MESSAGE_BYTES_MAX, Peers},
     raft::{
         state_machine::Replicated,
@@ -100,8 +100,40 @@ impl Proposer {
     /// The machine's refusal, or [`ErrorKind::StoreUnavailable`] if there is no leader in time. Every command may be
     /// proposed again.
     pub(crate) async fn propose(&self, command: &Command) -> Result<u64, CallError> {
-        let proposal = Proposal::new(command);
-        let attempt = tokio::time::timeout(PROPOSAL_TIMEOUT, self.until_applied(command, proposal));
+        let applied = async {
+            let reply = self.until_agreed(command).await?;
+            let mut view = self.publisher.subscribe();
+            let reached = view.wait_for(|view| view.version >= reply.version).await;
+            reached.map_err(|_| stopped())?;
+            Ok(reply.version)
+        };
+        self.in_time(command, applied).await
+    }
+
+    /// Has changes of schedules applied and waits until this node's schedules contain them. Returns what came of each.
+    ///
+    /// # Errors
+    /// As [`propose`](Self::propose). Batches are known by their ids and may be proposed again.
+    pub(crate) async fn propose_changes(
+        &self,
+        command: &Command,
+    ) -> Result<Vec<ChangeResult>, CallError> {
+        let applied = async {
+            let reply = self.until_agreed(command).await?;
+            let mut version = self.publisher.schedules();
+            let reached = version.wait_for(|version| *version >= reply.schedules_version).await;
+            reached.map_err(|_| stopped())?;
+            Ok(reply.results)
+        };
+        self.in_time(command, applied).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        command: &Command,
+        applied: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        let attempt = tokio::time::timeout(PROPOSAL_TIMEOUT, applied);
         attempt.await.unwrap_or_else(|_| {
             let text = format!(
                 "the control plane has no leader that a majority of nodes follows; {} was given up after {} s and may \
@@ -113,7 +145,8 @@ impl Proposer {
         })
     }
 
-    async fn until_applied(&self, command: &Command, proposal: Proposal) -> Result<u64, CallError> {
+    async fn until_agreed(&self, command: &Command) -> Result<Reply, CallError> {
+        let proposal = Proposal::new(command);
         if proposal.as_bytes().len() > COMMAND_BYTES_MAX {
             let text = format!(
                 "this change takes {} bytes, and {COMMAND_BYTES_MAX} is the limit; register fewer types at a time",
@@ -129,11 +162,8 @@ impl Proposer {
                 Err(Miss::NotLeader) => tokio::time::sleep(RETRY_PAUSE).await,
             }
         };
-        reply.outcome?;
-        let mut view = self.publisher.subscribe();
-        let reached = view.wait_for(|view| view.version >= reply.version).await;
-        reached.map_err(|_| stopped())?;
-        Ok(reply.version)
+        reply.outcome.clone()?;
+        Ok(reply)
     }
 
     async fn attempt(&self, command: &Command, proposal: &Proposal) -> Result<Reply, Miss> {
@@ -221,7 +251,7 @@ impl Proposer {
             if may_be_repeated(command) && !state.machine.cluster_id().is_empty() {
                 let tried = state.try_out(command.clone());
                 if !tried.changed {
-                    return Ok(Reply { version: state.version, outcome: tried.outcome });
+                    return Ok(Reply::new(state.version, tried.outcome));
                 }
             }
         }

@@ -36,6 +36,7 @@ use crate::{
     },
     renew::Renewals,
     reports::Reports,
+    schedules::{Batcher, Latecomers, Schedules},
     steward::Steward,
     view::Publisher,
 };
@@ -124,7 +125,8 @@ impl Opened {
             }
         };
         let proposer = Proposer { raft, replicated, publisher, peers };
-        ControlPlane::run(options, identity, entrance, proposer, lives, log_writer).await
+        // Boxed: it holds every part of the control plane, and callers keep this future on their stacks.
+        Box::pin(ControlPlane::run(options, identity, entrance, proposer, lives, log_writer)).await
     }
 }
 
@@ -178,6 +180,14 @@ impl ControlPlane {
         let lease =
             if options.peer_address.is_empty() { Lease::unlimited() } else { Lease::lapsed() };
         let reports = Reports::default();
+        let (batcher, batches) = Batcher::new(proposer.clone());
+        tasks.spawn("schedules", OnError::Log, OnShutdown::Abort, batches.run());
+        let schedules = Schedules::new(
+            NodeId(identity.node_id),
+            proposer.clone(),
+            batcher,
+            options.schedules_per_system,
+        );
         let handle = Handle {
             node: NodeId(identity.node_id),
             proposer: proposer.clone(),
@@ -186,6 +196,7 @@ impl ControlPlane {
             confirmer: confirmer.clone(),
             lease: lease.clone(),
             timings: options.timings(),
+            schedules: schedules.clone(),
             fatal,
         };
         let life = lives.own();
@@ -213,6 +224,7 @@ impl ControlPlane {
         };
         let spawn = |name, task| plane.tasks.spawn(name, OnError::Log, OnShutdown::Abort, task);
         spawn("eligibility", futures::FutureExt::boxed(reconciler.run()));
+        spawn("late occurrences", futures::FutureExt::boxed(Latecomers(schedules).run()));
         spawn("reports", futures::FutureExt::boxed(reports.run(handle.node, proposer)));
         Ok((plane, handle))
     }

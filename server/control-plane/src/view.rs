@@ -18,6 +18,8 @@ use crate::{metrics, raft::state_machine::State};
 pub(crate) struct Publisher {
     node: NodeId,
     view: watch::Sender<Arc<ClusterView>>,
+    /// Which version of the schedules this node has.
+    schedules: watch::Sender<u64>,
     /// How many views there were.
     count: Arc<AtomicU64>,
 }
@@ -25,11 +27,17 @@ pub(crate) struct Publisher {
 impl Publisher {
     pub(crate) fn new(node: NodeId) -> Self {
         let view = ClusterView { node, ..ClusterView::default() };
-        Self { node, view: watch::Sender::new(Arc::new(view)), count: Arc::default() }
+        let (view, schedules) = (watch::Sender::new(Arc::new(view)), watch::Sender::new(0));
+        Self { node, view, schedules, count: Arc::default() }
     }
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<ClusterView>> {
         self.view.subscribe()
+    }
+
+    /// The version of the schedules, and each that follows. Views do not show schedules.
+    pub(crate) fn schedules(&self) -> watch::Receiver<u64> {
+        self.schedules.subscribe()
     }
 
     /// The newest view.
@@ -45,6 +53,14 @@ impl Publisher {
 
     /// Publishes what the machine holds, unless it is what the view shows already.
     pub(crate) fn publish(&self, state: &State) {
+        self.schedules.send_if_modified(|version| {
+            let changed = *version != state.schedules_version;
+            if changed {
+                *version = state.schedules_version;
+                metrics::schedules_pending(state.machine.schedules().len());
+            }
+            changed
+        });
         self.view.send_if_modified(|view| {
             if view.version == state.version && !view.cluster_id.is_empty() {
                 return false;

@@ -7,6 +7,7 @@ use callboard_control_plane::{
     grpc::{
         actor_types::{Activity, ActorTypes},
         cluster::Cluster,
+        schedules::Schedules,
         systems::Systems,
     },
 };
@@ -16,7 +17,8 @@ use callboard_proto::{
     control::v1::{
         actor_types_service_server::ActorTypesServiceServer,
         actors_service_server::ActorsServiceServer, cluster_service_server::ClusterServiceServer,
-        hosts_service_server::HostsServiceServer, systems_service_server::SystemsServiceServer,
+        hosts_service_server::HostsServiceServer, schedules_service_server::SchedulesServiceServer,
+        systems_service_server::SystemsServiceServer,
     },
     gateway::v1::gateway_service_server::GatewayServiceServer,
     host::v1::host_service_server::HostServiceServer,
@@ -121,6 +123,7 @@ pub(super) async fn routes(data: &DataHandle, control: &ControlHandle) -> (Healt
         .add_service(HostsServiceServer::new(data.actors.clone()))
         .add_service(SystemsServiceServer::new(Systems::new(view.clone())))
         .add_service(ActorTypesServiceServer::new(ActorTypes::new(view, Arc::new(activity))))
+        .add_service(SchedulesServiceServer::new(Schedules::new(control.clone())))
         .add_service(ClusterServiceServer::new(Cluster::new(control.clone())));
     (reporter, routes)
 }

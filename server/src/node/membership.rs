@@ -68,6 +68,7 @@ pub(crate) fn timings(config: &Config, address: String) -> Options {
     options.remove_down_after =
         (cluster.remove_down_after_s > 0).then(|| Duration::from_secs(cluster.remove_down_after_s));
     options.voters_max = cluster.voters_max;
+    options.schedules_per_system = config.limits.schedules_per_system;
     options
 }
 

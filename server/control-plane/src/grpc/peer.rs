@@ -170,7 +170,7 @@ impl RaftService for PeerService {
         let (_, member) = check(&self.0, request.envelope.as_ref(), &extensions)?;
         let proposal = Proposal::from_bytes(request.body.to_vec());
         let reply = member.proposer.apply_for_peer(proposal).await;
-        let body = codec::encode(&reply.map_err(|error| to_status(&error))?).into();
+        let body = reply.map_err(|error| to_status(&error))?.encode().into();
         Ok(Response::new(ProposeResponse { body }))
     }
 

@@ -9,6 +9,7 @@ mod allocate_node;
 mod assign_shards;
 mod bootstrap;
 mod bootstrap_cluster;
+mod change_schedules;
 mod create_system;
 mod hosted_changed;
 mod node_started;
@@ -33,6 +34,8 @@ pub use allocate_node::AllocateNode;
 pub use assign_shards::AssignShards;
 pub use bootstrap::Bootstrap;
 pub use bootstrap_cluster::BootstrapCluster;
+pub use change_schedules::ChangeSchedules;
+pub(super) use change_schedules::no_system;
 pub use create_system::CreateSystem;
 pub use hosted_changed::HostedChanged;
 pub use node_started::NodeStarted;
@@ -100,6 +103,8 @@ pub enum Command {
     // From here on: command version 3.
     /// Registers what a host offers, with settings.
     TypesOfferedWith(TypesOfferedWith),
+    /// Changes schedules.
+    ChangeSchedules(ChangeSchedules),
 }
 
 impl Command {
@@ -126,6 +131,7 @@ impl Command {
             Self::RaiseEpochs(command) => command.run(machine),
             Self::SetClusterVersion(command) => command.run(machine),
             Self::TypesOfferedWith(command) => command.run(machine),
+            Self::ChangeSchedules(command) => Ok(command.run(machine).changed),
         }
     }
 
@@ -153,7 +159,7 @@ impl Command {
             | Self::HostedChanged(_)
             | Self::RaiseEpochs(_)
             | Self::SetClusterVersion(_) => 2,
-            Self::TypesOfferedWith(_) => 3,
+            Self::TypesOfferedWith(_) | Self::ChangeSchedules(_) => 3,
         }
     }
 
@@ -181,6 +187,7 @@ impl Command {
             Self::RaiseEpochs(_) => "raise_epochs",
             Self::SetClusterVersion(_) => "set_cluster_version",
             Self::TypesOfferedWith(_) => "types_offered_with",
+            Self::ChangeSchedules(_) => "change_schedules",
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use callboard_types::{NodeId, ShardOwner, TypeDefinition, TypeSettings, TypeView};
 use serde::{Deserialize, Serialize};
 
-use super::{Machine, Member, TypeRecord};
+use super::{Machine, Member, TypeRecord, schedules::stored::StoredSchedules};
 
 /// A machine to be written down, in format 3. Changing a field, here or in a part, needs a new format; the ones before
 /// stay readable, as [`v1`] shows.
@@ -16,6 +16,7 @@ pub struct Stored {
     plain: StoredPlain,
     /// By type id: the settings of types that have any. The stored form of a definition has no room for them.
     settings: Vec<(u32, TypeSettings)>,
+    schedules: StoredSchedules,
 }
 
 /// What format 2 holds: a machine in which nothing needs the third command version. Still written as long as nodes that
@@ -67,6 +68,7 @@ impl From<&Machine> for Stored {
         Self {
             plain: StoredPlain::from(machine),
             settings: types.map(|view| (view.id, view.definition.settings.clone())).collect(),
+            schedules: (&machine.schedules).into(),
         }
     }
 }
@@ -75,14 +77,16 @@ impl Stored {
     /// The machine in format 2, if that format has room for all of it and the cluster may have to read it.
     #[must_use]
     pub fn as_plain(&self) -> Option<&StoredPlain> {
-        let fits = self.plain.cluster_version <= 2 && self.settings.is_empty();
+        let fits = self.plain.cluster_version <= 2
+            && self.settings.is_empty()
+            && self.schedules.is_empty();
         fits.then_some(&self.plain)
     }
 }
 
 impl From<StoredPlain> for Stored {
     fn from(plain: StoredPlain) -> Self {
-        Self { plain, settings: Vec::new() }
+        Self { plain, settings: Vec::new(), schedules: StoredSchedules::default() }
     }
 }
 
@@ -151,6 +155,7 @@ impl From<&TypeRecord> for StoredType {
 impl From<Stored> for Machine {
     fn from(stored: Stored) -> Self {
         let mut settings: BTreeMap<u32, TypeSettings> = stored.settings.into_iter().collect();
+        let schedules = stored.schedules.into();
         let stored = stored.plain;
         let descriptors: BTreeMap<Arc<str>, Arc<[u8]>> =
             stored.descriptors.into_iter().map(|(hash, set)| (hash.into(), set.into())).collect();
@@ -176,6 +181,7 @@ impl From<Stored> for Machine {
             systems,
             descriptors,
             next_type_id: stored.next_type_id,
+            schedules,
         }
     }
 }

@@ -35,7 +35,12 @@ impl From<CodecError> for io::Error {
 }
 
 pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    postcard::to_extend(value, vec![FORMAT]).expect("values in memory always encode")
+    encode_format(FORMAT, value)
+}
+
+/// [`encode`] for a value that has a format of its own.
+pub(crate) fn encode_format<T: Serialize>(format: u8, value: &T) -> Vec<u8> {
+    postcard::to_extend(value, vec![format]).expect("values in memory always encode")
 }
 
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
@@ -62,8 +67,7 @@ pub(crate) fn seal<T: Serialize>(value: &T) -> Vec<u8> {
 
 /// [`seal`] for a value that has a format of its own.
 pub(crate) fn seal_format<T: Serialize>(format: u8, value: &T) -> Vec<u8> {
-    let mut bytes =
-        postcard::to_extend(value, vec![format]).expect("values in memory always encode");
+    let mut bytes = encode_format(format, value);
     let checksum = xxh3_64(&bytes).to_le_bytes();
     bytes.extend_from_slice(&checksum);
     bytes

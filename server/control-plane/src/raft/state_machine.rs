@@ -36,6 +36,8 @@ pub(crate) struct State {
     pub(crate) machine: Machine,
     /// The index of the last entry that changed anything that views show. The same on every node.
     pub(crate) version: u64,
+    /// The index of the last entry that changed schedules.
+    pub(crate) schedules_version: u64,
     pub(crate) membership: Membership,
     applied: Option<LogId>,
 }
@@ -55,6 +57,7 @@ const PLAIN_FORMAT: u8 = 2;
 #[derive(Serialize, Deserialize)]
 struct StoredState {
     version: u64,
+    schedules_version: u64,
     machine: Stored,
 }
 
@@ -74,7 +77,13 @@ impl State {
 
     /// A state that was put together from somewhere else than the log.
     pub(crate) fn rebuilt(machine: Machine, membership: Membership, applied: LogId) -> Self {
-        Self { machine, version: applied.index, membership, applied: Some(applied) }
+        Self {
+            machine,
+            version: applied.index,
+            schedules_version: applied.index,
+            membership,
+            applied: Some(applied),
+        }
     }
 
     /// Written down, with a checksum.
@@ -83,7 +92,11 @@ impl State {
         if let Some(plain) = machine.as_plain() {
             return codec::seal_format(PLAIN_FORMAT, &(self.version, plain));
         }
-        let stored = StoredState { version: self.version, machine };
+        let stored = StoredState {
+            version: self.version,
+            schedules_version: self.schedules_version,
+            machine,
+        };
         codec::seal_format(SNAPSHOT_FORMAT, &stored)
     }
 
@@ -100,7 +113,7 @@ impl State {
     /// Applies one entry. Tells what the proposer is to be told.
     fn apply(&mut self, entry: Entry) -> io::Result<Reply> {
         let log_id = entry.log_id;
-        let mut outcome = Ok(());
+        let (mut outcome, mut results) = (Ok(()), Vec::new());
         match entry.payload {
             EntryPayload::Blank => {}
             EntryPayload::Normal(proposal) => {
@@ -111,10 +124,12 @@ impl State {
                 })?;
                 metrics::command_applied(command.name());
                 let applied = self.machine.apply(command);
-                if applied.changed {
+                if applied.changed && applied.results.is_empty() {
                     self.version = log_id.index;
+                } else if applied.changed {
+                    self.schedules_version = log_id.index;
                 }
-                outcome = applied.outcome;
+                (outcome, results) = (applied.outcome, applied.results);
             }
             EntryPayload::Membership(membership) => {
                 self.membership = Membership::new(Some(log_id), membership);
@@ -122,7 +137,8 @@ impl State {
             }
         }
         self.applied = Some(log_id);
-        Ok(Reply { version: self.version, outcome })
+        let schedules_version = self.schedules_version;
+        Ok(Reply { version: self.version, outcome, results, schedules_version })
     }
 }
 
@@ -185,6 +201,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             *state = State {
                 machine: stored.machine.into(),
                 version: stored.version,
+                schedules_version: stored.schedules_version,
                 membership: meta.last_membership.clone(),
                 applied: meta.last_log_id,
             };
@@ -239,11 +256,12 @@ fn read(snapshot: &[u8]) -> Result<StoredState, CodecError> {
         (SNAPSHOT_FORMAT, body) => codec::decode_body(body),
         (PLAIN_FORMAT, body) => {
             let (version, machine): (u64, StoredPlain) = codec::decode_body(body)?;
-            Ok(StoredState { version, machine: machine.into() })
+            Ok(StoredState { version, schedules_version: 0, machine: machine.into() })
         }
         (1, body) => {
             let (version, machine): (u64, StoredV1) = codec::decode_body(body)?;
-            Ok(StoredState { version, machine: StoredPlain::from(machine).into() })
+            let machine = StoredPlain::from(machine).into();
+            Ok(StoredState { version, schedules_version: 0, machine })
         }
         (format, _) => Err(CodecError::UnknownFormat(format)),
     }

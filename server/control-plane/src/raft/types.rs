@@ -7,7 +7,7 @@ use openraft::type_config::alias;
 use serde::{Deserialize, Serialize};
 
 use super::codec::{self, CodecError};
-use crate::machine::Command;
+use crate::machine::{Command, schedules::ChangeResult};
 
 openraft::declare_raft_types!(
     /// Our choice of types.
@@ -35,6 +35,40 @@ pub(crate) struct Reply {
     pub(crate) version: u64,
     /// Why the command was refused, if it was.
     pub(crate) outcome: Result<(), CallError>,
+    /// What came of each change of schedules. See [`Reply::encode`].
+    #[serde(skip)]
+    pub(crate) results: Vec<ChangeResult>,
+    /// The version of the schedules that contains the changes.
+    #[serde(skip)]
+    pub(crate) schedules_version: u64,
+}
+
+/// The format of a reply that has results. Only who proposed changes of schedules gets one, and so knows it.
+const FORMAT_WITH_RESULTS: u8 = 2;
+
+impl Reply {
+    /// A reply to a command whose effect views show.
+    pub(crate) fn new(version: u64, outcome: Result<(), CallError>) -> Self {
+        Self { version, outcome, results: Vec::new(), schedules_version: 0 }
+    }
+
+    /// For another node. Replies without results look as they did before there were any.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        if self.results.is_empty() {
+            return codec::encode(self);
+        }
+        codec::encode_format(FORMAT_WITH_RESULTS, &(self, self.schedules_version, &self.results))
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        match bytes.split_first() {
+            Some((&FORMAT_WITH_RESULTS, body)) => {
+                let (reply, schedules_version, results) = codec::decode_body(body)?;
+                Ok(Self { results, schedules_version, ..reply })
+            }
+            _ => codec::decode(bytes),
+        }
+    }
 }
 
 impl Proposal {

@@ -9,3 +9,4 @@ mod membership;
 mod one_node;
 mod operate;
 mod peer;
+mod schedules;

@@ -77,7 +77,7 @@ fn a_snapshot_of_this_version_comes_back_and_one_of_a_newer_version_is_refused()
     assert_eq!(state.sealed(), PLAIN, "nodes of the version before read it");
     assert_eq!(Machine::from(read(PLAIN).expect("readable").machine), state.machine);
     let machine = Stored::from(&state.machine);
-    let stored = StoredState { version: 7, machine };
+    let stored = StoredState { version: 7, schedules_version: 0, machine };
     let back = read(&codec::seal_format(SNAPSHOT_FORMAT, &stored)).expect("readable");
     assert_eq!((back.version, Machine::from(back.machine)), (7, state.machine));
     let newer = codec::seal_format(SNAPSHOT_FORMAT + 1, &stored);
