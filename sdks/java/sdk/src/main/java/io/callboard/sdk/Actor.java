@@ -15,4 +15,13 @@ public interface Actor<S> {
    * @return always the same definition
    */
   ActorDefinition<?, S> definition();
+
+  /**
+   * What the type asks for beyond the running of calls: timers, channels, a pool, a history.
+   *
+   * @return nothing by default; always the same settings
+   */
+  default ActorSettings settings() {
+    return ActorSettings.NONE;
+  }
 }

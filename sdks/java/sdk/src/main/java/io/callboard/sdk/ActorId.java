@@ -18,6 +18,28 @@ public record ActorId(String system, String type, String key) {
   }
 
   /**
+   * The actor of a NAMED type, or any instance of a POOLED one.
+   *
+   * @param type the actor type
+   * @return the id, without a key
+   */
+  public static ActorId of(String type) {
+    return new ActorId("", type, "");
+  }
+
+  /**
+   * An action of this actor, as a value.
+   *
+   * @param action the action
+   * @param <I> the type of the argument
+   * @param <O> the type of the reply
+   * @return the action of this actor
+   */
+  public <I, O> ActorAction<I, O> action(Action<I, O> action) {
+    return new ActorAction<>(this, action);
+  }
+
+  /**
    * An actor in the system of whoever uses the id.
    *
    * @param type the actor type

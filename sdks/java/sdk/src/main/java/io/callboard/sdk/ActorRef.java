@@ -28,6 +28,18 @@ public abstract class ActorRef {
   }
 
   /**
+   * An action of this actor, as a value: for calls that are described and made later.
+   *
+   * @param action the action, a constant of the type's definition
+   * @param <I> the type of the argument
+   * @param <O> the type of the reply
+   * @return the action of this actor
+   */
+  public final <I, O> ActorAction<I, O> action(Action<I, O> action) {
+    return id.action(action);
+  }
+
+  /**
    * Who calls.
    *
    * @return the client, context or test kit that the reference was made with

@@ -9,21 +9,32 @@ import java.util.Optional;
 /** How to make one call. Immutable; each {@code with} method answers a changed copy. */
 public final class CallOptions {
   /** The defaults: 30 seconds, a fresh request id, no metadata, safe retries. */
-  public static final CallOptions DEFAULT = new CallOptions(null, null, null, Map.of(), true);
+  public static final CallOptions DEFAULT = 
+      new CallOptions(null, null, null, Map.of(), true, Duration.ZERO, null);
 
   private final Duration timeout;
   private final String idempotencyKey;
   private final Instant createdAt;
   private final Map<String, String> metadata;
   private final boolean retry;
+  private final Duration delay;
+  private final Instant at;
 
   private CallOptions(
-      Duration timeout, String idempotencyKey, Instant createdAt, Map<String, String> metadata, boolean retry) {
+      Duration timeout,
+      String idempotencyKey,
+      Instant createdAt,
+      Map<String, String> metadata,
+      boolean retry,
+      Duration delay,
+      Instant at) {
     this.timeout = timeout;
     this.idempotencyKey = idempotencyKey;
     this.createdAt = createdAt;
     this.metadata = metadata;
     this.retry = retry;
+    this.delay = delay;
+    this.at = at;
   }
 
   /**
@@ -36,7 +47,7 @@ public final class CallOptions {
     if (timeout.isNegative() || timeout.isZero()) {
       throw new IllegalArgumentException("a timeout must be positive, not " + timeout);
     }
-    return new CallOptions(timeout, idempotencyKey, createdAt, metadata, retry);
+    return new CallOptions(timeout, idempotencyKey, createdAt, metadata, retry, delay, at);
   }
 
   /**
@@ -47,7 +58,8 @@ public final class CallOptions {
    * @return the changed options
    */
   public CallOptions withIdempotencyKey(String key) {
-    return new CallOptions(timeout, Objects.requireNonNull(key, "key"), createdAt, metadata, retry);
+    Objects.requireNonNull(key, "key");
+    return new CallOptions(timeout, key, createdAt, metadata, retry, delay, at);
   }
 
   /**
@@ -58,7 +70,8 @@ public final class CallOptions {
    * @return the changed options
    */
   public CallOptions withCreatedAt(Instant createdAt) {
-    return new CallOptions(timeout, idempotencyKey, Objects.requireNonNull(createdAt), metadata, retry);
+    Objects.requireNonNull(createdAt, "createdAt");
+    return new CallOptions(timeout, idempotencyKey, createdAt, metadata, retry, delay, at);
   }
 
   /**
@@ -68,7 +81,7 @@ public final class CallOptions {
    * @return the changed options
    */
   public CallOptions withMetadata(Map<String, String> metadata) {
-    return new CallOptions(timeout, idempotencyKey, createdAt, Map.copyOf(metadata), retry);
+    return new CallOptions(timeout, idempotencyKey, createdAt, Map.copyOf(metadata), retry, delay, at);
   }
 
   /**
@@ -78,7 +91,33 @@ public final class CallOptions {
    * @return the changed options
    */
   public CallOptions withRetry(boolean retry) {
-    return new CallOptions(timeout, idempotencyKey, createdAt, metadata, retry);
+    return new CallOptions(timeout, idempotencyKey, createdAt, metadata, retry, delay, at);
+  }
+
+  /**
+   * Makes the call later, counted from when it is accepted. Only for {@link Client#tell}: nobody waits for its reply.
+   * Takes the place of {@link #withAt}.
+   *
+   * @param delay how much later
+   * @return the changed options
+   */
+  public CallOptions withDelay(Duration delay) {
+    if (delay.isNegative()) {
+      throw new IllegalArgumentException("a delay is not negative: " + delay);
+    }
+    return new CallOptions(timeout, idempotencyKey, createdAt, metadata, retry, delay, null);
+  }
+
+  /**
+   * Makes the call at a time. Only for {@link Client#tell}: nobody waits for its reply. Takes the place of {@link
+   * #withDelay}.
+   *
+   * @param at when; at once if that is past
+   * @return the changed options
+   */
+  public CallOptions withAt(Instant at) {
+    Objects.requireNonNull(at, "at");
+    return new CallOptions(timeout, idempotencyKey, createdAt, metadata, retry, Duration.ZERO, at);
   }
 
   /**
@@ -124,5 +163,30 @@ public final class CallOptions {
    */
   public boolean retry() {
     return retry;
+  }
+
+  /**
+   * How much later the call is made.
+   *
+   * @return zero for at once
+   */
+  public Duration delay() {
+    return delay;
+  }
+
+  /**
+   * When the call is made.
+   *
+   * @return empty for at once, or after {@link #delay}
+   */
+  public Optional<Instant> at() {
+    return Optional.ofNullable(at);
+  }
+
+  /** Refuses a delay or a time where somebody waits for the reply. */
+  void checkNow() {
+    if (at != null || !delay.isZero()) {
+      throw new IllegalArgumentException("a call whose reply is waited for has no delay and no time; tell it");
+    }
   }
 }

@@ -6,17 +6,21 @@ import io.callboard.gateway.v1.GetStateResponse;
 import io.callboard.gateway.v1.InvokeMode;
 import io.callboard.gateway.v1.InvokeRequest;
 import io.callboard.gateway.v1.InvokeResponse;
+import io.callboard.gateway.v1.PublishRequest;
+import io.callboard.gateway.v1.PublishResponse;
 import io.callboard.gateway.v1.SpawnRequest;
 import io.callboard.gateway.v1.SpawnResult;
+import io.callboard.gateway.v1.SubscribeRequest;
 import io.callboard.sdk.internal.CallFuture;
 import io.callboard.sdk.internal.ClientCore;
 import io.callboard.sdk.internal.Link;
-
 import io.callboard.sdk.internal.Replies;
 import io.callboard.sdk.internal.RequestIds;
 import io.callboard.sdk.internal.Wire;
 import io.callboard.type.v1.Payload;
+import io.grpc.MethodDescriptor;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.Collection;
 import java.util.List;
 import java.util.Objects;
@@ -34,11 +38,21 @@ public final class Client implements Caller, AutoCloseable {
   private final ClientCore core;
   private final String system;
   private final Duration timeout;
+  private final Schedules schedules;
+  private final ActorTools actors;
+  private final DeadLetters deadLetters;
 
   private Client(Builder from) {
     this.core = new ClientCore(Link.servers(from.servers), from.transport == Transport.STREAM);
     this.system = from.system;
     this.timeout = from.timeout;
+    this.schedules = new Schedules(this::ask, system);
+    this.actors = new ActorTools(this::ask, system);
+    this.deadLetters = new DeadLetters(this::ask, system);
+  }
+
+  private <Q, P> P ask(MethodDescriptor<Q, P> method, Q request) {
+    return ClientCore.await(core.query(method, request, timeout.toMillis()), method.getBareMethodName());
   }
 
   /**
@@ -62,6 +76,7 @@ public final class Client implements Caller, AutoCloseable {
   @Override
   public <I, O> CompletableFuture<O> callAsync(
       ActorId target, Action<I, O> action, I argument, CallOptions options) {
+    options.checkNow();
     CompletableFuture<InvokeResponse> reply =
         invoke(target, action, argument, options, InvokeMode.INVOKE_MODE_SYNC);
     return new CallFuture<>(reply, response -> Replies.decode(target, action, response.getPayload()));
@@ -69,6 +84,7 @@ public final class Client implements Caller, AutoCloseable {
 
   @Override
   public <I, O> O call(ActorId target, Action<I, O> action, I argument, CallOptions options) {
+    options.checkNow();
     InvokeResponse response =
         ClientCore.await(
             invoke(target, action, argument, options, InvokeMode.INVOKE_MODE_SYNC),
@@ -82,7 +98,7 @@ public final class Client implements Caller, AutoCloseable {
    * @param target whom to call
    * @param action which action
    * @param argument its argument
-   * @param options how to call; the timeout limits only the handing over
+   * @param options how to call, and when; the timeout limits only the handing over
    * @param <I> the type of the argument
    * @return completes when the call is accepted
    */
@@ -100,7 +116,7 @@ public final class Client implements Caller, AutoCloseable {
    * @param target whom to call
    * @param action which action
    * @param argument its argument
-   * @param options how to call; the timeout limits only the handing over
+   * @param options how to call, and when; the timeout limits only the handing over
    * @param <I> the type of the argument
    * @return what was accepted
    * @throws CallException if it was not
@@ -136,7 +152,124 @@ public final class Client implements Caller, AutoCloseable {
   }
 
   private static Accepted accepted(CallOptions named, InvokeResponse response) {
-    return new Accepted(named.idempotencyKey().orElseThrow(), response.getDurable());
+    String schedule = response.getSchedule();
+    return new Accepted(
+        named.idempotencyKey().orElseThrow(),
+        response.getDurable(),
+        schedule.isEmpty() ? Optional.empty() : Optional.of(schedule));
+  }
+
+  /**
+   * Says something on a channel. Completes when everybody who gets it exactly once is sure to get it.
+   *
+   * @param channel the channel
+   * @param message what is said
+   * @param options how; an idempotency key says it once, however often it is sent
+   * @param <T> the type of the message
+   * @return completes when it is said
+   */
+  public <T> CompletableFuture<Published> publishAsync(Channel<T> channel, T message, CallOptions options) {
+    return new CallFuture<>(publication(channel, message, options), Client::published);
+  }
+
+  /**
+   * Says something on a channel, and waits until everybody who gets it exactly once is sure to get it.
+   *
+   * @param channel the channel
+   * @param message what is said
+   * @param options how; an idempotency key says it once, however often it is sent
+   * @param <T> the type of the message
+   * @return who listens
+   * @throws CallException if it could not be said
+   */
+  public <T> Published publish(Channel<T> channel, T message, CallOptions options) {
+    return published(ClientCore.await(publication(channel, message, options), "publish"));
+  }
+
+  /**
+   * Says something on a channel with default options.
+   *
+   * @param channel the channel
+   * @param message what is said
+   * @param <T> the type of the message
+   * @return who listens
+   * @throws CallException if it could not be said
+   */
+  public <T> Published publish(Channel<T> channel, T message) {
+    return publish(channel, message, CallOptions.DEFAULT);
+  }
+
+  private <T> CompletableFuture<PublishResponse> publication(Channel<T> channel, T message, CallOptions options) {
+    options.checkNow();
+    long createdAtMs = createdAtMs(options);
+    PublishRequest request =
+        PublishRequest.newBuilder()
+            .setSystem(system)
+            .setChannel(channel.name())
+            .setPayload(channel.codec().encode(message))
+            .setRequestId(options.idempotencyKey().orElseGet(() -> RequestIds.next(createdAtMs)))
+            .setCreatedAtMs(createdAtMs)
+            .putAllMetadata(options.metadata())
+            .build();
+    return core.publish(request, timeoutMs(options), options.retry());
+  }
+
+  private static Published published(PublishResponse response) {
+    return new Published(response.getRequestId(), response.getTypes());
+  }
+
+  /**
+   * Hears what is said on channels from now on.
+   *
+   * @param channels the channels' names, 1 to 64
+   * @return the subscription, which is opened in the background
+   */
+  public Subscription subscribe(String... channels) {
+    return subscribeFrom("", channels);
+  }
+
+  /**
+   * Hears what is said on channels, from where an earlier subscription to them ended.
+   *
+   * @param resumeToken {@link Subscription#resumeToken} of that one
+   * @param channels the channels' names, 1 to 64
+   * @return the subscription, which is opened in the background
+   */
+  public Subscription subscribeFrom(String resumeToken, String... channels) {
+    SubscribeRequest request =
+        SubscribeRequest.newBuilder()
+            .setSystem(system)
+            .addAllChannels(List.of(channels))
+            .setResumeToken(resumeToken)
+            .build();
+    return new Subscription(core.subscribe(request), resumeToken);
+  }
+
+  /**
+   * Calls that are made by the clock.
+   *
+   * @return the schedules of the client's system
+   */
+  public Schedules schedules() {
+    return schedules;
+  }
+
+  /**
+   * Tools for single actors: saving, deleting, going back to former states.
+   *
+   * @return the tools
+   */
+  public ActorTools actors() {
+    return actors;
+  }
+
+  /**
+   * Effects that could not be delivered.
+   *
+   * @return the dead letters of the client's system
+   */
+  public DeadLetters deadLetters() {
+    return deadLetters;
   }
 
   /**
@@ -180,8 +313,7 @@ public final class Client implements Caller, AutoCloseable {
 
   private <I> CompletableFuture<InvokeResponse> invoke(
       ActorId target, Action<I, ?> action, I argument, CallOptions options, InvokeMode mode) {
-    long createdAtMs =
-        options.createdAt().map(at -> at.toEpochMilli()).orElseGet(System::currentTimeMillis);
+    long createdAtMs = createdAtMs(options);
     InvokeRequest.Builder request =
         InvokeRequest.newBuilder()
             .setActor(Wire.actorId(target, system))
@@ -189,14 +321,23 @@ public final class Client implements Caller, AutoCloseable {
             .setRequestId(options.idempotencyKey().orElseGet(() -> RequestIds.next(createdAtMs)))
             .setCreatedAtMs(createdAtMs)
             .putAllMetadata(options.metadata())
+            .setDelayMs(options.delay().toMillis())
+            .setDueAtMs(options.at().map(Instant::toEpochMilli).orElse(0L))
             .setMode(mode);
     Payload payload = action.input().encode(argument);
     if (!payload.getContentType().isEmpty()) {
       request.setPayload(payload);
     }
-    long timeoutMs = options.timeout().orElse(timeout).toMillis();
     return core.invoke(
-        request.build(), target + " " + action.name(), Math.max(1, timeoutMs), options.retry());
+        request.build(), target + " " + action.name(), timeoutMs(options), options.retry());
+  }
+
+  private static long createdAtMs(CallOptions options) {
+    return options.createdAt().map(Instant::toEpochMilli).orElseGet(System::currentTimeMillis);
+  }
+
+  private long timeoutMs(CallOptions options) {
+    return Math.max(1, options.timeout().orElse(timeout).toMillis());
   }
 
   /** Closes the connection. Calls in flight fail; their outcome is not known. */

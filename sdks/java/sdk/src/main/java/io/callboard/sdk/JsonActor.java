@@ -10,9 +10,11 @@ import java.util.function.Supplier;
  */
 public final class JsonActor<S> implements Actor<S> {
   private final ActorDefinition<JsonActor<S>, S> definition;
+  private final ActorSettings settings;
 
-  private JsonActor(ActorDefinition<JsonActor<S>, S> definition) {
+  private JsonActor(ActorDefinition<JsonActor<S>, S> definition, ActorSettings settings) {
     this.definition = definition;
+    this.settings = settings;
   }
 
   /**
@@ -30,6 +32,11 @@ public final class JsonActor<S> implements Actor<S> {
   @Override
   public ActorDefinition<JsonActor<S>, S> definition() {
     return definition;
+  }
+
+  @Override
+  public ActorSettings settings() {
+    return settings;
   }
 
   /**
@@ -95,6 +102,7 @@ public final class JsonActor<S> implements Actor<S> {
    */
   public static final class Builder<S> {
     private final ActorDefinition.Builder<JsonActor<S>, S> definition;
+    private ActorSettings settings = ActorSettings.NONE;
 
     private Builder(ActorDefinition.Builder<JsonActor<S>, S> definition) {
       this.definition = definition;
@@ -200,13 +208,89 @@ public final class JsonActor<S> implements Actor<S> {
     }
 
     /**
+     * Runs an action at a fixed interval while the actor is in memory.
+     *
+     * @param action the action; it gets no argument
+     * @param interval at least 10 ms
+     * @return this
+     */
+    public Builder<S> timer(Action<?, ?> action, Duration interval) {
+      settings = settings.withTimer(action, interval);
+      return this;
+    }
+
+    /**
+     * Gives the actors what is said on a channel.
+     *
+     * @param channel the channel
+     * @param action gets the messages
+     * @param deliver which actors get them
+     * @param <T> the type of the messages
+     * @return this
+     */
+    public <T> Builder<S> channel(Channel<T> channel, Action<T, ?> action, Deliver deliver) {
+      settings = settings.withChannel(channel, action, deliver);
+      return this;
+    }
+
+    /**
+     * Gives the actors what is said on a channel.
+     *
+     * @param channel the channel
+     * @param action gets the messages
+     * @param <T> the type of the messages
+     * @return this
+     */
+    public <T> Builder<S> channel(Channel<T> channel, Action<T, ?> action) {
+      settings = settings.withChannel(channel, action);
+      return this;
+    }
+
+    /**
+     * Gives the action {@code receive} of the actors what is said on a channel.
+     *
+     * @param channel the channel
+     * @return this
+     */
+    public Builder<S> channel(Channel<?> channel) {
+      settings = settings.withChannel(channel);
+      return this;
+    }
+
+    /**
+     * Makes the type a pooled one; see {@link ActorSettings#withPool}.
+     *
+     * @param min instances that are always in memory
+     * @param max instances that run at a time in the whole cluster; 0 for the server's default
+     * @return this
+     */
+    public Builder<S> pooled(int min, int max) {
+      settings = settings.withPool(min, max);
+      return this;
+    }
+
+    /**
+     * Keeps committed revisions, to be read and restored.
+     *
+     * @param revisions how many; 0 for as many as the age allows
+     * @param age for how long; zero for as long as the number allows
+     * @return this
+     */
+    public Builder<S> history(int revisions, Duration age) {
+      settings = settings.withHistory(revisions, age);
+      return this;
+    }
+
+    /**
      * Ends the definition.
      *
      * @return the actor type, ready for a host or a test kit
-     * @throws IllegalStateException if two actions have the same name
+     * @throws IllegalStateException if two actions have the same name, or a timer or channel names none
      */
     public JsonActor<S> build() {
-      return new JsonActor<>(definition.build());
+      ActorDefinition<JsonActor<S>, S> built = definition.build();
+      settings.check(built);
+      return new JsonActor<>(built, settings);
     }
   }
 }

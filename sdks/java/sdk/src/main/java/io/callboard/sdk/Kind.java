@@ -5,5 +5,7 @@ public enum Kind {
   /** One actor per key, activated by its first call. */
   UNNAMED,
   /** Exactly one actor, whose key is the type's name, activated as soon as a host registered the type. */
-  NAMED
+  NAMED,
+  /** Instances without keys and kept state, many at once; each call goes to any of them. See {@link ActorSettings}. */
+  POOLED
 }

@@ -58,6 +58,14 @@ public interface ReadContext<S> extends Caller {
   String requestId();
 
   /**
+   * Names the work for systems outside Callboard: the request id, or inside a step of a {@link Saga} a name of that step
+   * that all of its turns share.
+   *
+   * @return the key
+   */
+  String idempotencyKey();
+
+  /**
    * When the logical call was first made, by the caller's clock; the same whenever it is retried or run again.
    *
    * @return the time

@@ -23,6 +23,7 @@ import io.callboard.type.v1.Retry;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
 import java.time.Duration;
+import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
@@ -150,7 +151,7 @@ class ClientTest {
     assertEquals(InvokeMode.INVOKE_MODE_ASYNC, call.request().getMode());
     call.answer(
         StreamReply.newBuilder().setResponse(InvokeResponse.newBuilder().setDurable(true)));
-    assertEquals(new Accepted("k1", true), accepted.get());
+    assertEquals(new Accepted("k1", true, Optional.empty()), accepted.get());
   }
 
   @Test

@@ -18,6 +18,7 @@ public interface CallPort {
    * @param argument its argument, encoded
    * @param timeout how long to wait; zero for as long as the turn may take
    * @param metadata text that travels with the call
+   * @param requestId the call's own request id; empty for one that follows from the turn's
    */
   record TurnCallOut(
       int index,
@@ -25,7 +26,8 @@ public interface CallPort {
       String action,
       Payload argument,
       Duration timeout,
-      Map<String, String> metadata) {}
+      Map<String, String> metadata,
+      String requestId) {}
 
   /**
    * Makes a call. The future may complete on any thread, so nothing of the user's may hang on it directly.

@@ -3,6 +3,10 @@ package io.callboard.sdk.internal;
 import io.callboard.gateway.v1.GatewayServiceMethods;
 import io.callboard.gateway.v1.InvokeRequest;
 import io.callboard.gateway.v1.InvokeResponse;
+import io.callboard.gateway.v1.PublishRequest;
+import io.callboard.gateway.v1.PublishResponse;
+import io.callboard.gateway.v1.SubscribeRequest;
+import io.callboard.gateway.v1.SubscribeResponse;
 import io.callboard.sdk.CallException;
 import io.grpc.CallOptions;
 import io.grpc.ClientCall;
@@ -17,6 +21,7 @@ import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BiConsumer;
+import java.util.function.Consumer;
 
 /**
  * What a client does below its typed surface: starts logical calls in order, over a stream or one by one, at one of the
@@ -33,6 +38,8 @@ public final class ClientCore {
   private final ArrayDeque<RetryingCall<?>> starting = new ArrayDeque<>();
   /** On the event loop only. */
   private final Set<RetryingCall<?>> active = new LinkedHashSet<>();
+  /** On the event loop only. */
+  private final Set<ChannelStream> subscriptions = new LinkedHashSet<>();
   private boolean scheduled;
   private boolean closed;
 
@@ -92,6 +99,47 @@ public final class ClientCore {
     return start(new RetryingCall<>(loop, method.getBareMethodName(), timeoutMs, 0, true, sender));
   }
 
+  /**
+   * Says something on a channel.
+   *
+   * @param request the publication; its timeout is set for each attempt
+   * @param timeoutMs how long it may take, retries included
+   * @param retry whether to retry where that is safe
+   * @return completes on the event loop
+   */
+  public CompletableFuture<PublishResponse> publish(PublishRequest request, long timeoutMs, boolean retry) {
+    long ageMs = Math.max(0, System.currentTimeMillis() - request.getCreatedAtMs());
+    RetryingCall.Sender<PublishResponse> sender =
+        (remainingMs, done) -> {
+          PublishRequest attempt =
+              request.toBuilder().setTimeoutMs((int) Math.min(remainingMs, 0xFFFF_FFFFL)).build();
+          return unary(GatewayServiceMethods.PUBLISH, attempt, remainingMs, done);
+        };
+    String name = "the publication on " + request.getChannel();
+    return start(new RetryingCall<>(loop, name, timeoutMs, ageMs, retry, sender));
+  }
+
+  /**
+   * Hears what is said on channels.
+   *
+   * @param request which, and from where on
+   * @return the subscription, which is opened in the background
+   */
+  public ChannelStream subscribe(SubscribeRequest request) {
+    ChannelStream made = new ChannelStream(loop, request, this::openStream, subscriptions::remove);
+    synchronized (this) {
+      if (closed) {
+        throw new IllegalStateException("the client is closed");
+      }
+    }
+    loop.nextTick(
+        () -> {
+          subscriptions.add(made);
+          made.proceed();
+        });
+    return made;
+  }
+
   /** Closes the connection. Calls in flight fail. */
   public void close() {
     synchronized (this) {
@@ -101,6 +149,7 @@ public final class ClientCore {
         () -> {
           startAll();
           List.copyOf(active).forEach(RetryingCall::close);
+          List.copyOf(subscriptions).forEach(ChannelStream::close);
           nodes.each(connection -> connection.link().close());
           loop.close();
         });
@@ -186,8 +235,13 @@ public final class ClientCore {
     call.request(2);
     call.sendMessage(request);
     call.halfClose();
+    giveUpIfSilent(link, call);
+    return () -> call.cancel("nobody waits any longer", null);
+  }
+
+  /** A node that is there and says nothing would otherwise be waited for. */
+  private void giveUpIfSilent(Link link, ClientCall<?, ?> call) {
     if (link.channel().getState(false) != ConnectivityState.READY) {
-      // A node that is there and says nothing would otherwise be waited for.
       loop.later(
           () -> {
             if (link.channel().getState(false) != ConnectivityState.READY) {
@@ -196,7 +250,47 @@ public final class ClientCore {
           },
           Link.CONNECT_TIMEOUT_MS);
     }
-    return () -> call.cancel("nobody waits any longer", null);
+  }
+
+  private ChannelStream.Opened openStream(
+      SubscribeRequest request, Consumer<SubscribeResponse> heard, Consumer<CallException> ended) {
+    String address = nodes.address();
+    Link link = nodes.connection().link();
+    link.reconnectNow();
+    ClientCall<SubscribeRequest, SubscribeResponse> call =
+        link.channel().newCall(GatewayServiceMethods.SUBSCRIBE, CallOptions.DEFAULT);
+    call.start(
+        new ClientCall.Listener<>() {
+          @Override
+          public void onMessage(SubscribeResponse message) {
+            loop.onLoop(() -> heard.accept(message));
+          }
+
+          @Override
+          public void onClose(Status status, Metadata trailers) {
+            loop.onLoop(
+                () -> {
+                  CallException cause = Statuses.exception(status, trailers);
+                  nodes.failed(address, cause);
+                  ended.accept(cause);
+                });
+          }
+        },
+        new Metadata());
+    call.sendMessage(request);
+    call.halfClose();
+    giveUpIfSilent(link, call);
+    return new ChannelStream.Opened() {
+      @Override
+      public void request(int items) {
+        call.request(items);
+      }
+
+      @Override
+      public void cancel() {
+        call.cancel("nobody listens any longer", null);
+      }
+    };
   }
 
   /**

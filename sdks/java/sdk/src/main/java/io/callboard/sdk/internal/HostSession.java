@@ -310,7 +310,7 @@ final class HostSession {
 
   /** Answers a turn. Gives back the outcome that was really sent: another one if it was too large to send. */
   TurnOutcome answer(RunningTurn turn, TurnOutcome outcome) {
-    TurnOutcome fitting = fitting(outcome);
+    TurnOutcome fitting = ResultLimits.fitting(outcome, limits);
     if (!closed && turns.remove(turn.turn().getTurnId()) != null) {
       outbox.add(HostFrame.newBuilder().setResult(result(turn, fitting)).build());
       if (lastTurnsCame) {
@@ -330,36 +330,15 @@ final class HostSession {
       if (replied.tags() != null) {
         result.setTags(Tags.newBuilder().putAllValues(replied.tags()));
       }
+      if (replied.workflow() != null) {
+        result.setWorkflow(replied.workflow());
+      }
     } else if (outcome instanceof TurnOutcome.Failed failed) {
       result.setError(failed.error());
     } else {
       result.setCancelled(Cancelled.getDefaultInstance());
     }
     return result.build();
-  }
-
-  private TurnOutcome fitting(TurnOutcome outcome) {
-    if (!(outcome instanceof TurnOutcome.Replied replied)) {
-      return outcome;
-    }
-    if (tooLarge(replied.reply(), limits.getPayloadBytesMax())) {
-      return refused("PAYLOAD_TOO_LARGE", "reply", replied.reply(), limits.getPayloadBytesMax());
-    }
-    if (replied.state() != null && tooLarge(replied.state(), limits.getStateBytesMax())) {
-      return refused("STATE_TOO_LARGE", "state", replied.state(), limits.getStateBytesMax());
-    }
-    return outcome;
-  }
-
-  private static boolean tooLarge(Payload payload, int limit) {
-    return limit > 0 && payload.getData().size() > limit;
-  }
-
-  private static TurnOutcome refused(String reason, String what, Payload payload, int limit) {
-    String message =
-        "the " + what + " has " + payload.getData().size() + " bytes and the node takes " + limit
-            + "; the turn had no effect, and a retry fails the same way";
-    return new TurnOutcome.Failed(Wire.refusal(ErrorCode.RESOURCE_EXHAUSTED, reason, message), null);
   }
 
   /** Makes a call inside a turn. */
@@ -373,7 +352,8 @@ final class HostSession {
               .setTarget(Wire.actorId(out.target(), settings.system()))
               .setAction(out.action())
               .setTimeoutMs((int) Math.min(out.timeout().toMillis(), 0xFFFF_FFFFL))
-              .putAllMetadata(out.metadata());
+              .putAllMetadata(out.metadata())
+              .setRequestId(out.requestId());
       if (!out.argument().getContentType().isEmpty()) {
         message.setPayload(out.argument());
       }

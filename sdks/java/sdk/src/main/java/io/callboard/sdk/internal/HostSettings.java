@@ -42,7 +42,7 @@ public record HostSettings(
     Register.Builder register = Register.newBuilder().setRegisterId(id).setSystem(system);
     List<com.google.protobuf.Descriptors.FileDescriptor> files = new ArrayList<>();
     for (TurnEngine<?, ?> engine : engines.values()) {
-      register.addTypes(Wire.definition(engine.definition()));
+      register.addTypes(Wire.definition(engine.definition(), engine.settings()));
       engine.definition().file().ifPresent(files::add);
     }
     return register.setDescriptorSet(Descriptors.set(files)).build();

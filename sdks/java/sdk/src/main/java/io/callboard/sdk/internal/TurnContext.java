@@ -1,17 +1,22 @@
 package io.callboard.sdk.internal;
 
 import io.callboard.sdk.Action;
+import io.callboard.sdk.ActorAction;
+import io.callboard.sdk.ActorCall;
 import io.callboard.sdk.ActorId;
 import io.callboard.sdk.CallOptions;
 import io.callboard.sdk.CancellationToken;
+import io.callboard.sdk.Channel;
 import io.callboard.sdk.Context;
 import io.callboard.sdk.FencingToken;
+import io.callboard.sdk.Reply;
 import io.callboard.type.v1.Payload;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
@@ -20,7 +25,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /** The context of one turn. Ends with it: later uses fail, because their effect would be lost. */
-final class TurnContext<S> implements Context<S> {
+public final class TurnContext<S> implements Context<S> {
   private final TurnInput input;
   private final boolean readOnly;
   private final AtomicInteger callIndex = new AtomicInteger();
@@ -29,6 +34,10 @@ final class TurnContext<S> implements Context<S> {
   private boolean handedOut;
   private boolean replaced;
   private Map<String, String> changedTags;
+  private final TurnOutputs outputs;
+  /** How calls are named: PREFIX/I. Null for by the turn alone. */
+  private String callPrefix;
+  private int namedCalls;
   private volatile boolean ended;
 
   TurnContext(TurnInput input, S state, boolean readOnly, boolean mutable) {
@@ -36,6 +45,7 @@ final class TurnContext<S> implements Context<S> {
     this.state = state;
     this.readOnly = readOnly;
     this.mutable = mutable;
+    this.outputs = new TurnOutputs(input);
   }
 
   /** Whether the action has set the state. */
@@ -59,6 +69,10 @@ final class TurnContext<S> implements Context<S> {
 
   void end() {
     ended = true;
+  }
+
+  TurnOutputs outputs() {
+    return outputs;
   }
 
   private void checkOpen() {
@@ -102,6 +116,11 @@ final class TurnContext<S> implements Context<S> {
   @Override
   public String requestId() {
     return input.turn().getRequestId();
+  }
+
+  @Override
+  public String idempotencyKey() {
+    return callPrefix == null ? requestId() : callPrefix;
   }
 
   @Override
@@ -170,6 +189,54 @@ final class TurnContext<S> implements Context<S> {
   }
 
   @Override
+  public void tell(ActorCall<?, ?> call) {
+    checkWritable();
+    outputs.tell(call, Duration.ZERO, null);
+  }
+
+  @Override
+  public void tell(ActorCall<?, ?> call, Duration delay) {
+    checkWritable();
+    outputs.tell(call, delay, null);
+  }
+
+  @Override
+  public void tell(ActorCall<?, ?> call, Instant at) {
+    checkWritable();
+    outputs.tell(call, Duration.ZERO, Objects.requireNonNull(at, "at"));
+  }
+
+  @Override
+  public <T> void broadcast(Channel<T> channel, T message, Map<String, String> metadata) {
+    checkWritable();
+    outputs.broadcast(channel, message, metadata);
+  }
+
+  @Override
+  public <T> Reply<T> pipe(ActorCall<?, T> call) {
+    checkWritable();
+    return Reply.pipe(call);
+  }
+
+  @Override
+  public <T> Reply<T> forward(ActorAction<?, T> action) {
+    checkWritable();
+    return Reply.forward(action);
+  }
+
+  @Override
+  public void checkpoint() {
+    checkWritable();
+    outputs.checkpoint();
+  }
+
+  @Override
+  public void deactivate() {
+    checkWritable();
+    outputs.deactivate();
+  }
+
+  @Override
   public <I, O> CompletableFuture<O> callAsync(
       ActorId target, Action<I, O> action, I argument, CallOptions options) {
     return send(target, action, argument, options)
@@ -203,6 +270,9 @@ final class TurnContext<S> implements Context<S> {
       throw new IllegalArgumentException(
           "a call inside a turn gets its id from the turn; do not pass an idempotency key");
     }
+    if (options.at().isPresent() || !options.delay().isZero()) {
+      throw new IllegalArgumentException("a call whose reply is waited for has no delay and no time; tell it");
+    }
     input.token().throwIfCancelled();
     ActorId full =
         target.system().isEmpty() ? new ActorId(self().system(), target.type(), target.key()) : target;
@@ -215,7 +285,8 @@ final class TurnContext<S> implements Context<S> {
                 action.name(),
                 action.input().encode(argument),
                 options.timeout().orElse(Duration.ZERO),
-                options.metadata()));
+                TurnOutputs.traced(input, options.metadata()),
+                callPrefix == null ? "" : callPrefix + "/" + namedCalls++));
   }
 
   private static RuntimeException unwrapped(Throwable cause) {

@@ -3,6 +3,7 @@ package io.callboard.sdk.internal;
 import io.callboard.sdk.Actor;
 import io.callboard.sdk.ActorDefinition;
 import io.callboard.sdk.ActorDefinition.Binding;
+import io.callboard.sdk.ActorSettings;
 import io.callboard.sdk.CallException;
 import io.callboard.sdk.ErrorCode;
 import io.callboard.sdk.Reply;
@@ -23,10 +24,14 @@ import java.util.function.Supplier;
  */
 public final class TurnEngine<A, S> {
   private final ActorDefinition<A, S> definition;
+  private final ActorSettings settings;
   private final Supplier<? extends Actor<S>> actors;
 
-  private TurnEngine(ActorDefinition<A, S> definition, Supplier<? extends Actor<S>> actors) {
+  private TurnEngine(
+      ActorDefinition<A, S> definition, ActorSettings settings, Supplier<? extends Actor<S>> actors) {
+    settings.check(definition);
     this.definition = definition;
+    this.settings = settings;
     this.actors = actors;
   }
 
@@ -36,9 +41,11 @@ public final class TurnEngine<A, S> {
    * @param actors makes an actor for each turn
    * @param <S> the type of the state
    * @return the engine
+   * @throws IllegalStateException if the type's settings name actions that it does not have
    */
   public static <S> TurnEngine<?, S> of(Supplier<? extends Actor<S>> actors) {
-    return new TurnEngine<>(actors.get().definition(), actors);
+    Actor<S> actor = actors.get();
+    return new TurnEngine<>(actor.definition(), actor.settings(), actors);
   }
 
   /**
@@ -48,6 +55,15 @@ public final class TurnEngine<A, S> {
    */
   public ActorDefinition<A, S> definition() {
     return definition;
+  }
+
+  /**
+   * What the type asks for beyond the running of calls.
+   *
+   * @return its settings
+   */
+  public ActorSettings settings() {
+    return settings;
   }
 
   /**
@@ -123,8 +139,7 @@ public final class TurnEngine<A, S> {
       return;
     }
     if (reply == null || reply.stage() == null) {
-      O value = reply == null ? null : reply.value();
-      done.accept(replied(binding, input, context, cell, value));
+      done.accept(replied(binding, input, context, cell, reply));
       return;
     }
     TurnContext<S> running = context;
@@ -135,17 +150,17 @@ public final class TurnEngine<A, S> {
                 done.accept(
                     error != null
                         ? failed(input, running, cell, error)
-                        : replied(binding, input, running, cell, value)));
+                        : replied(binding, input, running, cell, Reply.of(value))));
   }
 
   private <O> TurnOutcome replied(
-      Binding<A, S, ?, O> binding, TurnInput input, TurnContext<S> context, StateCell<S> cell, O value) {
+      Binding<A, S, ?, O> binding, TurnInput input, TurnContext<S> context, StateCell<S> cell, Reply<O> answer) {
     try {
       context.end();
-      Payload reply = value == null ? Payload.getDefaultInstance() : binding.action().output().encode(value);
+      Payload reply = payload(binding, input, context, answer);
       if (binding.readOnly() || input.turn().getReadOnly()) {
         cell.discard();
-        return new TurnOutcome.Replied(reply, null, null);
+        return new TurnOutcome.Replied(reply, null, null, null);
       }
       Payload state = null;
       if (context.replaced() || context.exposed()) {
@@ -157,10 +172,23 @@ public final class TurnEngine<A, S> {
           cell.commit(context.finalState(), state);
         }
       }
-      return new TurnOutcome.Replied(reply, state, context.finalTags());
+      return new TurnOutcome.Replied(reply, state, context.finalTags(), context.outputs().build());
     } catch (Throwable e) { // Encoding calls the user's classes too.
       return failed(input, context, cell, e);
     }
+  }
+
+  /** What the caller gets, or the actor that answers in this one's place. */
+  private static <O> Payload payload(
+      Binding<?, ?, ?, O> binding, TurnInput input, TurnContext<?> context, Reply<O> answer) {
+    if (answer != null && answer.next() != null) {
+      if (binding.readOnly() || input.turn().getReadOnly()) {
+        throw new IllegalStateException(input.turn().getAction() + " only reads and cannot leave its answer to another");
+      }
+      return context.outputs().next(answer.next(), binding.action());
+    }
+    O value = answer == null ? null : answer.value();
+    return value == null ? Payload.getDefaultInstance() : binding.action().output().encode(value);
   }
 
   private boolean isInitial(Payload encoded) {

@@ -1,6 +1,7 @@
 package io.callboard.sdk.internal;
 
 import io.callboard.sdk.CallException;
+import io.callboard.host.v1.Workflow;
 import io.callboard.type.v1.CallError;
 import io.callboard.type.v1.Payload;
 import java.util.Map;
@@ -13,8 +14,10 @@ public sealed interface TurnOutcome {
    * @param reply the encoded reply
    * @param state the encoded state after the turn; null if unchanged
    * @param tags the tags after the turn; null if unchanged
+   * @param workflow what the turn sets going if it commits; null if nothing
    */
-  record Replied(Payload reply, Payload state, Map<String, String> tags) implements TurnOutcome {}
+  record Replied(Payload reply, Payload state, Map<String, String> tags, Workflow workflow)
+      implements TurnOutcome {}
 
   /**
    * It failed. State and tags are as before.

@@ -2,6 +2,7 @@ package io.callboard.sdk.internal;
 
 import io.callboard.sdk.ActorDefinition;
 import io.callboard.sdk.ActorError;
+import io.callboard.sdk.ActorSettings;
 import io.callboard.sdk.CallException;
 import io.callboard.sdk.ErrorCode;
 import io.callboard.sdk.RetryAdvice;
@@ -9,11 +10,16 @@ import io.callboard.type.v1.ActionDefinition;
 import io.callboard.type.v1.ActorId;
 import io.callboard.type.v1.ActorTypeDefinition;
 import io.callboard.type.v1.CallError;
+import io.callboard.type.v1.ChannelSubscription;
+import io.callboard.type.v1.Deliver;
 import io.callboard.type.v1.Durability;
 import io.callboard.type.v1.Kind;
 import io.callboard.type.v1.Retry;
+import io.callboard.type.v1.TimerDefinition;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.Map;
+import java.util.Optional;
 
 /** Translates between the SDK's own types and the protocol's. The only place that does. */
 public final class Wire {
@@ -45,6 +51,16 @@ public final class Wire {
    */
   public static io.callboard.sdk.ActorId actorId(ActorId id) {
     return new io.callboard.sdk.ActorId(id.getSystem(), id.getType(), id.getKey());
+  }
+
+  /**
+   * A time that may be none.
+   *
+   * @param unixMs milliseconds since 1970; 0 for none
+   * @return the time
+   */
+  public static Optional<Instant> time(long unixMs) {
+    return unixMs == 0 ? Optional.empty() : Optional.of(Instant.ofEpochMilli(unixMs));
   }
 
   /**
@@ -117,9 +133,10 @@ public final class Wire {
    * A type as a host offers it.
    *
    * @param type the definition
+   * @param settings what it asks for beyond the running of calls
    * @return the message
    */
-  public static ActorTypeDefinition definition(ActorDefinition<?, ?> type) {
+  public static ActorTypeDefinition definition(ActorDefinition<?, ?> type, ActorSettings settings) {
     ActorTypeDefinition.Builder out =
         ActorTypeDefinition.newBuilder()
             .setName(type.name())
@@ -142,13 +159,47 @@ public final class Wire {
               .setReadOnly(binding.readOnly())
               .setSpeculationOff(binding.speculationOff()));
     }
+    addSettings(out, settings);
     return out.build();
+  }
+
+  private static void addSettings(ActorTypeDefinition.Builder out, ActorSettings settings) {
+    for (ActorSettings.Timer timer : settings.timers()) {
+      out.addTimers(
+          TimerDefinition.newBuilder().setAction(timer.action()).setIntervalMs(timer.interval().toMillis()));
+    }
+    for (ActorSettings.Subscribed subscribed : settings.subscriptions()) {
+      out.addSubscriptions(
+          ChannelSubscription.newBuilder()
+              .setChannel(subscribed.channel())
+              .setAction(subscribed.action())
+              .setDeliver(DELIVERS.get(subscribed.deliver())));
+    }
+    if (settings.pool() != null) {
+      out.setKind(Kind.KIND_POOLED)
+          .setPoolMin(settings.pool().min())
+          .setPoolMax(settings.pool().max());
+    }
+    if (out.getKind() == Kind.KIND_POOLED) {
+      out.setDurability(Durability.DURABILITY_UNSPECIFIED);
+    }
+    if (settings.history() != null) {
+      out.setHistoryRevisions(settings.history().revisions())
+          .setHistoryAgeMs(settings.history().age().toMillis());
+    }
   }
 
   private static final Map<io.callboard.sdk.Kind, Kind> KINDS =
       Map.of(
           io.callboard.sdk.Kind.UNNAMED, Kind.KIND_UNNAMED,
-          io.callboard.sdk.Kind.NAMED, Kind.KIND_NAMED);
+          io.callboard.sdk.Kind.NAMED, Kind.KIND_NAMED,
+          io.callboard.sdk.Kind.POOLED, Kind.KIND_POOLED);
+
+  private static final Map<io.callboard.sdk.Deliver, Deliver> DELIVERS =
+      Map.of(
+          io.callboard.sdk.Deliver.DEFAULT, Deliver.DELIVER_UNSPECIFIED,
+          io.callboard.sdk.Deliver.ACTIVE, Deliver.DELIVER_ACTIVE,
+          io.callboard.sdk.Deliver.EVERY, Deliver.DELIVER_EVERY);
 
   private static final Map<io.callboard.sdk.Durability, Durability> DURABILITIES =
       Map.of(
