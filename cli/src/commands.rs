@@ -11,9 +11,11 @@ mod health;
 mod hosts;
 mod invoke;
 mod node;
+mod publish;
 mod restore;
 mod serve;
 mod state;
+mod subscribe;
 mod systems;
 mod types;
 mod version;
@@ -37,6 +39,10 @@ pub(crate) enum Command {
     Serve(serve::ServeArgs),
     /// Call an action of an actor
     Invoke(invoke::InvokeArgs),
+    /// Say something on a channel
+    Publish(publish::PublishArgs),
+    /// Hear what is said on channels
+    Subscribe(subscribe::SubscribeArgs),
     /// Look at actors
     #[command(subcommand)]
     Actors(actors::ActorsCommand),
@@ -83,6 +89,8 @@ impl Command {
             Self::Dev(args) => return args.run(global),
             Self::Serve(args) => return args.run(global),
             Self::Invoke(args) => client(args.run(global)),
+            Self::Publish(args) => client(args.run(global)),
+            Self::Subscribe(args) => client(args.run(global)),
             Self::Actors(command) => client(command.run(global)),
             Self::State(command) => client(command.run(global)),
             Self::Types(command) => client(command.run(global)),

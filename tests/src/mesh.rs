@@ -147,6 +147,12 @@ impl Mesh {
         self.node(node).relay.freeze(frozen);
     }
 
+    /// Bytes that peers have sent to a node.
+    #[must_use]
+    pub fn bytes_to(&self, node: u64) -> u64 {
+        self.node(node).relay.bytes()
+    }
+
     /// A key of a type with 64 shards that lies in a shard of the node now: the `nth` one.
     #[must_use]
     pub fn key_on(&self, actor_type: &str, node: u64, nth: usize) -> String {

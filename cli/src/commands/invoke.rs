@@ -61,7 +61,7 @@ pub(crate) struct InvokeArgs {
     print_grpcurl: bool,
 }
 
-fn name_and_value(text: &str) -> Result<(String, String), String> {
+pub(super) fn name_and_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
         _ => Err("write it as NAME=VALUE".into()),
@@ -138,7 +138,7 @@ impl InvokeArgs {
     }
 
     fn request(&self, global: &Global) -> Result<InvokeRequest, Failure> {
-        let argument = match self.argument_text()? {
+        let argument = match argument_text(self.data.as_deref())? {
             Some(text) => Some(Argument::Json(payload::from_text(&text)?)),
             None => None,
         };
@@ -158,23 +158,6 @@ impl InvokeArgs {
         })
     }
 
-    fn argument_text(&self) -> Result<Option<String>, Failure> {
-        let Some(data) = &self.data else {
-            return Ok(None);
-        };
-        if data == "-" {
-            let mut text = String::new();
-            io::stdin().read_to_string(&mut text)?;
-            return Ok(Some(text));
-        }
-        let Some(path) = data.strip_prefix('@') else {
-            return Ok(Some(data.clone()));
-        };
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Failure::usage(format!("cannot read {path}: {error}")))?;
-        Ok(Some(text))
-    }
-
     /// Says on stderr what the reply alone does not.
     fn comment(&self, global: &Global, answer: &InvokeResponse) {
         if global.output != Format::Table {
@@ -190,9 +173,27 @@ impl InvokeArgs {
     }
 }
 
+/// The text that `-d` stands for: itself, a file's, or stdin's.
+pub(super) fn argument_text(data: Option<&str>) -> Result<Option<String>, Failure> {
+    let Some(data) = data else {
+        return Ok(None);
+    };
+    if data == "-" {
+        let mut text = String::new();
+        io::stdin().read_to_string(&mut text)?;
+        return Ok(Some(text));
+    }
+    let Some(path) = data.strip_prefix('@') else {
+        return Ok(Some(data.to_owned()));
+    };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("cannot read {path}: {error}")))?;
+    Ok(Some(text))
+}
+
 /// A retry must carry the time of the first try. A UUIDv7 holds it, so `--key` alone repeats both; for other ids the
 /// server takes now.
-fn created_at_ms(request_id: &str) -> i64 {
+pub(super) fn created_at_ms(request_id: &str) -> i64 {
     let time = Uuid::parse_str(request_id).ok().and_then(|id| match id.get_version_num() {
         7 => id.get_timestamp(),
         _ => None,
@@ -204,11 +205,11 @@ fn created_at_ms(request_id: &str) -> i64 {
 }
 
 /// Milliseconds for the wire, where 0 would mean "the default".
-fn milliseconds(time: Duration) -> u32 {
+pub(super) fn milliseconds(time: Duration) -> u32 {
     u32::try_from(time.as_millis()).unwrap_or(u32::MAX).max(1)
 }
 
-fn retry_with_same_id(failure: Failure, request_id: &str) -> Failure {
+pub(super) fn retry_with_same_id(failure: Failure, request_id: &str) -> Failure {
     if failure.needs_same_id() {
         return failure.advice_also(&format!("repeat the command with --key {request_id}"));
     }

@@ -47,7 +47,8 @@ impl Answers {
                 self.turns.push(TurnAnswer { session, turn_id, call_index, outcome });
             }
             ReplyTo::Delivery(waiter) => self.deliveries.push((waiter, outcome)),
-            ReplyTo::Nobody => {}
+            // A walk hears of its deliveries from its worker, and asks again otherwise.
+            ReplyTo::Walk(_) | ReplyTo::Nobody => {}
         }
     }
 

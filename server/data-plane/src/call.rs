@@ -15,7 +15,9 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use delivery::{DeliveryEnd, DeliveryWaiter};
 
-use crate::{catalog::TypeRuntime, pools::Seat, session::SessionLink};
+use crate::{
+    catalog::TypeRuntime, channels::machine_walk::Stop, pools::Seat, session::SessionLink,
+};
 
 /// Bytes together with what is needed to read them. No content type means "no value".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,8 +78,8 @@ pub struct Call {
     /// True if a host, here or at another node, may have begun it before; then only its request id keeps it from being
     /// applied twice, and nobody may say that it was not run.
     pub begun: bool,
-    /// True if a row of the sender stands for the call (an effect, a firing, a broadcast): it has no deadline, is not refused
-    /// for its age, and its outcome is kept until the sender says that the row is gone.
+    /// True if a row of the sender stands for the call (an effect, a firing, a broadcast): it has no deadline, is not
+    /// refused for its age, and its outcome is kept until the sender says that the row is gone.
     pub delivery: bool,
     /// Where it came through by pipe or forward, oldest first; `None` for most.
     pub hops: Option<Box<Vec<Hop>>>,
@@ -176,8 +178,20 @@ pub enum ReplyTo {
     },
     /// The sender of a delivery, for the row that stands for the call.
     Delivery(DeliveryWaiter),
+    /// The walk of a message over its subscribers, at the worker that runs the call; `None` if it was said to active actors
+    /// and its end is of no interest.
+    Walk(Option<Box<WalkTicket>>),
     /// Nobody: an accepted call that is replayed, or an initialisation.
     Nobody,
+}
+
+/// Names the delivery of a message of a channel to one actor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WalkTicket {
+    /// The walker of its shard, by the worker's number for it.
+    pub walker: u64,
+    /// The walker's own name for it.
+    pub stop: Stop,
 }
 
 impl ReplyTo {
@@ -203,7 +217,7 @@ impl ReplyTo {
             Self::Stream { sink, .. } => sink.batches.is_closed() || self.is_named_in(cancelled),
             Self::Unary(waiter) => waiter.is_closed(),
             Self::Turn { session, .. } => session.is_closed(),
-            Self::Delivery(_) | Self::Nobody => false,
+            Self::Delivery(_) | Self::Walk(_) | Self::Nobody => false,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The gRPC services of this plane: decode, hand over, encode.
 
+pub mod channels;
 pub mod control;
 pub mod convert;
 pub mod forward;

@@ -10,6 +10,7 @@ pub mod activation;
 pub mod answers;
 pub mod call;
 pub mod catalog;
+pub mod channels;
 pub mod deliveries;
 pub mod forward;
 pub mod grpc;

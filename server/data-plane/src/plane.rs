@@ -16,9 +16,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     catalog,
-    deliveries::broadcast::NobodyListens,
+    channels::{FanOut, Listeners, Local},
     forward::{ForwardQueue, Looker, Peers},
     grpc::{
+        channels::Channels,
         control::Actors,
         forward::Forwarding,
         gateway::Gateway,
@@ -72,6 +73,7 @@ pub struct Handle {
     /// `ActorsService` and `HostsService` of `callboard.control.v1`.
     pub actors: Actors,
     forwarding: Forwarding,
+    channels: Channels,
     forwards: ForwardQueue,
     sessions: Sessions,
     router: Router,
@@ -104,6 +106,8 @@ impl DataPlane {
         let peers = Peers::new(options.peers.clone());
         let (forwards, custody) =
             ForwardQueue::new(node, catalog.clone(), workers.clone(), peers.clone());
+        let local = Local::new(Listeners::new(), catalog.clone(), workers.clone());
+        let (fan_out, said) = FanOut::new(node, catalog.clone(), peers.clone(), local.clone());
         let parts = inboxes.into_iter().enumerate().map(|(number, inbox)| WorkerParts {
             number,
             node,
@@ -114,11 +118,12 @@ impl DataPlane {
             forwards: forwards.clone(),
             lease: directory.lease(),
             directory: Arc::clone(&directory),
-            broadcasts: Arc::new(NobodyListens),
+            broadcasts: Arc::new(said.clone()),
         });
         let built = parts.map(Worker::new).collect();
         let router =
             Router::new(node, catalog, workers.clone(), forwards.clone(), directory.lease());
+        let channels = Channels::new(router.clone(), said, local);
         let schedules = directory.schedules();
         let looker = Looker::new(router.clone(), Arc::clone(&store), peers);
         let sinks = Arc::new(AtomicU64::new(1));
@@ -139,6 +144,7 @@ impl DataPlane {
                 Box::pin(reader(read_jobs).run()),
                 Box::pin(reader(chore_jobs).run()),
                 Box::pin(custody.run()),
+                Box::pin(fan_out.run()),
             ],
             catalog: Box::pin(async {
                 tokio::join!(follow, announce);
@@ -149,11 +155,13 @@ impl DataPlane {
                     Arc::clone(&store),
                     looker.clone(),
                     Arc::clone(&schedules),
+                    channels.clone(),
                     Arc::clone(&sinks),
                 ),
                 hosts,
                 actors: Actors::new(router.clone(), store, looker.clone(), sessions.clone()),
-                forwarding: Forwarding::new(router.clone(), looker, sinks),
+                forwarding: Forwarding::new(router.clone(), looker, channels.clone(), sinks),
+                channels,
                 forwards,
                 sessions,
                 router,
@@ -187,6 +195,7 @@ impl Handle {
     /// From now on the node is about to stop; see [`drain`](Self::drain).
     pub fn start_draining(&self) {
         self.draining.store(true, Ordering::Release);
+        self.channels.end();
     }
 
     /// True once the node is about to stop.

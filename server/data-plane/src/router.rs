@@ -185,6 +185,20 @@ impl Router {
         }
     }
 
+    /// Checks that there is a system. Nobody has to create the default one.
+    ///
+    /// # Errors
+    /// `UnknownSystem`; `LeaseLost` if this node may be behind what the cluster agreed on.
+    pub fn require_system(&self, catalog: &Catalog, system: &str) -> Result<(), CallError> {
+        if system == convert::DEFAULT_SYSTEM || catalog.view.has_system(system) {
+            return Ok(());
+        }
+        if !self.lease.holds_at(Tick::now()) {
+            return Err(behind());
+        }
+        catalog.require(system, "").map(|_| ())
+    }
+
     /// How many queues calls go to: one per worker, and one into custody.
     #[must_use]
     pub fn queues(&self) -> usize {

@@ -6,5 +6,5 @@
 mod reader;
 mod writer;
 
-pub use reader::{ReadJob, ReadQueue, Reader};
+pub use reader::{ReadJob, ReadQueue, Reader, WalkRead};
 pub use writer::{WriteJob, WriteQueue, Writer};

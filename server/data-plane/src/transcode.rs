@@ -32,6 +32,14 @@ pub fn argument(actor_type: &TypeRuntime, action: &str, json: Value) -> Result<P
             data: text.into(),
         });
     };
+    message_from_json(actor_type, input, json)
+}
+
+fn message_from_json(
+    actor_type: &TypeRuntime,
+    input: &str,
+    json: serde_json::Value,
+) -> Result<Payload, CallError> {
     let descriptor = message(actor_type, input)?;
     // "No argument at all" is the empty message.
     let json = if json.is_null() { serde_json::Value::Object(Map::new()) } else { json };
@@ -42,6 +50,41 @@ pub fn argument(actor_type: &TypeRuntime, action: &str, json: Value) -> Result<P
         type_url: input.to_owned(),
         data: message.encode_to_vec().into(),
     })
+}
+
+/// JSON as text, whoever is to read it.
+///
+/// # Errors
+/// `InvalidArgument` if it is no JSON, or nests too deep.
+pub fn json_text(json: Value) -> Result<Payload, CallError> {
+    let text =
+        serde_json::to_vec(&to_json(json, 0)?).map_err(|error| invalid(error.to_string()))?;
+    Ok(Payload { content_type: JSON.into(), type_url: String::new(), data: text.into() })
+}
+
+/// JSON text as a value; `None` for anything else.
+#[must_use]
+pub fn json_value(payload: &Payload) -> Option<Value> {
+    let json = (payload.content_type == JSON).then(|| serde_json::from_slice(&payload.data))?;
+    json.ok().map(from_json)
+}
+
+/// A message of a channel as the argument of an action that listens: JSON becomes the action's request message.
+///
+/// # Errors
+/// `InvalidArgument` if it does not fit the action.
+pub fn heard(actor_type: &TypeRuntime, action: &str, said: &Payload) -> Result<Payload, CallError> {
+    let input = actor_type.definition.actions.get(action).map(|action| action.input_type.as_str());
+    match input {
+        Some(input) if !input.is_empty() && said.content_type == JSON => {
+            let json = serde_json::from_slice(&said.data);
+            message_from_json(actor_type, input, json.map_err(|error| invalid(error.to_string()))?)
+        }
+        _ => {
+            check(actor_type, action, said)?;
+            Ok(said.clone())
+        }
+    }
 }
 
 /// A reply or a state as JSON; `None` if it is neither JSON nor a protobuf message that hosts described.

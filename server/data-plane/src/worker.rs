@@ -16,6 +16,7 @@ mod steady;
 mod table;
 mod types;
 mod unleased;
+mod walks;
 
 use std::{
     cmp::Reverse,
@@ -28,7 +29,8 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use deliveries::outcome_call;
 pub use inbox::{
-    ActorStats, ClaimedShard, Message, RoutedCall, SessionCall, Workers, WriteVerdict, Written,
+    ActorStats, ClaimedShard, Message, RoutedCall, SessionCall, WalkFound, WalkNews, Workers,
+    WriteVerdict, Written,
 };
 pub use table::Slot;
 pub(crate) use unleased::lease_lost;
@@ -48,6 +50,7 @@ use moves::Moves;
 use outbox::Outbox;
 use table::Table;
 use types::{Place, Standing, TypeSlot};
+use walks::Walks;
 
 /// Messages that one round of the loop takes at most.
 const ROUND_MESSAGES_MAX: usize = 256;
@@ -105,6 +108,7 @@ pub struct Worker {
     /// Calls of this node's turns that came while the lease had lapsed.
     unleased: VecDeque<RoutedCall>,
     moves: Moves,
+    walks: Walks,
     lease: Lease,
     /// True if the lease held when the round began.
     leased: bool,
@@ -148,6 +152,7 @@ impl Worker {
             waiting: HashMap::new(),
             unleased: VecDeque::new(),
             moves: Moves::new(),
+            walks: Walks::new(),
             leased: parts.lease.holds_for(Tick::now(), 0),
             lease: parts.lease,
             directory: parts.directory,
@@ -205,7 +210,8 @@ impl Worker {
         let timer = self.timers.peek().map_or(Tick::NEVER, |Reverse((at, _))| *at);
         let grain = Tick(timer.0.div_ceil(TIMER_GRAIN_US).saturating_mul(TIMER_GRAIN_US));
         let deliveries = self.sender.machine.next_wake(self.delivery_now());
-        grain.min(self.next_tick).min(self.moves.next_look()).min(deliveries)
+        let looks = self.moves.next_look().min(self.walks.next_look());
+        grain.min(self.next_tick).min(looks).min(deliveries)
     }
 
     fn on_message(&mut self, message: Message) {
@@ -241,6 +247,8 @@ impl Worker {
             Message::Claimed { type_id, number, shards } => {
                 self.on_claimed((type_id, number), shards);
             }
+            Message::Said(here) => self.on_said(here),
+            Message::Walk(news) => self.on_walk_news(news),
             Message::Passed(to) => drop(to.send(())),
             Message::Inspect { type_id, key, to } => {
                 let stats = self.inspect(type_id, &key);
@@ -342,7 +350,7 @@ impl Worker {
 
     fn refuse(&mut self, to: ReplyTo, error: CallError) {
         self.metrics.refused(error.kind);
-        self.outbox.answer(to, Err(error));
+        self.answer(to, Err(error));
     }
 
     /// Finds the actor's activation, or begins one.
@@ -472,6 +480,9 @@ impl Worker {
             self.go_on_delivering();
             while let Some(routed) = self.local_calls.pop_front() {
                 self.on_call(routed);
+            }
+            if self.go_on_walking() {
+                continue;
             }
             if self.touched.is_empty() {
                 break;

@@ -114,6 +114,31 @@ pub const DELIVERED_WINDOW_MS: i64 = 7 * 24 * 3_600 * 1_000;
 /// Dead letters of one shard; with more, rows stay where they are and are tried further.
 pub const DEAD_LETTERS_MAX: usize = 10_000;
 
+/// Shards of all types that listen to one channel. A message that would go to more is refused with QUOTA_EXCEEDED.
+pub const BROADCAST_SHARDS_MAX: usize = 16_384;
+/// Messages of channels that one node hands out at a time, waiting ones included. Further ones are refused with
+/// MAILBOX_FULL.
+pub const BROADCASTS_PENDING_MAX: usize = 1_024;
+/// Messages that one shard has recorded for its actors and not delivered to all of them. Further ones are refused with
+/// MAILBOX_FULL: a type without hosts must not fill the store.
+pub const BROADCASTS_PER_SHARD_MAX: usize = 1_000;
+/// Actors of one shard to which one message is on its way at a time.
+pub const BROADCAST_STOPS_MAX: usize = 256;
+/// Messages of one channel that a node remembers for those who listen from outside.
+pub const CHANNEL_RING_MESSAGES_MAX: usize = 4_096;
+/// Their size together, in bytes.
+pub const CHANNEL_RING_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// For how long they are remembered, in milliseconds.
+pub const CHANNEL_RING_AGE_MS: i64 = 5 * 60 * 1_000;
+/// Size of the messages of all channels that a node remembers, in bytes. The oldest go first.
+pub const CHANNEL_RINGS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Channels that a node remembers anything of.
+pub const CHANNEL_RINGS_MAX: usize = 10_000;
+/// Streams of one node that listen to channels. Further ones are refused with MAILBOX_FULL.
+pub const SUBSCRIBERS_MAX: usize = 10_000;
+/// Channels of one such stream.
+pub const SUBSCRIBE_CHANNELS_MAX: usize = 64;
+
 /// Shards of an UNNAMED type, unless its first registration says otherwise.
 pub const SHARDS_DEFAULT: u32 = 64;
 /// Most shards of a type.
@@ -133,6 +158,9 @@ const _: () = assert!(RUN_TURNS_MAX < SPECULATION_DEPTH_MAX);
 const _: () = assert!(INLINE_OUTCOMES_MAX < KNOWN_IDS_MAX);
 const _: () = assert!(CREATED_AHEAD_MS < OUTCOME_WINDOW_MS);
 const _: () = assert!(DELIVERY_AGE_MAX_MS < DELIVERED_WINDOW_MS);
+const _: () = assert!(PAYLOAD_BYTES_MAX < CHANNEL_RING_BYTES_MAX);
+const _: () = assert!(CHANNEL_RING_BYTES_MAX < CHANNEL_RINGS_BYTES_MAX);
+const _: () = assert!(BROADCAST_STOPS_MAX < DELIVERIES_IN_FLIGHT_MAX);
 const _: () = assert!(MAILBOX_DEFAULT <= MAILBOX_MAX);
 const _: () = assert!(FORWARDS_IN_FLIGHT_MAX < FORWARDS_PER_PEER_MAX);
 const _: () = assert!(FORWARDS_PER_PEER_MAX < FORWARDS_HELD_MAX);

@@ -1,6 +1,7 @@
 //! Tests of the whole: each module tells the stories of one surface, over the real binary and real processes.
 
 mod bad_input;
+mod channels;
 mod cli;
 mod cli_node;
 mod cluster;

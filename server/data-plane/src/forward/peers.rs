@@ -8,7 +8,7 @@ use callboard_transport::peer::{PeerChannel, PeerDialer};
 use callboard_types::{ClusterView, NodeId, NodeState, limits};
 
 /// A client of one peer. Clones share one connection.
-pub(super) type Client = ForwardServiceClient<PeerChannel>;
+pub(crate) type Client = ForwardServiceClient<PeerChannel>;
 
 /// The peers that were called so far. Cheap to clone; read without locks.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ impl Peers {
 
     /// The client of a node that serves, with the address at which the view says that it is. It connects at its first
     /// call.
-    pub(super) fn client(&self, view: &ClusterView, node: NodeId) -> Option<(String, Client)> {
+    pub(crate) fn client(&self, view: &ClusterView, node: NodeId) -> Option<(String, Client)> {
         let dialer = self.dialer.as_ref()?;
         let address = self.address(view, node)?;
         let found = self.known.load();

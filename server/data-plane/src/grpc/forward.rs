@@ -25,7 +25,7 @@ use futures::Stream;
 use tokio::sync::{mpsc, oneshot};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::convert;
+use super::{channels::Channels, convert};
 use crate::{
     call::{ReplyTo, StreamAnswer, StreamExtras, StreamSink},
     catalog::{Catalog, CatalogReader},
@@ -46,6 +46,7 @@ const MESSAGE_BATCHES: usize = 64;
 pub struct Forwarding {
     router: Router,
     looker: Looker,
+    channels: Channels,
     /// Numbers the streams of this process.
     sinks: Arc<AtomicU64>,
     streams: Streams,
@@ -88,8 +89,8 @@ impl Drop for OpenStream {
 impl Forwarding {
     /// A service over the router. `sinks` numbers streams, uniquely in the process.
     #[must_use]
-    pub fn new(router: Router, looker: Looker, sinks: Arc<AtomicU64>) -> Self {
-        Self { router, looker, sinks, streams: Streams::default() }
+    pub fn new(router: Router, looker: Looker, channels: Channels, sinks: Arc<AtomicU64>) -> Self {
+        Self { router, looker, channels, sinks, streams: Streams::default() }
     }
 
     async fn read(&self, request: ReadStateRequest) -> Result<Read, CallError> {
@@ -145,9 +146,14 @@ impl ForwardService for Forwarding {
 
     async fn broadcast(
         &self,
-        _: Request<BroadcastRequest>,
+        request: Request<BroadcastRequest>,
     ) -> Result<Response<BroadcastResponse>, Status> {
-        Err(Status::unimplemented("channels"))
+        sender(&request)?;
+        let request = request.into_inner();
+        // What the view does not show yet is handed over again.
+        has_view(self.router.catalog_reader(), request.view_version, &mut 0).await;
+        let taken = self.channels.take(request).await;
+        taken.map(Response::new).map_err(|error| to_status(&error))
     }
 
     async fn forward(

@@ -19,7 +19,7 @@ use callboard_proto::{
     gateway::v1::{
         GetStateRequest, GetStateResponse, InvokeMode, InvokeRequest, InvokeResponse,
         InvokeStreamRequest, PublishRequest, PublishResponse, SpawnRequest, SpawnResponse,
-        SpawnResult, SubscribeRequest, SubscribeResponse, gateway_service_server::GatewayService,
+        SpawnResult, SubscribeRequest, gateway_service_server::GatewayService,
         invoke_request::Argument, invoke_response,
     },
     types::v1 as pb,
@@ -30,7 +30,10 @@ use callboard_types::{CallError, Durability, ErrorKind, Millis, Tick, limits};
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::convert;
+use super::{
+    channels::{Channels, Hearing},
+    convert,
+};
 use crate::{
     call::{Call, Outcome, Payload, Reply, ReplyTo},
     catalog::{Catalog, TypeRuntime},
@@ -53,6 +56,7 @@ pub struct Gateway {
     store: Arc<dyn StateStore>,
     looker: Looker,
     schedules: Arc<dyn Schedules>,
+    channels: Channels,
     /// Numbers the streams of this process.
     sinks: Arc<AtomicU64>,
 }
@@ -72,9 +76,10 @@ impl Gateway {
         store: Arc<dyn StateStore>,
         looker: Looker,
         schedules: Arc<dyn Schedules>,
+        channels: Channels,
         sinks: Arc<AtomicU64>,
     ) -> Self {
-        Self { router, store, looker, schedules, sinks }
+        Self { router, store, looker, schedules, channels, sinks }
     }
 
     fn check(
@@ -195,13 +200,7 @@ impl GatewayService for Gateway {
     ) -> Result<Response<InvokeResponse>, Status> {
         let header = grpc_timeout(request.metadata());
         let mut request = request.into_inner();
-        if let Some(header) = header {
-            // The transport ends the call at the header's time without a word; ours must come before.
-            let header = header.saturating_sub((header / 10).min(ANSWER_AHEAD));
-            let header = u32::try_from(header.as_millis()).unwrap_or(u32::MAX).max(1);
-            let asked = request.timeout_ms;
-            request.timeout_ms = if asked == 0 { header } else { asked.min(header) };
-        }
+        request.timeout_ms = shorter(request.timeout_ms, header);
         let response = self.invoke_once(request).await;
         response.map(Response::new).map_err(|error| to_status(&error))
     }
@@ -242,20 +241,25 @@ impl GatewayService for Gateway {
         Ok(Response::new(SpawnResponse { results }))
     }
 
-    type SubscribeStream = futures::stream::Pending<Result<SubscribeResponse, Status>>;
+    type SubscribeStream = Hearing;
 
     async fn publish(
         &self,
-        _: Request<PublishRequest>,
+        request: Request<PublishRequest>,
     ) -> Result<Response<PublishResponse>, Status> {
-        Err(Status::unimplemented("channels"))
+        let header = grpc_timeout(request.metadata());
+        let mut request = request.into_inner();
+        request.timeout_ms = shorter(request.timeout_ms, header);
+        let response = self.channels.publish(request).await;
+        response.map(Response::new).map_err(|error| to_status(&error))
     }
 
     async fn subscribe(
         &self,
-        _: Request<SubscribeRequest>,
-    ) -> Result<Response<Self::SubscribeStream>, Status> {
-        Err(Status::unimplemented("channels"))
+        request: Request<SubscribeRequest>,
+    ) -> Result<Response<Hearing>, Status> {
+        let hearing = self.channels.subscribe(request.get_ref());
+        hearing.map(Response::new).map_err(|error| to_status(&error))
     }
 
     async fn get_state(
@@ -343,7 +347,7 @@ fn show_state(
 
 /// The request id and creation time of a call. An id that the gateway makes up is new by itself; for one that the
 /// caller chose without saying when, the time is unknown, unless the id holds it.
-fn identity(
+pub(super) fn identity(
     given: String,
     created_at_ms: i64,
     wall: Millis,
@@ -364,7 +368,16 @@ fn identity(
     Ok((given, Millis(created_at)))
 }
 
-fn timeout_ms(asked: u32) -> u64 {
+/// The shorter one of a request's timeout, where 0 means none, and that of gRPC. The transport ends a call at the latter
+/// without a word; ours must come before.
+fn shorter(asked: u32, header: Option<Duration>) -> u32 {
+    let Some(header) = header else { return asked };
+    let header = header.saturating_sub((header / 10).min(ANSWER_AHEAD));
+    let header = u32::try_from(header.as_millis()).unwrap_or(u32::MAX).max(1);
+    if asked == 0 { header } else { asked.min(header) }
+}
+
+pub(super) fn timeout_ms(asked: u32) -> u64 {
     match asked {
         0 => limits::CALL_TIMEOUT_DEFAULT_MS,
         millis => u64::from(millis).min(limits::CALL_TIMEOUT_MAX_MS),

@@ -14,8 +14,9 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     activation::outcome::{self, StoredOutcome},
+    channels::machine_walk::{KEYS_PAGE, ROWS_PAGE},
     deliveries::machine::{Page, StoredRow},
-    worker::{ClaimedShard, Message, Slot, Workers},
+    worker::{ClaimedShard, Message, Slot, WalkFound, WalkNews, Workers},
 };
 
 /// Pause before a failed read is repeated, in milliseconds.
@@ -70,6 +71,15 @@ pub enum ReadJob {
         /// Rows due at this time or before.
         until: Millis,
     },
+    /// Read what the walk of a message needs.
+    Walk {
+        /// Which walker asks; comes back with the answer.
+        walker: u64,
+        /// Its shard.
+        shard: ShardId,
+        /// What it asks for.
+        read: WalkRead,
+    },
     /// Raise the low-water time of shards, then clear away what lies below.
     RaiseLowWater {
         /// The shards.
@@ -77,6 +87,15 @@ pub enum ReadJob {
         /// The time.
         to: Millis,
     },
+}
+
+/// What the walk of a message over the actors of a shard needs.
+#[derive(Debug)]
+pub enum WalkRead {
+    /// Messages above this sequence.
+    Rows(u64),
+    /// Keys above this one, for the walk of this number.
+    Keys(u64, String),
 }
 
 /// A worker's way to the readers.
@@ -131,6 +150,7 @@ struct Sorted {
     loads: Vec<(usize, Slot, ActorId)>,
     look_ups: Vec<(usize, Slot, ActorId, String, Millis)>,
     claims: Vec<(usize, (u32, u64), Vec<ShardClaim>)>,
+    walks: Vec<(usize, u64, ShardId, WalkRead)>,
     low_water: Vec<(Vec<ShardClaim>, Millis)>,
     outboxes: Vec<(usize, OutboxRead)>,
 }
@@ -158,8 +178,8 @@ impl Reader {
 
     /// Runs until every queue is gone, or the store failed for good.
     ///
-    /// Look-ups gather while others are under way, so that they go in groups. Claims go beside them: a takeover of many
-    /// shards must not hold up the actors of others. There are never more than the shards that are being claimed.
+    /// Look-ups gather while others are under way, so that they go in groups. Claims and walks go beside them: a takeover
+    /// of many shards must not hold up the actors of others. There are never more than the shards that are claimed or walk.
     pub async fn run(self) {
         let Self { reads, mut jobs } = self;
         let mut taken = Vec::new();
@@ -185,6 +205,9 @@ impl Reader {
                     }
                     for (worker, read) in std::mem::take(&mut sorted.outboxes) {
                         claims.push(Box::pin(reads.outbox(worker, read)));
+                    }
+                    for (worker, walker, shard, read) in std::mem::take(&mut sorted.walks) {
+                        claims.push(Box::pin(reads.walk(worker, walker, shard, read)));
                     }
                     look_ups = Some(Box::pin(reads.look_up_all(sorted)));
                     Some(())
@@ -272,6 +295,22 @@ impl Reads {
         Some(())
     }
 
+    /// One page for a walk. There is at most one such read per shard.
+    async fn walk(&self, worker: usize, walker: u64, shard: ShardId, read: WalkRead) -> Option<()> {
+        let found = match read {
+            WalkRead::Rows(after) => {
+                let read = || self.store.broadcasts(&shard, after, ROWS_PAGE);
+                WalkFound::Rows(self.until_done(read).await?)
+            }
+            WalkRead::Keys(number, after) => {
+                let read = || self.store.keys(&shard, &after, KEYS_PAGE);
+                WalkFound::Keys(number, self.until_done(read).await?)
+            }
+        };
+        self.workers.send(worker, Message::Walk(WalkNews { walker, found })).await;
+        Some(())
+    }
+
     async fn load(&self, loads: &[(usize, Slot, ActorId)]) -> Option<()> {
         let ids: Vec<ActorId> = loads.iter().map(|(_, _, id)| id.clone()).collect();
         let rows = self.until_done(|| self.store.load(&ids)).await?;
@@ -346,6 +385,9 @@ impl Sorted {
             }
             ReadJob::Outbox { place, shard, number, after, until } => {
                 self.outboxes.push((worker, OutboxRead { place, shard, number, after, until }));
+            }
+            ReadJob::Walk { walker, shard, read } => {
+                self.walks.push((worker, walker, shard, read));
             }
             ReadJob::RaiseLowWater { claims, to } => self.low_water.push((claims, to)),
         }

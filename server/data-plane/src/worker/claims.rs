@@ -3,7 +3,11 @@
 use callboard_statestore::{Claimed, ShardClaim};
 use callboard_types::{CallError, Durability, Epoch, ErrorKind, limits, shard::key_hash};
 
-use super::{RoutedCall, Slot, Worker, inbox::ClaimedShard, types::ShardState};
+use super::{
+    RoutedCall, Slot, Worker,
+    inbox::ClaimedShard,
+    types::{Place, ShardState},
+};
 use crate::{activation::inbox_record, store::ReadJob};
 
 /// How far the low-water time lags behind the outcome window at most, in milliseconds. Raising it costs a transaction
@@ -55,7 +59,14 @@ impl Worker {
     /// Keeps a call until its shard is claimed. While the store knows a later epoch than the view, that is until the view
     /// has caught up.
     pub(super) fn wait_for_claim(&mut self, routed: RoutedCall) {
-        let (type_id, at) = (routed.actor_type.view.id, routed.shard);
+        let place = (routed.actor_type.view.id, routed.shard);
+        self.claim_shard(place);
+        self.waiting.entry(place).or_default().push(routed);
+        self.held += 1;
+    }
+
+    /// Claims a shard unless that is under way.
+    pub(super) fn claim_shard(&mut self, (type_id, at): Place) {
         let Some(slot) = self.types[type_id as usize].as_mut() else {
             return;
         };
@@ -68,8 +79,6 @@ impl Worker {
             let claims = vec![ShardClaim { shard: id, epoch: shard.epoch, node: self.node }];
             self.outbox.read(ReadJob::Claim { type_id, number: shard.claim, claims });
         }
-        self.waiting.entry((type_id, at)).or_default().push(routed);
-        self.held += 1;
     }
 
     /// Takes the store's answers to claims. An answer to a claim of another epoch, or to one that was given up since, says
@@ -93,6 +102,7 @@ impl Worker {
                     shard.next_row = shard.next_row.max(last_row + 1);
                     self.open_outbox((type_id, at), epoch);
                     self.replay(type_id, at, inbox);
+                    self.begin_walks((type_id, at));
                     self.readmit_waiting((type_id, at));
                 }
                 Claimed::Lost { stored } => self.on_shard_lost((type_id, at), stored),

@@ -17,7 +17,7 @@ impl Worker {
         match effect {
             Effect::Answer { to, outcome } => {
                 self.metrics.answered(&outcome);
-                self.outbox.answer(to, outcome);
+                self.answer(to, outcome);
             }
             Effect::HandBack(call) => self.hand_back(slot, *call),
             Effect::Wake(at) => self.timers.push(Reverse((at, slot))),
@@ -163,6 +163,10 @@ impl Worker {
                 self.on_row_ended(ticket, verdict);
                 continue;
             }
+            if let Written::Broadcast(ticket) = what {
+                lost.extend(self.on_broadcast_written(ticket, verdict));
+                continue;
+            }
             match verdict {
                 Some(Verdict::Committed) => {
                     self.step(slot, |activation, env, fx| match what {
@@ -208,6 +212,6 @@ impl Worker {
     }
 
     pub(super) fn answer_now(&mut self, to: ReplyTo, outcome: Outcome) {
-        self.outbox.answer(to, outcome);
+        self.answer(to, outcome);
     }
 }

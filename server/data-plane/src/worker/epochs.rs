@@ -16,7 +16,10 @@ use super::{
     types::{Place, ShardSlot, ShardState, Standing, TypeSlot},
     unleased::lease_lost,
 };
-use crate::{call::Call, catalog::Catalog};
+use crate::{
+    call::{Call, ReplyTo},
+    catalog::Catalog,
+};
 
 /// What the catalog says about a shard, if it is news: where, the epoch, whether it is to move.
 type News = (Place, Epoch, bool);
@@ -76,6 +79,7 @@ impl Worker {
             if ended {
                 *shard = ShardSlot { epoch, moving, ..ShardSlot::default() };
                 self.moves.forget(place);
+                self.walks.forget(place);
                 self.end_activations(&slots);
                 self.readmit_waiting(place);
             }
@@ -107,6 +111,7 @@ impl Worker {
         }
         let Some(id) = self.shard_id(place) else { return };
         tracing::error!(shard = %id, %epoch, %stored, "the store holds another epoch");
+        self.walks.forget(place);
         if stored >= epoch {
             self.moves.lost(place, stored);
             self.directory.epoch_too_low(vec![(id, stored)]);
@@ -149,9 +154,11 @@ impl Worker {
 
     /// Sends away a call that another node has to serve. A call of another node stays in that one's custody.
     pub(super) fn send_elsewhere(&mut self, routed: RoutedCall) {
-        if routed.call.reply_to.is_peer() {
+        let walked = matches!(routed.call.reply_to, ReplyTo::Walk(_));
+        if walked || routed.call.reply_to.is_peer() {
+            // The shard's walk goes on at its next owner, too.
             let error = not_served(&routed.call);
-            self.outbox.answer(routed.call.reply_to, Err(error));
+            self.answer(routed.call.reply_to, Err(error));
         } else {
             self.outbox.forward(routed);
         }

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
-use callboard_statestore::{ActorRecord, Claimed, InboxRow, StateBlob, Verdict};
+use callboard_statestore::{ActorRecord, BroadcastRow, Claimed, InboxRow, StateBlob, Verdict};
 use callboard_types::{
     ActorId, CallError, Epoch, ErrorKind, Kind, NodeId, Revision, SessionId, TypeDefinition,
     shard::key_hash,
@@ -15,6 +15,7 @@ use crate::{
     activation::{machine::TurnEnd, outcome::StoredOutcome},
     call::{Call, Payload},
     catalog::{Catalog, TypeRuntime},
+    channels::SaidHere,
     deliveries::machine::Page,
     pools::{Seat, Wish},
     session::SessionLink,
@@ -116,6 +117,24 @@ pub struct ClaimedShard {
     pub last_row: u64,
 }
 
+/// What was read for the walk of a message over the actors of a shard.
+#[derive(Debug)]
+pub struct WalkNews {
+    /// Which walker asked; see [`WalkTicket`](crate::call::WalkTicket).
+    pub walker: u64,
+    /// What it asked for.
+    pub found: WalkFound,
+}
+
+/// What a walk reads.
+#[derive(Debug)]
+pub enum WalkFound {
+    /// Messages that the shard has recorded and not delivered.
+    Rows(Vec<BroadcastRow>),
+    /// The next keys, for the walk of this number.
+    Keys(u64, Vec<String>),
+}
+
 /// What became of something that was handed to the commit writer.
 #[derive(Debug)]
 pub struct WriteVerdict {
@@ -213,6 +232,10 @@ pub enum Message {
         /// The rows.
         page: Page,
     },
+    /// A message of a channel, for shards of this worker.
+    Said(SaidHere),
+    /// Recorded messages, or keys of subscribers, that were asked for.
+    Walk(WalkNews),
     /// The commit writer's verdicts.
     Written(Vec<WriteVerdict>),
     /// The commit writer has room again.

@@ -92,6 +92,7 @@ impl Worker {
             // The answer comes too late to be of use.
             shard.state = ShardState::Unused;
         }
+        self.walks.forget(place);
         self.readmit_waiting(place);
         self.moves.leaving.insert(place, Leaving { since: self.now, left: slots });
         self.moves.next_look = self.now;

@@ -57,6 +57,8 @@ pub(super) struct ShardSlot {
     pub(super) next_sequence: u64,
     /// The next place among the rows of the shard's outbox. Only rises within an epoch.
     pub(super) next_row: u64,
+    /// Messages that the shard was given to record in this epoch.
+    pub(super) messages: u32,
 }
 
 /// How far this node is with a shard that it owns.

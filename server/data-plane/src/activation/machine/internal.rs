@@ -52,6 +52,11 @@ impl Activation {
         }
     }
 
+    /// A delivery was made by this node's own worker, and will not be made again.
+    pub fn confirm_delivery(&mut self, env: Env<'_>, request_id: &str) {
+        self.outcomes.confirm_delivery(request_id, false, env.wall);
+    }
+
     /// Answers from what is known, joins the call in flight, or waits for it, at most until the deadline.
     fn on_outcome_asked(&mut self, env: Env<'_>, call: Call, fx: &mut Vec<Effect>) -> Admission {
         self.last_used = env.now;
