@@ -27,6 +27,9 @@ Status = Literal["running", "done", "compensating", "compensated", "failed"]
 #: What a step does: changes its data in place, or answers the new one.
 Do = Callable[["Context[S]", D], Union[D, Awaitable[Union[D, None]], None]]
 
+#: A saga with one of these goes on by itself.
+_UNDER_WAY = ("running", "compensating")
+
 RETRY_SECONDS_MAX = 10.0
 RETRY_SECONDS_FIRST = 0.1
 
@@ -43,7 +46,9 @@ class Step(Generic[S, D]):
 
 @dataclass
 class SagaError:
-    """Why a saga does not go on, or the newest failure of its present step."""
+    """The newest failure of the present step, then why the saga is taken back, and of a failed saga
+    why its compensation failed.
+    """
 
     step: str
     reason: str
@@ -128,14 +133,14 @@ class Saga(Generic[S, D]):
 
     def start(self, ctx: Context[S], data: D) -> str:
         """Starts a saga when this turn commits, and answers its id. Raises `ActorError`
-        SAGA_RUNNING while an earlier one is not at its end.
+        SAGA_RUNNING while an earlier one runs or is taken back.
         """
         old = self._load(ctx.state)
-        if old is not None and old.status not in ("done", "compensated"):
+        if old is not None and old.status in _UNDER_WAY:
             raise ActorError(
                 Code.FAILED_PRECONDITION,
                 "SAGA_RUNNING",
-                f"saga {old.id} is {old.status}; wait for its end, or resume it",
+                f"saga {old.id} is {old.status}; nothing was started, wait for its end",
                 metadata={"saga": old.id},
             )
         progress = Progress(uuid7(), "running", self._names[0], 1, data=_plain(data))
@@ -172,7 +177,7 @@ class Saga(Generic[S, D]):
         progress = self._load(ctx.state)
         if progress is None or progress.id != saga:
             return
-        if progress.status not in ("running", "compensating"):
+        if progress.status not in _UNDER_WAY:
             return
         if watch:
             self._watched(ctx, progress, watch)
@@ -180,7 +185,7 @@ class Saga(Generic[S, D]):
             await self._run(ctx, progress)
 
     async def _run(self, ctx: Context[S], progress: Progress) -> None:
-        step = self._steps[self._names.index(progress.step)]
+        step = self._steps[self._place(progress)]
         undo = progress.status == "compensating"
         key = f"{progress.id}/{step.name}"
         if undo:
@@ -197,10 +202,13 @@ class Saga(Generic[S, D]):
             plain = _plain(data)
             ctx._check_state()
         except Exception as error:
+            if ctx.cancelled:
+                raise  # nobody takes the turn's result any more
             ctx._undo_step(before)
             failed = self._failed(progress, error)
+            ctx.log.warning("step %s of saga %s failed: %r", progress.step, progress.id, error)
             self._save(ctx.state, failed)
-            if failed.status in ("running", "compensating"):
+            if failed.status in _UNDER_WAY:
                 self._tell(ctx, failed, _delay(failed.attempt))
             return
         ctx._end_step()
@@ -222,7 +230,7 @@ class Saga(Generic[S, D]):
 
     def _following(self, progress: Progress) -> str | None:
         """The step after the present one, in the direction in which the saga goes."""
-        at = self._names.index(progress.step)
+        at = self._place(progress)
         if progress.status == "running":
             return self._names[at + 1] if at + 1 < len(self._names) else None
         return self._compensated_before(at)
@@ -238,20 +246,22 @@ class Saga(Generic[S, D]):
         """
         refused = _refuses(error)
         attempt = progress.attempt + 1
+        given_up = attempt >= self._attempts
+        # Why the saga is taken back stays, unless a compensation is given up.
+        told = progress.status == "running" or given_up
         failed = dataclasses.replace(
             progress,
             turn=progress.turn + 1,
             attempt=attempt,
             refused=progress.refused + (1 if isinstance(error, ActorError) else 0),
-            error=_described(progress.step, error),
+            error=_described(progress.step, error) if told else progress.error,
         )
         if progress.status == "compensating":
-            over = attempt >= self._attempts
-            return dataclasses.replace(failed, status="failed") if over else failed
-        if not refused and attempt < self._attempts:
+            return dataclasses.replace(failed, status="failed") if given_up else failed
+        if not refused and not given_up:
             return failed
         # A refused step did nothing; one that was given up may have.
-        at = self._names.index(progress.step)
+        at = self._place(progress)
         back = self._compensated_before(at if refused else at + 1)
         failed = dataclasses.replace(failed, attempt=0, refused=0)
         if back is None:
@@ -262,10 +272,21 @@ class Saga(Generic[S, D]):
         if progress.turn == watch:
             progress = self._failed(progress, None)
             self._save(ctx.state, progress)
-            if progress.status not in ("running", "compensating"):
+            if progress.status not in _UNDER_WAY:
                 return
             self._tell(ctx, progress, 0.0)
         self._tell_watch(ctx, progress)
+
+    def _place(self, progress: Progress) -> int:
+        """Where the present step is among all. Raises `CallError` if this host does not know it."""
+        if progress.step not in self._names:
+            raise CallError(
+                Code.FAILED_PRECONDITION,
+                "SAGA_STEP_UNKNOWN",
+                f"the saga stands at step {progress.step}, which this host does not know; "
+                "run a host that does",
+            )
+        return self._names.index(progress.step)
 
     def _tell(self, ctx: Context[S], progress: Progress, delay: float) -> None:
         argument = {"saga": progress.id, "turn": progress.turn}
@@ -300,7 +321,7 @@ def _refuses(error: Exception | None) -> bool:
 
 def _described(step: str, error: Exception | None) -> SagaError:
     if error is None:
-        return SagaError(step, "VANISHED", "the turn timed out, or its hosts died")
+        return SagaError(step, "TURN_VANISHED", "the turn timed out, or its hosts died")
     if isinstance(error, CallError):
         return SagaError(step, error.reason, error.message)
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
