@@ -11,10 +11,11 @@ pub(crate) const SEND: &str = "\
 INSERT INTO outbox (system, type, shard, sequence, due_at, key, item) \
 SELECT * FROM unnest($1::text[], $2::text[], $3::int8[], $4::int8[], $5::int8[], $6::text[], $7::bytea[])";
 
-/// Removes outbox rows. Parameters: system, type, shard, sequence.
+/// Removes outbox rows, found as [`super::ANSWERED`] finds calls. Parameters: system, type, shard, sequence.
 pub(crate) const END: &str = "\
-DELETE FROM outbox AS o USING unnest($1::text[], $2::text[], $3::int8[], $4::int8[]) AS w(s, t, h, q) \
-WHERE o.system = w.s AND o.type = w.t AND o.shard = w.h AND o.sequence = w.q";
+DELETE FROM outbox WHERE ctid = ANY(ARRAY(SELECT (SELECT o.ctid FROM outbox AS o \
+WHERE o.system = w.s AND o.type = w.t AND o.shard = w.h AND o.sequence = w.q) \
+FROM unnest($1::text[], $2::text[], $3::int8[], $4::int8[]) AS w(s, t, h, q)))";
 
 /// One outbox row. Parameters: system, type, shard, sequence.
 pub(crate) const SENT: &str = "\
@@ -40,12 +41,12 @@ UPDATE broadcast AS b SET cursor = w.c \
 FROM unnest($1::text[], $2::text[], $3::int8[], $4::text[], $5::text[]) AS w(s, t, h, i, c) \
 WHERE b.system = w.s AND b.type = w.t AND b.shard = w.h AND b.id = w.i";
 
-/// Removes messages and notes that they are done. Parameters: system, type, shard, id.
+/// Removes messages, found as above, and notes that they are done. Parameters: system, type, shard, id.
 pub(crate) const FINISH: &str = "\
-WITH gone AS (DELETE FROM broadcast AS b \
-USING unnest($1::text[], $2::text[], $3::int8[], $4::text[]) AS w(s, t, h, i) \
-WHERE b.system = w.s AND b.type = w.t AND b.shard = w.h AND b.id = w.i \
-RETURNING b.system, b.type, b.shard, b.id, b.came_at) \
+WITH gone AS (DELETE FROM broadcast WHERE ctid = ANY(ARRAY(SELECT (SELECT b.ctid FROM broadcast AS b \
+WHERE b.system = w.s AND b.type = w.t AND b.shard = w.h AND b.id = w.i) \
+FROM unnest($1::text[], $2::text[], $3::int8[], $4::text[]) AS w(s, t, h, i))) \
+RETURNING system, type, shard, id, came_at) \
 INSERT INTO broadcast_done (system, type, shard, id, came_at) SELECT * FROM gone ON CONFLICT DO NOTHING";
 
 /// Past states. Parameters: system, type, key, revision, time, content type, type URL, tags, state.
