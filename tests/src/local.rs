@@ -4,6 +4,7 @@
 //! is played by the test, so that a test says exactly which frame comes when.
 
 pub mod caller;
+pub mod flow;
 pub mod host;
 
 use std::{net::SocketAddr, path::Path};

@@ -40,8 +40,19 @@ const CLUSTER: &str = "mesh";
 /// Nodes 1 to n.
 #[derive(Debug)]
 pub struct Mesh {
+    store: Shared,
     script: Arc<Script>,
     nodes: Vec<MeshNode>,
+}
+
+/// The store that all nodes share.
+#[derive(Clone)]
+struct Shared(Arc<dyn StateStore>);
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shared")
+    }
 }
 
 /// One node.
@@ -89,12 +100,18 @@ impl Mesh {
             let thread = Some(thread);
             nodes.push(MeshNode { gateway, peers, relay, handle, stop, thread });
         }
-        Self { script, nodes }
+        Self { store: Shared(store), script, nodes }
     }
 
     fn node(&self, number: u64) -> &MeshNode {
         let at = usize::try_from(number).expect("a small number") - 1;
         &self.nodes[at]
+    }
+
+    /// The store that all nodes share.
+    #[must_use]
+    pub fn store(&self) -> Arc<dyn StateStore> {
+        Arc::clone(&self.store.0)
     }
 
     /// What the cluster agrees on.

@@ -14,3 +14,4 @@ mod readme;
 mod sessions;
 mod tidy;
 mod trouble;
+mod workflow;
