@@ -78,8 +78,8 @@ pub struct Call {
     /// True if a host, here or at another node, may have begun it before; then only its request id keeps it from being
     /// applied twice, and nobody may say that it was not run.
     pub begun: bool,
-    /// True if a row of the sender stands for the call (an effect, a firing, a broadcast): it has no deadline, is not
-    /// refused for its age, and its outcome is kept until the sender says that the row is gone.
+    /// True if a row of the sender stands for the call (an effect, a firing, a broadcast): it has no deadline, it is not
+    /// refused for the age of the row, and its outcome is kept until the sender says that the row is gone.
     pub delivery: bool,
     /// Where it came through by pipe or forward, oldest first; `None` for most.
     pub hops: Option<Box<Vec<Hop>>>,

@@ -6,6 +6,7 @@
 
 mod admission;
 mod commit;
+mod ends;
 mod internal;
 mod leave;
 mod outputs;

@@ -1,7 +1,7 @@
 //! The delivery machine of one worker: rows in, attempts out, and what their ends mean.
 //!
-//! Rows wait in *lanes*, one per source and target: the head of a lane is tried until it has ended, then comes the next; lanes
-//! do not wait for each other. Freshly committed rows come by memory; what is in the store only is read in *passes* over a
+//! Rows wait in *lanes*, one per source and target: the head of a lane is tried until it has ended, then comes the next;
+//! lanes do not wait for each other. Freshly committed rows come by memory; what is in the store only is read in *passes* over a
 //! shard: when it is taken, when a row falls due, and when there was no room. A lane of which some row is in the store only
 //! is *absent*: later rows of it are not taken from memory, or they would overtake. Pure: no clock, no I/O.
 
@@ -43,8 +43,8 @@ const LANE_ROWS_MAX: usize = 256;
 const PAUSE_MS: (u64, u64) = (20, 5_000);
 /// Above this age attempts carry their own time instead of the item's, in milliseconds: older calls are refused.
 const RESTAMP_AGE_MS: i64 = limits::OUTCOME_WINDOW_MS / 2;
-/// Above this age a confirmation says that attempts may have carried other times. Less than the above, because the nodes that
-/// made them may have clocks of their own.
+/// Above this age a confirmation says that attempts may have carried other times. Less than the above, because the nodes
+/// that made them may have clocks of their own.
 const RESTAMPED_AGE_MS: i64 = limits::OUTCOME_WINDOW_MS / 4;
 
 /// The time of one step.
@@ -481,8 +481,8 @@ impl Deliveries {
         fx.push(Effect::End { ticket, place, epoch, sequence, dead });
     }
 
-    /// A row's end is durable: it is gone. `None` if nobody knows: the end is written again, and a dead letter is not, so that
-    /// the shard is read for it.
+    /// A row's end is durable: it is gone. `None` if nobody knows: the end is written again, and a dead letter is not, so
+    /// that the shard is read for it.
     pub fn done(&mut self, ticket: u64, durable: Option<()>, now: Now, fx: &mut Vec<Effect>) {
         let Some(ending) = self.endings.remove(&ticket) else { return };
         let Ending { place, epoch, sequence, dead, bytes, confirm } = ending;

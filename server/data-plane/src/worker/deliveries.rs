@@ -1,7 +1,7 @@
 //! The shell of the delivery machine: attempts become calls, ends become jobs of the commit writer, passes become reads.
 //!
-//! An attempt is a call like any other: to this worker, to another one, or into custody. Its end comes back over a channel of
-//! its own, with room for every attempt under way.
+//! An attempt is a call like any other: to this worker, to another one, or into custody. Its end comes back over a channel
+//! of its own, with room for every attempt under way.
 
 use std::sync::Arc;
 

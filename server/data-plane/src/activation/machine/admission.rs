@@ -125,7 +125,8 @@ impl Activation {
             return None;
         }
         let needs_host = matches!(work, Work::Turn { .. }) && !env.hosted;
-        if !(needs_host || keeps_outcome && self.outcomes.marks_are_full()) {
+        let no_room = keeps_outcome && self.outcomes.marks_are_full();
+        if !needs_host && !no_room {
             return Some(call);
         }
         let error = if needs_host {

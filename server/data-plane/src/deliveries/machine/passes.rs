@@ -129,8 +129,8 @@ impl Deliveries {
         self.look_at(looks.unwrap_or(Tick::NEVER), now);
     }
 
-    /// Sees to it that shards are looked at then. Due times are by the wall clock, which may step, so that waiting for a long
-    /// time is done in parts.
+    /// Sees to it that shards are looked at then. Due times are by the wall clock, which may step, so that waiting for a
+    /// long time is done in parts.
     fn look_at(&mut self, at: Tick, now: Now) {
         if at != Tick::NEVER {
             self.look_at = self.look_at.min(at).min(now.tick.plus_millis(LOOK_MS));

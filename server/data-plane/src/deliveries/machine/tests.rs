@@ -113,8 +113,8 @@ impl Stage {
         self.sent().into_iter().map(|(_, id)| id).collect()
     }
 
-    fn answer(&mut self, ticket: u64, outcome: Outcome) {
-        self.machine.answered(ticket, &outcome, self.now, &mut self.fx);
+    fn answer(&mut self, ticket: u64, outcome: &Outcome) {
+        self.machine.answered(ticket, outcome, self.now, &mut self.fx);
     }
 
     /// The ends that are to be written now, as (ticket, sequence, why it died).
@@ -143,12 +143,12 @@ fn the_next_row_of_a_pair_waits_for_the_one_before_and_other_pairs_do_not() {
     let sent = stage.sent();
     let ids: Vec<&str> = sent.iter().map(|(_, id)| id.as_str()).collect();
     assert_eq!(ids, ["1", "3", "4"]);
-    stage.answer(sent[0].0, error(ErrorKind::MailboxFull));
+    stage.answer(sent[0].0, &error(ErrorKind::MailboxFull));
     assert!(stage.sent().is_empty(), "the first one is to be tried again");
     stage.pass(30);
     let again = stage.sent();
     assert_eq!(again[0].1, "1");
-    stage.answer(again[0].0, ok());
+    stage.answer(again[0].0, &ok());
     assert_eq!(stage.ids(), ["2"], "it need not wait for its predecessor's row to be gone");
 }
 
@@ -157,7 +157,7 @@ fn a_target_hears_of_its_delivery_only_once_the_row_is_gone() {
     let mut stage = Stage::new();
     stage.fresh("a", Some(1), vec![call("x", "1")]);
     let sent = stage.sent();
-    stage.answer(sent[0].0, ok());
+    stage.answer(sent[0].0, &ok());
     let [(ticket, 1, None)] = stage.ends()[..] else { panic!("one row ended") };
     assert!(stage.sent().is_empty() && stage.fx.is_empty());
     stage.machine.done(ticket, None, stage.now, &mut stage.fx);
@@ -179,7 +179,7 @@ fn poison_dies_and_does_not_stand_in_the_way() {
     let mut stage = Stage::new();
     stage.fresh("a", Some(1), vec![call("x", "1"), call("x", "2")]);
     let sent = stage.sent();
-    stage.answer(sent[0].0, error(ErrorKind::UnknownAction));
+    stage.answer(sent[0].0, &error(ErrorKind::UnknownAction));
     assert_eq!(stage.ends()[0].2, Some(ErrorKind::UnknownAction));
     assert_eq!(stage.ids(), ["2"]);
     stage.machine.doubt(SHARD, stage.now, &mut stage.fx);
@@ -202,7 +202,7 @@ fn an_unknown_type_is_tried_while_views_may_lag_and_no_host_for_days() {
     for _ in 0..1_000 {
         for (ticket, id) in stage.sent() {
             let kind = if id == "1" { ErrorKind::UnknownType } else { ErrorKind::NoHost };
-            stage.answer(ticket, error(kind));
+            stage.answer(ticket, &error(kind));
         }
         if let Some((_, 1, kind)) = stage.ends().first() {
             died = Some((*kind, stage.now.tick));
@@ -217,7 +217,7 @@ fn an_unknown_type_is_tried_while_views_may_lag_and_no_host_for_days() {
     let sent = stage.sent();
     let late = stage.machine.flight(sent[0].0, stage.now).expect("under way");
     assert_eq!(late.created_at, stage.now.wall, "an old row's attempts carry their own time");
-    stage.answer(sent[0].0, error(ErrorKind::NoHost));
+    stage.answer(sent[0].0, &error(ErrorKind::NoHost));
     assert_eq!(stage.ends()[0].2, Some(ErrorKind::NoHost), "after three days it is given up");
 }
 
@@ -257,7 +257,7 @@ fn memory_is_bounded_and_what_does_not_fit_is_read_later_in_order() {
     for _ in 0..3 * count {
         for (ticket, id) in stage.sent() {
             delivered.push(id.parse::<u64>().expect("a number"));
-            stage.answer(ticket, ok());
+            stage.answer(ticket, &ok());
         }
         for (ticket, ..) in stage.ends() {
             stage.done(ticket);
@@ -285,7 +285,7 @@ fn lanes_that_wait_make_room_for_others_and_come_back() {
         let id = sequence.to_string();
         stage.fresh("a", Some(sequence), vec![call(&format!("t{id}"), &id)]);
         for (ticket, _) in stage.sent() {
-            stage.answer(ticket, error(ErrorKind::NoHost));
+            stage.answer(ticket, &error(ErrorKind::NoHost));
         }
     }
     assert_eq!(stage.machine.stored.rows, ROWS_HELD_MAX);
@@ -303,9 +303,9 @@ fn a_shard_that_leaves_takes_its_rows_along_and_an_attempt_under_way_counts_for_
     stage.fresh("a", Some(1), vec![call("x", "1"), call("x", "2"), call("y", "3")]);
     stage.fresh("v", None, vec![call("x", "memory")]);
     let sent = stage.sent();
-    stage.answer(sent[1].0, ok());
+    stage.answer(sent[1].0, &ok());
     stage.machine.close(SHARD);
-    stage.answer(sent[0].0, ok());
+    stage.answer(sent[0].0, &ok());
     let (ticket, ..) = stage.ends()[0];
     stage.done(ticket);
     assert!(stage.sent().is_empty() && stage.ends().is_empty() && stage.fx.is_empty());
@@ -338,7 +338,7 @@ fn messages_of_one_channel_keep_their_order_and_are_confirmed_to_nobody() {
     stage.fresh("a", Some(1), vec![said("1"), said("2")]);
     let sent = stage.sent();
     assert_eq!(sent.len(), 1);
-    stage.answer(sent[0].0, ok());
+    stage.answer(sent[0].0, &ok());
     let (ticket, ..) = stage.ends()[0];
     stage.done(ticket);
     assert_eq!(stage.ids(), ["2"]);

@@ -109,7 +109,7 @@ impl World {
         }
         let unheard = refused || self.dice.roll(6) == 0;
         let outcome = if unheard { error(ErrorKind::OutcomeUnknown) } else { ok() };
-        self.stage.answer(ticket, outcome);
+        self.stage.answer(ticket, &outcome);
     }
 
     fn row_goes(&mut self) {
@@ -172,7 +172,7 @@ impl World {
                     self.ends.push((ticket, sequence));
                 }
                 Effect::Read { number, after, until, .. } => {
-                    self.reads.push((number, after, until))
+                    self.reads.push((number, after, until));
                 }
                 _ => {}
             }
