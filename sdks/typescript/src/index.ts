@@ -57,5 +57,7 @@ export { silentLogger, stderrLogger } from "./logger.js";
 export type { AnyChannel, Channel, HeardOn, SayOn } from "./message-channel.js";
 export { defineChannel } from "./message-channel.js";
 export type { BroadcastOptions, TellOptions } from "./turn/outputs.js";
+export type { SagaProgress, SagaSpec, SagaStatus, SagaStep, SagaTurn } from "./saga.js";
+export { defineSaga, Saga } from "./saga.js";
 export { SDK_VERSION } from "./version.js";
 export type { ServerOptions } from "./wire/channel.js";

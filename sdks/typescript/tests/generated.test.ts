@@ -4,8 +4,10 @@ import { test } from "node:test";
 import { create, createFileRegistry, equals, fromBinary, toBinary, toJson } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 
-import { definitionOf, descriptorSetOf } from "#sdk/binding";
-import { Durability, Kind } from "#sdk/gen/callboard/type/v1/type_pb";
+import type { Actor } from "@callboard/sdk";
+import { actorOf } from "@callboard/sdk";
+import { bind, definitionOf, descriptorSetOf } from "#sdk/binding";
+import { Deliver, Durability, Kind } from "#sdk/gen/callboard/type/v1/type_pb";
 import { LegacySchema, Level } from "../typetests/gen/acme/v1/legacy_pb.js";
 import { NotesDef, ShopDef } from "../typetests/gen/acme/v1/matrix_actor.js";
 import { Everything_Nested_Mode, Everything_NestedSchema, EverythingSchema } from "../typetests/gen/acme/v1/matrix_pb.js";
@@ -43,6 +45,26 @@ test("descriptors of nested types stand at the place that the runtime looks at",
   assert.equal(EverythingSchema.typeName, "acme.v1.Everything");
   assert.equal(Everything_NestedSchema.typeName, "acme.v1.Everything.Nested");
   assert.equal(create(LegacySchema).count, 7);
+});
+
+test("settings in code go before those of the proto, under the names on the wire", () => {
+  const create = () => ({ initial: () => ({}), ...methods }) as unknown as Actor<unknown>;
+  const methods = Object.fromEntries(Object.keys(ShopDef.actions).map((name) => [name, () => undefined]));
+  const settings = {
+    timers: { getHttpStatus: "2s" },
+    channels: { shops: "tellLater", others: { action: "add", deliver: "every" } },
+    history: { revisions: 3, age: "1m" },
+    turnTimeout: "9s",
+  } as const;
+  const shop = definitionOf(bind(actorOf(ShopDef, create, settings)).def);
+  const told = shop.subscriptions.map(({ channel, action, deliver }) => [channel, action, deliver]);
+  assert.deepEqual(told, [
+    ["shops", "TellLater", Deliver.UNSPECIFIED],
+    ["others", "Add", Deliver.EVERY],
+  ]);
+  assert.deepEqual(shop.timers.map(({ action, intervalMs }) => [action, intervalMs]), [["GetHTTPStatus", 2_000n]]);
+  assert.deepEqual([shop.historyRevisions, shop.historyAgeMs, shop.turnTimeoutMs], [3, 60_000n, 9_000n]);
+  assert.equal(shop.kind, Kind.NAMED);
 });
 
 test("a definition carries names, types and settings", () => {

@@ -7,7 +7,7 @@ const read = (path: string): string => readFileSync(new URL(path, root), "utf8")
 
 test("the code in the README is the code of the samples", () => {
   const blocks = [...read("README.md").matchAll(/<!-- (samples\/\S+) -->\n```ts\n([^]*?)```/g)];
-  assert.equal(blocks.length, 4);
+  assert.equal(blocks.length, 7);
   for (const [, path = "", code] of blocks) {
     assert.equal(code, read(path), path);
   }

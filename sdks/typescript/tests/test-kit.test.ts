@@ -87,13 +87,13 @@ test("an action's changes are committed when it returns and discarded when it th
   assert.equal(await kit.balance(), 5);
 });
 
-test("calls inside a turn reach their stand-ins and are kept as effects", async () => {
+test("calls inside a turn reach their stand-ins and are kept", async () => {
   const kit = TestKit.of(account, "a");
   kit.stub(account, { add: (amount) => amount + 100 });
   kit.stub(audit, { note: ({ text }) => text.length });
   await kit.add(10);
   assert.deepEqual(await kit.transfer({ to: "b", amount: 4 }), { own: 6, other: 104, notes: 4 });
-  assert.deepEqual(kit.effects, [
+  assert.deepEqual(kit.calls, [
     { target: { system: "default", type: "Account", key: "b" }, action: "add", argument: 4 },
     { target: { system: "default", type: "Audit", key: "main" }, action: "note", argument: { text: "to b" } },
   ]);
@@ -139,7 +139,7 @@ test("a fault before the commit runs the turn again on the same state", async ()
   await kit.add(10);
   const reply = await kit.transfer({ to: "b", amount: 3 }, { fault: "before-commit" });
   assert.equal(reply.own, 7);
-  assert.equal(kit.effects.length, 4);
+  assert.equal(kit.calls.length, 4);
   assert.equal((await kit.facts(undefined, { attempt: 1, fault: "before-commit" })).attempt, 2);
 });
 

@@ -4,7 +4,8 @@
 import { create } from "@bufbuild/protobuf";
 
 import type { Ctx } from "@callboard/sdk";
-import { actorOf, connect, serve } from "@callboard/sdk";
+import type { SettingsFor } from "@callboard/sdk";
+import { actorOf, connect, jsonAction, serve, to } from "@callboard/sdk";
 import { TestKit } from "@callboard/sdk/testing";
 
 import { LoneSchema } from "./gen/unpackaged_pb.js";
@@ -177,3 +178,45 @@ export function helpers(ctx: Ctx<Entries>): void {
   // @ts-expect-error who is called is not for the action to say
   ctx.self = { system: "s", type: "t", key: "k" };
 }
+
+const wide = { type: "Wide", actions: { add: jsonAction<AddRequest, string>("add") } };
+
+/** A shop that leaves its answers to others. */
+export abstract class Handing extends ShopActor {
+  static readonly settings: SettingsFor<typeof ShopDef> = {
+    timers: { delete: "30s" },
+    channels: { shops: "add", other: { action: "tellLater", deliver: "active" } },
+    history: { revisions: 5 },
+  };
+
+  override async add(ctx: ShopCtx, request: AddRequest) {
+    ctx.tell(to(ShopDef).delete());
+    ctx.tell(to(ShopActor).add({ shop: "b" }), { delay: "5s" });
+    // @ts-expect-error a message has no such field
+    ctx.tell(to(ShopDef).add({ shops: "b" }));
+    return request.shop === "a" ? ctx.pipe(to(ShopDef, "b").add({ shop: "b" })) : ctx.forward(to(ShopDef, "b").add);
+  }
+}
+
+/** A shop that leaves its answers to the wrong ones. */
+export abstract class Mishanding extends ShopActor {
+  static readonly settings: SettingsFor<typeof ShopDef> = {
+    // @ts-expect-error there is no such action
+    timers: { remove: "30s" },
+  };
+
+  // @ts-expect-error the next actor answers something else
+  override async add(ctx: ShopCtx) {
+    return ctx.forward(to(wide, "w").add);
+  }
+
+  // @ts-expect-error the next actor takes something else
+  override tellLater(ctx: ShopCtx) {
+    return ctx.forward(to(ShopDef, "b").constructor$);
+  }
+}
+
+export const handing = actorOf(ShopDef, () => new Shop(), { timers: { add: "1s" } });
+
+// @ts-expect-error there is no such action
+export const mishanding = actorOf(ShopDef, () => new Shop(), { timers: { remove: "1s" } });

@@ -4,7 +4,7 @@
 import type { AddRequest, AddResponse, CastRequest, CastResponse, IncrementorState, InitRequest, InitResponse, StopRequest, StopResponse, TotalRequest, TotalResponse } from "./incrementor_pb.js";
 import { AddRequestSchema, AddResponseSchema, CastRequestSchema, CastResponseSchema, Incrementor, IncrementorStateSchema, InitRequestSchema, InitResponseSchema, StopRequestSchema, StopResponseSchema, TotalRequestSchema, TotalResponseSchema } from "./incrementor_pb.js";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { Awaitable, CallOptions, Ctx, Invoker, ReadCtx } from "@callboard/sdk/codegenv1";
+import type { Awaitable, CallOptions, Ctx, Invoker, Next, ReadCtx } from "@callboard/sdk/codegenv1";
 import { Actor, ActorRef, protobufAction } from "@callboard/sdk/codegenv1";
 
 /** What the server, hosts and callers know of the actor type "Incrementor". */
@@ -45,19 +45,19 @@ export abstract class IncrementorActor extends Actor<MessageInitShape<typeof Inc
   abstract init(
     ctx: IncrementorCtx,
     request: InitRequest,
-  ): Awaitable<MessageInitShape<typeof InitResponseSchema> | void>;
+  ): Awaitable<MessageInitShape<typeof InitResponseSchema> | void | Next<InitRequest, InitResponse>>;
 
   /** Adds, and answers the new total. */
   abstract add(
     ctx: IncrementorCtx,
     request: AddRequest,
-  ): Awaitable<MessageInitShape<typeof AddResponseSchema>>;
+  ): Awaitable<MessageInitShape<typeof AddResponseSchema> | Next<AddRequest, AddResponse>>;
 
   /** Adds without a reply; meant for asynchronous calls. */
   abstract cast(
     ctx: IncrementorCtx,
     request: CastRequest,
-  ): Awaitable<MessageInitShape<typeof CastResponseSchema> | void>;
+  ): Awaitable<MessageInitShape<typeof CastResponseSchema> | void | Next<CastRequest, CastResponse>>;
 
   /** Answers the total. */
   abstract total(
@@ -69,7 +69,7 @@ export abstract class IncrementorActor extends Actor<MessageInitShape<typeof Inc
   abstract stop(
     ctx: IncrementorCtx,
     request: StopRequest,
-  ): Awaitable<MessageInitShape<typeof StopResponseSchema>>;
+  ): Awaitable<MessageInitShape<typeof StopResponseSchema> | Next<StopRequest, StopResponse>>;
 }
 
 /** A reference to one Incrementor. */

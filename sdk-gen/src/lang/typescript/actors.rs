@@ -189,6 +189,12 @@ impl Writer<'_> {
             if self.is_empty(&method.output) {
                 reply.push_str(" | void");
             }
+            if !method.is_read_only() {
+                // A pipe or a forward that takes what this action gets, and answers what its caller expects.
+                let next = self.sdk_type("Next");
+                let answer = self.message_type(&method.output);
+                reply.push_str(&format!(" | {next}<{request}, {answer}>"));
+            }
             let note = method.deprecated.then_some("@deprecated");
             body.blank()
                 .doc(CommentStyle::JsDoc, &method.comments, note)

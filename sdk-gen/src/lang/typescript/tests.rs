@@ -47,6 +47,9 @@ fn the_protocol_layer_of_the_sdk_is_up_to_date() {
             "callboard/options/v1/options.proto",
             "callboard/gateway/v1/gateway.proto",
             "callboard/host/v1/host.proto",
+            "callboard/control/v1/control.proto",
+            "callboard/control/v1/dead_letters.proto",
+            "callboard/control/v1/schedules.proto",
             "google/rpc/status.proto",
         ],
     );

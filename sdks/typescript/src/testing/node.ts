@@ -4,6 +4,7 @@
 import type { Binding } from "../binding.js";
 import { samePayload } from "../codec.js";
 import type { AnyAction } from "../definition.js";
+import type { Duration } from "../duration.js";
 import { toMillis } from "../duration.js";
 import { CallboardError, Code, errorFromWire } from "../errors.js";
 import type { Payload } from "../gen/callboard/type/v1/type_pb.js";
@@ -13,7 +14,10 @@ import type { CallRequest } from "../turn/calls.js";
 import type { ActorImage, TurnEnd, TurnOutcome, TurnSpec } from "../turn/execution.js";
 import { Execution } from "../turn/execution.js";
 import { StubRegistry } from "./stubs.js";
-import type { Effect, KitCallOptions } from "./test-kit.js";
+import type { CallMade, OwnTell } from "./outbox.js";
+import { KitOutbox } from "./outbox.js";
+import type { KitCallOptions } from "./test-kit.js";
+import { KitTimers } from "./timers.js";
 
 /** A call to the actor under test. */
 export interface KitCall {
@@ -45,6 +49,7 @@ interface World {
 
 const INIT_NAMES = ["init", "Init", "setup", "Setup"] as const;
 const DEFAULT_IDLE_MS = 60_000;
+const DEFAULT_TURN_TIMEOUT: Duration = "30s";
 const BLANK: ActorImage = { state: undefined, tags: {} };
 
 /** Runs the calls of one actor, one after the other. */
@@ -53,7 +58,8 @@ export class KitNode {
   image: ActorImage = BLANK;
   revision = 0n;
   active = false;
-  readonly effects: Effect[] = [];
+  readonly calls: CallMade[] = [];
+  readonly outbox: KitOutbox;
   readonly stubs = new StubRegistry();
 
   readonly #binding: Binding;
@@ -61,6 +67,7 @@ export class KitNode {
   readonly #world: World;
   readonly #outcomes = new Map<string, Outcome>();
   readonly #idleMs: number;
+  readonly #timers: KitTimers;
   #epoch = 1n;
   #requests = 0;
   #lastCallMs: number;
@@ -72,6 +79,8 @@ export class KitNode {
     this.#self = self;
     this.#world = world;
     this.#lastCallMs = world.now();
+    this.outbox = new KitOutbox(self);
+    this.#timers = new KitTimers(binding.def);
     const idle = binding.def.settings?.idleTimeout;
     this.#idleMs = idle === undefined ? DEFAULT_IDLE_MS : toMillis(idle);
   }
@@ -90,16 +99,81 @@ export class KitNode {
     this.#epoch += 1n;
   }
 
-  /** Reacts to the clock: time limits and the idle timeout. */
-  timePassed(): void {
-    const now = this.#world.now();
-    if (this.#running !== undefined) {
-      if (now >= this.#running.deadlineMs) {
-        this.#running.abort("timeout");
-      }
-    } else if (this.active && now - this.#lastCallMs >= this.#idleMs) {
-      this.#deactivate();
+  /** Runs what the actor told itself, as far as it is due, and answers how many turns that were. */
+  async deliver(fault: KitCallOptions["fault"]): Promise<number> {
+    let delivered = 0;
+    for (; (this.outbox.dueMs ?? Infinity) <= this.#world.now(); delivered += 1) {
+      await this.#deliver(this.outbox.shift() as OwnTell, fault);
     }
+    return delivered;
+  }
+
+  /** Moves the time, with everything that happens on the way in its order. */
+  async pass(untilMs: number, setNow: (nowMs: number) => void): Promise<void> {
+    const { kind } = this.#binding.def.settings ?? {};
+    if (kind === "named" && !this.#timers.none && this.#running === undefined) {
+      // It is in memory from its registration on.
+      await this.#activate();
+    }
+    while (this.#running === undefined) {
+      const timerMs = this.active ? this.#timers.dueMs : Infinity;
+      const ownMs = this.outbox.dueMs ?? Infinity;
+      const eventMs = Math.min(timerMs, ownMs, this.#idleAtMs);
+      if (eventMs > untilMs) {
+        break;
+      }
+      setNow(Math.max(this.#world.now(), eventMs));
+      if (eventMs === ownMs) {
+        await this.#deliver(this.outbox.shift() as OwnTell, undefined);
+      } else if (eventMs === timerMs) {
+        await this.#tick();
+      } else {
+        this.#deactivate();
+      }
+    }
+    setNow(untilMs);
+    if (this.#running !== undefined && untilMs >= this.#running.deadlineMs) {
+      this.#running.abort("timeout");
+    }
+  }
+
+  async #deliver(told: OwnTell, fault: KitCallOptions["fault"]): Promise<void> {
+    this.#requests += 1;
+    const { action, payload, metadata } = told;
+    const idempotencyKey = `test-delivery-${this.#requests}`;
+    const attempt = (options: KitCallOptions): Promise<unknown> =>
+      this.call({
+        action,
+        argument: action.input.decode(payload) as unknown,
+        options: { ...options, idempotencyKey, caller: this.#self, metadata },
+        timeoutMs: this.#turnTimeoutMs,
+        // An error is an outcome like any other: what was told is delivered all the same.
+      }).catch(() => undefined);
+    await attempt(fault === undefined ? {} : { fault });
+    if (fault === "after-commit") {
+      await this.restart();
+      await attempt({});
+    }
+  }
+
+  async #tick(): Promise<void> {
+    const timer = this.#timers.fire(this.#world.now());
+    const last = this.#lastCallMs;
+    const metadata = { "callboard-timer": timer.name };
+    const timeoutMs = this.#turnTimeoutMs;
+    await this.call({ action: timer, argument: undefined, options: { metadata }, timeoutMs }).catch(() => undefined);
+    // A timer keeps nobody in memory.
+    this.#lastCallMs = last;
+  }
+
+  /** When the actor leaves memory if nobody calls it. */
+  get #idleAtMs(): number {
+    const { kind } = this.#binding.def.settings ?? {};
+    return !this.active || (kind === "named" && !this.#timers.none) ? Infinity : this.#lastCallMs + this.#idleMs;
+  }
+
+  get #turnTimeoutMs(): number {
+    return toMillis(this.#binding.def.settings?.turnTimeout ?? DEFAULT_TURN_TIMEOUT);
   }
 
   #deactivate(): void {
@@ -129,6 +203,10 @@ export class KitNode {
       end = await this.#run({ ...spec, attempt: spec.attempt + 1 }, options.signal);
     }
     this.#commit(spec, action, end);
+    if (end.workflow?.deactivate === true) {
+      this.#deactivate();
+    }
+    end = await this.#answered(end, spec);
     if (options.fault === "after-commit") {
       throw new CallboardError(
         Code.UNAVAILABLE,
@@ -138,6 +216,19 @@ export class KitNode {
       );
     }
     return reply(end.outcome, requestId, this.revision);
+  }
+
+  /** What the caller gets: the answer of the next actor's stand-in, if the turn left it to that one and there is one. */
+  async #answered(end: TurnEnd, { requestId, argument }: TurnSpec): Promise<TurnEnd> {
+    const next = end.workflow?.next;
+    if (next === undefined || end.outcome.case !== "reply") {
+      return end;
+    }
+    if (!this.stubs.has(next)) {
+      return { outcome: { case: "reply", value: undefined } };
+    }
+    const payload = next.kind === "pipe" ? end.outcome.value : argument;
+    return { outcome: await this.stubs.answer({ ...next, payload, requestId: `${requestId}/next` }) };
   }
 
   async #activate(): Promise<void> {
@@ -162,6 +253,7 @@ export class KitNode {
       this.#commit(spec, init, end);
     }
     this.active = true;
+    this.#timers.arm(this.#world.now());
   }
 
   #spec(
@@ -212,8 +304,9 @@ export class KitNode {
   async #outgoing(turn: Execution, request: CallRequest): Promise<void> {
     const { target, action } = request;
     const argument: unknown = action.input.decode(request.payload);
-    this.effects.push({ target, action: action.name, argument });
-    turn.calls.settle(request.index, await this.stubs.answer(request));
+    this.calls.push({ target, action: action.name, argument });
+    const requestId = request.requestId || `${turn.spec.requestId}/${request.index}`;
+    turn.calls.settle(request.index, await this.stubs.answer({ ...request, requestId }));
   }
 
   #commit(spec: TurnSpec, action: AnyAction, end: TurnEnd): void {
@@ -223,6 +316,7 @@ export class KitNode {
     if (end.outcome.case === "reply") {
       this.image = { state: end.state ?? this.image.state, tags: { ...(end.tags ?? this.image.tags) } };
       this.revision += 1n;
+      this.outbox.commit(end, this.#world.now());
     }
     this.#outcomes.set(spec.requestId, {
       action: spec.action,

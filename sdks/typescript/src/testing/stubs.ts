@@ -4,20 +4,35 @@
 import type { Awaitable } from "../actor.js";
 import { addressText } from "../address.js";
 import type { ActionMap, ActorDef, AnyAction, ArgOf, ReplyInitOf } from "../definition.js";
-import { CallboardError, Code, errorToWire } from "../errors.js";
+import type { RetryAdvice } from "../errors.js";
+import { CallboardError, Code, errorToWire, isCallboardError } from "../errors.js";
 import type { Payload } from "../gen/callboard/type/v1/type_pb.js";
+import { Retry } from "../gen/callboard/type/v1/type_pb.js";
 import type { ActorAddress } from "../invoker.js";
 import type { CallOutcome, CallRequest } from "../turn/calls.js";
 
-/** What stands in for the actions of a type; actions left out fail. */
+/** What a stand-in is told of a call beside its argument and its target. */
+export interface StubCall {
+  /** The call's request id: the same if the turn, or the step of a saga, is run again. */
+  readonly requestId: string;
+}
+
+/**
+ * What stands in for the actions of a type; actions left out fail. What a stand-in throws is the other actor's error; a
+ * `CallboardError` that is no `ActorError` is one of Callboard's own, and arrives as it is.
+ */
 export type Stubs<Actions extends ActionMap> = {
   readonly [K in keyof Actions]?: (
     argument: ArgOf<Actions[K]>,
     target: ActorAddress,
+    call: StubCall,
   ) => Awaitable<ReplyInitOf<Actions[K]>>;
 };
 
-type Stub = (argument: unknown, target: ActorAddress) => unknown;
+type Stub = (argument: unknown, target: ActorAddress, call: StubCall) => unknown;
+
+/** A call to another actor, as far as a stand-in needs to know it. @internal */
+export type StubRequest = Pick<CallRequest, "target" | "action" | "payload" | "requestId">;
 
 interface StubbedType {
   readonly actions: Map<string, { readonly def: AnyAction; readonly stub: Stub }>;
@@ -40,8 +55,13 @@ export class StubRegistry {
     this.#types.set(def.type, { actions });
   }
 
+  /** True if there is a stand-in for an action. */
+  has({ target, action }: Pick<StubRequest, "target" | "action">): boolean {
+    return this.#types.get(target.type)?.actions.has(action.name) ?? false;
+  }
+
   /** Answers a call. */
-  async answer(request: CallRequest): Promise<CallOutcome> {
+  async answer(request: StubRequest): Promise<CallOutcome> {
     const { target, action } = request;
     const stubbed = this.#types.get(target.type)?.actions.get(action.name);
     if (stubbed === undefined) {
@@ -56,12 +76,24 @@ export class StubRegistry {
       );
     }
     try {
-      const reply = await stubbed.stub(stubbed.def.input.decode(request.payload), target);
+      const reply = await stubbed.stub(stubbed.def.input.decode(request.payload), target, {
+        requestId: request.requestId,
+      });
       return { case: "reply", value: stubbed.def.output.encode(reply) as Payload | undefined };
     } catch (error) {
-      return failed(error, true);
+      return isCallboardError(error) && !error.fromActor ? refused(error) : failed(error, true);
     }
   }
+}
+
+const RETRIES: Record<RetryAdvice, Retry> = {
+  never: Retry.NEVER,
+  safe: Retry.SAFE,
+  "same-id": Retry.SAME_ID,
+};
+
+function refused(error: CallboardError): CallOutcome {
+  return { case: "error", value: { ...errorToWire(error, false), retry: RETRIES[error.retry] } };
 }
 
 function failed(error: unknown, fromActor: boolean): CallOutcome {

@@ -18,6 +18,7 @@ import { silentLogger } from "../logger.js";
 import { VirtualClock } from "./clock.js";
 import type { KitCall } from "./node.js";
 import { KitNode } from "./node.js";
+import type { BroadcastMade, CallMade, Effect, NextMade } from "./outbox.js";
 import type { Stubs } from "./stubs.js";
 
 /** Settings of a test kit. */
@@ -41,16 +42,6 @@ export interface KitCallOptions extends CallOptions {
    * "after-commit": the turn is committed but its reply is lost, and the call fails with OUTCOME_UNKNOWN.
    */
   readonly fault?: "before-commit" | "after-commit";
-}
-
-/** A call that the actor made inside a turn. */
-export interface Effect {
-  /** Whom it called. */
-  readonly target: ActorAddress;
-  /** The action, by wire name. */
-  readonly action: string;
-  /** The argument as the other actor gets it. */
-  readonly argument: unknown;
 }
 
 /** The actor type that something registered describes. */
@@ -95,7 +86,7 @@ export class TestKit<State, Actions extends ActionMap> implements Invoker {
     this.system = options.system ?? "default";
     this.self = { system: this.system, type: binding.def.type, key };
     this.#binding = binding;
-    this.clock = new VirtualClock(options.now ?? new Date(), () => this.#node.timePassed());
+    this.clock = new VirtualClock(options.now ?? new Date(), (untilMs, setNow) => this.#node.pass(untilMs, setNow));
     this.#node = new KitNode(binding, this.self, {
       now: () => this.clock.now().getTime(),
       logger: options.logger ?? silentLogger,
@@ -138,13 +129,39 @@ export class TestKit<State, Actions extends ActionMap> implements Invoker {
   }
 
   /** The calls that the actor made inside its turns, in order. */
-  get effects(): readonly Effect[] {
-    return this.#node.effects;
+  get calls(): readonly CallMade[] {
+    return this.#node.calls;
   }
 
-  /** Forgets the effects so far. */
-  clearEffects(): void {
-    this.#node.effects.length = 0;
+  /** What its committed turns told, in order. */
+  get effects(): readonly Effect[] {
+    return this.#node.outbox.effects;
+  }
+
+  /** What its committed turns broadcast, in order. */
+  get broadcasts(): readonly BroadcastMade[] {
+    return this.#node.outbox.broadcasts;
+  }
+
+  /** Whom the newest committed turn left its answer to; undefined if it answered itself. */
+  get next(): NextMade | undefined {
+    return this.#node.outbox.next;
+  }
+
+  /** Forgets the calls, effects and broadcasts so far. What the actor told itself is delivered all the same. */
+  clear(): void {
+    const { calls, outbox } = this.#node;
+    [calls, outbox.effects, outbox.broadcasts].forEach((list) => list.splice(0));
+  }
+
+  /**
+   * Runs what the actor told itself, as far as it is due, until nothing more is. With a fault, it goes wrong with each of
+   * these turns, which are then delivered again as a node does it.
+   *
+   * @returns How many turns that were.
+   */
+  async deliver(options: Pick<KitCallOptions, "fault"> = {}): Promise<number> {
+    return this.#node.deliver(options.fault);
   }
 
   /** Stands in for the actors of another type, in place of earlier stand-ins for it. */

@@ -180,6 +180,11 @@ export class TurnContext implements Ctx<unknown> {
     return outputs?.workflow(next);
   }
 
+  /** True if nothing of the turn counts any longer. @internal */
+  get isOver(): boolean {
+    return this.#execution.ended || this.#execution.aborted !== undefined;
+  }
+
   /** Undoes all that the turn did so far to state and tags, and drops what it set going. @internal */
   undo(): void {
     this.#alive();

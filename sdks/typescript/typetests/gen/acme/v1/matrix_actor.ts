@@ -10,7 +10,7 @@ import { AddReplySchema, AddRequestSchema, Everything_NestedSchema, NameSchema$,
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Duration, Empty, StringValue } from "@bufbuild/protobuf/wkt";
 import { DurationSchema, EmptySchema, StringValueSchema } from "@bufbuild/protobuf/wkt";
-import type { Awaitable, CallOptions, Ctx, Invoker, ReadCtx } from "@callboard/sdk/codegenv1";
+import type { Awaitable, CallOptions, Ctx, Invoker, Next, ReadCtx } from "@callboard/sdk/codegenv1";
 import { Actor, ActorRef, protobufAction } from "@callboard/sdk/codegenv1";
 
 /** What the server, hosts and callers know of the actor type "acme.Shop". */
@@ -57,7 +57,7 @@ export abstract class ShopActor extends Actor<MessageInitShape<typeof Everything
   abstract add(
     ctx: ShopCtx,
     request: AddRequest,
-  ): Awaitable<MessageInitShape<typeof AddReplySchema>>;
+  ): Awaitable<MessageInitShape<typeof AddReplySchema> | Next<AddRequest, AddReply>>;
 
   abstract getHttpStatus(
     ctx: ShopReadCtx,
@@ -67,18 +67,18 @@ export abstract class ShopActor extends Actor<MessageInitShape<typeof Everything
   abstract delete(
     ctx: ShopCtx,
     request: Nothing,
-  ): Awaitable<MessageInitShape<typeof NothingSchema> | void>;
+  ): Awaitable<MessageInitShape<typeof NothingSchema> | void | Next<Nothing, Nothing>>;
 
   /** @deprecated */
   abstract constructor$(
     ctx: ShopCtx,
     request: Name,
-  ): Awaitable<MessageInitShape<typeof ObjectSchema>>;
+  ): Awaitable<MessageInitShape<typeof ObjectSchema> | Next<Name, Object$>>;
 
   abstract tellLater(
     ctx: ShopCtx,
     request: Duration,
-  ): Awaitable<MessageInitShape<typeof PartSchema>>;
+  ): Awaitable<MessageInitShape<typeof PartSchema> | Next<Duration, Part>>;
 }
 
 /** A reference to one Shop. */
@@ -167,7 +167,7 @@ export abstract class NotesActor<State = void> extends Actor<State> {
   abstract write(
     ctx: NotesCtx<State>,
     request: Lone,
-  ): Awaitable<MessageInitShape<typeof NothingSchema> | void>;
+  ): Awaitable<MessageInitShape<typeof NothingSchema> | void | Next<Lone, Nothing>>;
 
   abstract read(
     ctx: NotesReadCtx<State>,
