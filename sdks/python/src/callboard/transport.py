@@ -109,27 +109,24 @@ class UnaryTransport:
         self._channels: dict[str, grpc.aio.Channel] = {}
 
     async def invoke(self, request: InvokeRequest, deadline: float) -> InvokeResponse:
-        remaining = deadline - asyncio.get_running_loop().time()
-        try:
-            response: InvokeResponse = await self.call(
-                GatewayService.INVOKE, request, max(0.0, remaining)
-            )
-        except CallError as facts:
-            # gRPC on either side may notice first that the time is over; it gives no details.
-            late = asyncio.get_running_loop().time() >= deadline - CLOCKS_DIFFER_SECONDS
-            if facts.reason == "DEADLINE_EXCEEDED" or (late and facts.reason == "CANCELLED"):
-                raise deadline_exceeded() from None
-            raise
+        remaining = max(0.0, deadline - asyncio.get_running_loop().time())
+        response: InvokeResponse = await self.call(GatewayService.INVOKE, request, remaining)
         return response
 
     async def call(self, rpc: Any, request: Any, timeout: float) -> Any:
         """One attempt of any unary rpc, at the node in use. Raises `CallError`."""
         address, channel = self._channel()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
         try:
             return await rpc.unary(channel)(request, timeout=timeout)
         except grpc.aio.AioRpcError as error:
             facts = call_error(error, getattr(request, "request_id", ""))
             self._nodes.failed(address, facts)
+            # gRPC on either side may notice first that the time is over; it gives no details.
+            late = loop.time() >= deadline - CLOCKS_DIFFER_SECONDS
+            if facts.reason == "DEADLINE_EXCEEDED" or (late and facts.reason == "CANCELLED"):
+                raise deadline_exceeded() from None
             raise facts from None
 
     def stream(self, rpc: Any, request: Any) -> ServerStream:
