@@ -124,7 +124,7 @@ impl Parcel {
         let key = actor.key.to_string();
         self.routed = RoutedCall { actor_type, key, key_hash, shard, call };
         (self.returns, self.not_before) = (0, Tick(0));
-        (self.sent, self.refreshed) = (false, false);
+        (self.sent, self.refreshed) = (true, false);
         Ok(())
     }
 

@@ -111,7 +111,7 @@ pub const DELIVERIES_IN_FLIGHT_MAX: usize = 4_096;
 pub const DELIVERY_AGE_MAX_MS: i64 = 3 * 24 * 3_600 * 1_000;
 /// How long the outcome of a delivery is kept whose sender never says that its row is gone, in milliseconds.
 pub const DELIVERED_WINDOW_MS: i64 = 7 * 24 * 3_600 * 1_000;
-/// Dead letters of one shard; with more, rows stay where they are and are tried further.
+/// Dead letters of one shard since its owner took it; with more, rows stay where they are and are tried further.
 pub const DEAD_LETTERS_MAX: usize = 10_000;
 
 /// Shards of all types that listen to one channel. A message that would go to more is refused with QUOTA_EXCEEDED.

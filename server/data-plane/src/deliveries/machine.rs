@@ -411,11 +411,14 @@ impl Deliveries {
         let since = row.item.created_at().max(row.due_at);
         let too_old = since.plus(limits::DELIVERY_AGE_MAX_MS) < now.wall;
         let patient = now.tick < first_tried.plus_millis(UNKNOWN_PATIENCE_MS);
+        let place = found.key.place;
         let again = match fate {
-            Fate::Delivered | Fate::Dead => false,
-            Fate::Again => !too_old,
-            Fate::AgainForAWhile => patient,
+            Fate::Delivered => false,
+            Fate::Dead => self.is_crowded(place),
+            Fate::Again => !too_old || self.is_crowded(place),
+            Fate::AgainForAWhile => patient || self.is_crowded(place),
         };
+        let found = self.lanes.get_mut(lane);
         if again {
             let pause = pause_ms(found.attempts, ticket);
             let at = now.tick.plus_millis(pause);
@@ -425,6 +428,11 @@ impl Deliveries {
         }
         let error = outcome.as_ref().err().filter(|_| fate != Fate::Delivered).cloned();
         self.end_head(lane, error, now, fx);
+    }
+
+    /// True if a shard has so many dead letters that rows stay where they are.
+    pub(super) fn is_crowded(&self, place: Place) -> bool {
+        self.shards.get(&place).is_some_and(|shard| shard.dead >= limits::DEAD_LETTERS_MAX)
     }
 
     /// The head of a lane has ended: with an error if it was given up.
@@ -472,7 +480,9 @@ impl Deliveries {
         confirm: Option<(ActorId, Confirmed)>,
         fx: &mut Vec<Effect>,
     ) {
-        let Some(epoch) = self.shards.get(&place).map(|shard| shard.epoch) else { return };
+        let Some(shard) = self.shards.get_mut(&place) else { return };
+        let epoch = shard.epoch;
+        shard.dead += usize::from(dead.is_some());
         self.tickets += 1;
         let ticket = self.tickets;
         let is_dead = dead.is_some();

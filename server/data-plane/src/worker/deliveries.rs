@@ -190,13 +190,14 @@ impl Worker {
     }
 }
 
-/// The call that asks for the outcome of another one.
+/// The call that asks for the outcome of another one, which has been passed on: nobody may say that it was not run.
 pub(crate) fn outcome_call(reply_to: ReplyTo, deadline: Tick, request_id: String) -> Call {
     Call {
         action: OUTCOME_ACTION.to_owned(),
         request_id,
         deadline,
         activates_only: false,
+        begun: true,
         ..Call::activation(reply_to, Tick::default())
     }
 }

@@ -1,6 +1,7 @@
 //! State and input in, effects out.
 
 mod acceptance;
+mod flow;
 mod leave;
 mod simulation;
 mod timers;

@@ -38,6 +38,8 @@ pub(super) struct Shard {
     /// When to read again what there was no room for.
     again_at: Tick,
     pause_ms: u64,
+    /// Dead letters since the shard was taken.
+    pub(super) dead: usize,
 }
 
 /// A pass under way.
@@ -66,6 +68,7 @@ impl Shard {
             next_due: None,
             again_at: Tick::NEVER,
             pause_ms: PASS_PAUSE_MS.0,
+            dead: 0,
         }
     }
 
@@ -232,6 +235,7 @@ impl Deliveries {
     }
 
     fn read_row(&mut self, place: Place, row: StoredRow, now: Now, fx: &mut Vec<Effect>) {
+        let crowded = self.is_crowded(place);
         let Some(shard) = self.shards.get_mut(&place) else { return };
         if shard.known.contains(&row.sequence) || shard.gone.contains(&row.sequence) {
             return;
@@ -249,6 +253,8 @@ impl Deliveries {
                     pass.brought = true;
                 }
             }
+            // The shard has as many dead letters as it may: the row stays.
+            Err(_) if crowded => {}
             Err(why) => {
                 // It must not stand in the way of the others.
                 shard.known.insert(sequence);
