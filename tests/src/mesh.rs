@@ -5,6 +5,7 @@
 
 mod directory;
 mod relay;
+pub mod schedules;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -33,6 +34,7 @@ use crate::local::{Caller, Definition, ScriptedHost, connect};
 pub use directory::Script;
 use directory::ScriptedDirectory;
 use relay::Relay;
+use schedules::ScriptedSchedules;
 
 const SECRET: &str = "the secret of the nodes in these tests";
 const CLUSTER: &str = "mesh";
@@ -118,6 +120,12 @@ impl Mesh {
     #[must_use]
     pub fn script(&self) -> &Script {
         &self.script
+    }
+
+    /// The schedules that the cluster agrees on.
+    #[must_use]
+    pub fn schedules(&self) -> &ScriptedSchedules {
+        self.script.schedules()
     }
 
     /// A channel to a node's gateway.

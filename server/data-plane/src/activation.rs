@@ -6,6 +6,7 @@
 pub mod inbox_record;
 pub mod machine;
 pub mod marks;
+pub mod operate;
 pub mod outcome;
 pub mod remembered;
 pub mod workflow;

@@ -19,6 +19,7 @@ pub mod plane;
 pub mod pools;
 pub mod ports;
 pub mod router;
+pub mod scheduler;
 pub mod session;
 pub mod store;
 pub mod transcode;

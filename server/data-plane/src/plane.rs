@@ -27,6 +27,7 @@ use crate::{
     },
     ports::Directory,
     router::Router,
+    scheduler::Scheduler,
     store::{ReadQueue, Reader, WriteQueue, Writer},
     worker::{Message, Worker, WorkerParts, Workers},
 };
@@ -48,8 +49,8 @@ pub struct Options {
 pub struct DataPlane {
     /// Run each on a thread of its own, together with the connections of that thread.
     pub workers: Vec<Worker>,
-    /// Commit writer, readers, and the custody of forwarded calls with its streams to peers. They only group and hand
-    /// over; beside the first worker they save a thread switch on the way to the store, or to a peer, and back.
+    /// Commit writer, readers, the custody of forwarded calls with its streams to peers, and the firing of schedules. They
+    /// only group and hand over; beside the first worker they save a thread switch on the way to the store, or to a peer, and back.
     pub store_tasks: Vec<futures::future::BoxFuture<'static, ()>>,
     /// Follows the view, and tells hosts of nodes that come and go. Run it on any runtime.
     pub catalog: futures::future::BoxFuture<'static, ()>,
@@ -130,6 +131,7 @@ impl DataPlane {
         let sessions = Sessions::default();
         let announce = sessions.clone().announce_nodes(router.catalog_reader());
         let reader = |jobs| Reader::new(Arc::clone(&store), workers.clone(), jobs, fatal.clone());
+        let scheduler = Scheduler::new(router.clone(), directory.lease(), Arc::clone(&schedules));
         let hosts = Hosts::new(
             router.clone(),
             directory,
@@ -145,6 +147,7 @@ impl DataPlane {
                 Box::pin(reader(chore_jobs).run()),
                 Box::pin(custody.run()),
                 Box::pin(fan_out.run()),
+                Box::pin(scheduler.run()),
             ],
             catalog: Box::pin(async {
                 tokio::join!(follow, announce);

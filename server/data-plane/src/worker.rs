@@ -11,6 +11,7 @@ mod effects;
 mod epochs;
 mod inbox;
 mod moves;
+mod operate;
 mod outbox;
 mod steady;
 mod table;
@@ -109,6 +110,8 @@ pub struct Worker {
     unleased: VecDeque<RoutedCall>,
     moves: Moves,
     walks: Walks,
+    /// Types of actors that left and may have to come back.
+    to_keep: Vec<u32>,
     lease: Lease,
     /// True if the lease held when the round began.
     leased: bool,
@@ -153,6 +156,7 @@ impl Worker {
             unleased: VecDeque::new(),
             moves: Moves::new(),
             walks: Walks::new(),
+            to_keep: Vec::new(),
             leased: parts.lease.holds_for(Tick::now(), 0),
             lease: parts.lease,
             directory: parts.directory,
@@ -299,6 +303,7 @@ impl Worker {
             // Nothing is remembered of the actor that would have to go; what its row says goes by itself, later.
             return self.outbox.answer(routed.call.reply_to, Ok(Reply::default()));
         }
+        let Some(routed) = self.leave_unless_there(routed) else { return };
         let slot = self.activate(type_id, routed.shard, &routed.key, routed.key_hash);
         if let Some(routed) = self.move_on(slot, routed) {
             self.admit(slot, routed.call);
@@ -481,6 +486,7 @@ impl Worker {
             while let Some(routed) = self.local_calls.pop_front() {
                 self.on_call(routed);
             }
+            self.bring_back();
             if self.go_on_walking() {
                 continue;
             }

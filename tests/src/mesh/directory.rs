@@ -8,16 +8,21 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use callboard_data_plane::ports::{Directory, Hosting};
+use callboard_data_plane::ports::{Directory, Hosting, Schedules};
 use callboard_types::{
     CallError, ClusterView, Epoch, Lease, NodeId, NodeState, NodeView, ShardId, ShardOwner,
     TypeDefinition, TypeView,
 };
 use tokio::sync::{Notify, watch};
 
+use super::schedules::ScriptedSchedules;
+
 /// The agreement of a mesh. Every change makes a new version of the view, which goes to each node that is not held back.
 #[derive(Debug, Default)]
-pub struct Script(Mutex<Agreed>);
+pub struct Script {
+    agreed: Mutex<Agreed>,
+    schedules: Arc<ScriptedSchedules>,
+}
 
 #[derive(Debug, Default)]
 struct Agreed {
@@ -35,7 +40,11 @@ struct Agreed {
 
 impl Script {
     fn agreed(&self) -> MutexGuard<'_, Agreed> {
-        self.0.lock().expect("no test panics in here")
+        self.agreed.lock().expect("no test panics in here")
+    }
+
+    pub(super) fn schedules(&self) -> &Arc<ScriptedSchedules> {
+        &self.schedules
     }
 
     pub(super) fn add_node(&self, node: NodeView) {
@@ -206,6 +215,10 @@ impl Directory for ScriptedDirectory {
 
     fn lease(&self) -> Lease {
         self.lease.clone()
+    }
+
+    fn schedules(&self) -> Arc<dyn Schedules> {
+        Arc::clone(&self.script.schedules) as _
     }
 
     fn released(&self, shards: Vec<(ShardId, Epoch)>) {

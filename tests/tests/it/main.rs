@@ -5,6 +5,7 @@ mod channels;
 mod cli;
 mod cli_node;
 mod cluster;
+mod firing;
 mod forward;
 mod host;
 mod invoke;

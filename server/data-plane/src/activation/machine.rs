@@ -9,6 +9,7 @@ mod commit;
 mod ends;
 mod internal;
 mod leave;
+mod operate;
 mod outputs;
 mod time;
 mod timers;
@@ -17,12 +18,12 @@ mod turns;
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use callboard_statestore::StateBlob;
+use callboard_statestore::{HistoryInsert, StateBlob};
 use callboard_types::{
     ActorId, CallError, Durability, Epoch, Millis, Revision, SessionId, Tick, TypeDefinition,
 };
 
-use super::{outcome::Outcomes, remembered::Remembered};
+use super::{operate::Tool, outcome::Outcomes, remembered::Remembered};
 use crate::{
     call::{Call, Link, Outcome, Reply, ReplyTo},
     deliveries::Output,
@@ -110,6 +111,8 @@ pub enum Effect {
         /// Where the outcome is to be had.
         link: Box<Link>,
     },
+    /// Nothing waits here and nothing will: drop the activation, and make another one if the actor is kept in memory.
+    Leave,
     /// Call [`Activation::on_timer`] at this time at the latest.
     Wake(Tick),
 }
@@ -141,6 +144,19 @@ enum Work {
     Read,
     /// The actor's initialisation.
     Init,
+    /// What an operator does with the actor.
+    Tool(Tool),
+}
+
+impl Work {
+    /// True if it may change what is stored, so that it is applied once per request id.
+    fn changes(self) -> bool {
+        match self {
+            Self::Turn { read_only, .. } => !read_only,
+            Self::Tool(tool) => tool.changes(),
+            Self::Read | Self::Init => false,
+        }
+    }
 }
 
 /// A call that the activation holds.
@@ -303,6 +319,12 @@ pub struct Activation {
     submitted_count: u64,
     /// Inbox rows of calls that turned out to be repetitions; they go with the next commit.
     stale_rows: Vec<u64>,
+    /// The revision of the last deletion; zero if there was none.
+    deleted_at: Revision,
+    /// Past states that go with the next commit.
+    past: Vec<HistoryInsert>,
+    /// Past states below this revision are forgotten with the next commit; zero if none are.
+    forget_below: Revision,
     /// The type's timers, once they are going.
     timers: Box<[timers::Going]>,
     /// Ends of deliveries that are not stored.
@@ -335,6 +357,9 @@ impl Activation {
             settled_count: 0,
             submitted_count: 0,
             stale_rows: Vec::new(),
+            deleted_at: Revision::ZERO,
+            past: Vec::new(),
+            forget_below: Revision::ZERO,
             timers: Box::default(),
             remembered: None,
             busy: None,

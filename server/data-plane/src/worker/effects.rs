@@ -20,6 +20,7 @@ impl Worker {
                 self.answer(to, outcome);
             }
             Effect::HandBack(call) => self.hand_back(slot, *call),
+            Effect::Leave => self.leave(slot),
             Effect::Wake(at) => self.timers.push(Reverse((at, slot))),
             Effect::LookUp { request_id, created_at } => {
                 if let Some(id) = self.actor_id(slot) {

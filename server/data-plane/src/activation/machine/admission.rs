@@ -2,13 +2,14 @@
 
 use callboard_statestore::ActorRecord;
 use callboard_types::{
-    CallError, Durability, ErrorKind, Kind, Millis, Tick, TypeDefinition, limits,
+    CallError, Durability, ErrorKind, Kind, Millis, Revision, Tick, TypeDefinition, limits,
 };
 
-use super::{Activation, Effect, Env, Phase, Queued, Work, accepted, answer_all, tell};
+use super::{Activation, Effect, Env, Phase, Queued, Work, accepted, answer_all, operate, tell};
 use crate::{
     activation::{
         marks::{MARKS_MAX, Mark},
+        operate::Tool,
         outcome::{Known, Outcomes, StoredOutcome, fingerprint, id_hash},
     },
     call::{Call, ReplyTo},
@@ -36,7 +37,7 @@ impl Activation {
         replayed: bool,
         fx: &mut Vec<Effect>,
     ) -> Admission {
-        if call.action.starts_with('$') {
+        if call.action.starts_with('$') && Tool::named(&call.action).is_none() {
             return self.on_internal(env, call, fx);
         }
         self.last_used = env.now;
@@ -48,7 +49,7 @@ impl Activation {
             return refuse(call.reply_to, error, fx);
         };
         let durable = env.definition.durability == Durability::Durable;
-        let keeps_outcome = durable && matches!(work, Work::Turn { read_only: false, .. });
+        let keeps_outcome = durable && work.changes();
         let (mut hash, mut print, mut checking) = (0, 0, false);
         if keeps_outcome {
             hash = id_hash(&call.request_id);
@@ -236,6 +237,7 @@ impl Activation {
         self.outcomes = Outcomes::load(&record.outcomes, record.spilled_until)?;
         self.revision = record.revision;
         self.submitted = record.revision;
+        self.deleted_at = if record.deleted { record.revision } else { Revision::ZERO };
         self.state = record.state;
         self.tags = record.tags;
         self.phase = Phase::Active;
@@ -337,6 +339,9 @@ impl Activation {
 fn work_of(definition: &TypeDefinition, call: &Call) -> Option<Work> {
     if call.activates_only {
         return Some(Work::Read);
+    }
+    if call.action.starts_with('$') {
+        return operate::tool_of(definition.kind, call);
     }
     if let Some(found) = definition.actions.get(&call.action) {
         let alone = definition.speculation_off || found.speculation_off;

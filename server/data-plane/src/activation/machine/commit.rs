@@ -40,6 +40,11 @@ impl Activation {
         self.submitted = self.revision;
         self.submitted_count = up_to;
         self.outcomes.prune(env.low_water, env.wall);
+        if env.definition.durability == Durability::Snapshot {
+            // The row has everything.
+            self.save_at = Tick::NEVER;
+        }
+        let forget = self.take_forget(env);
         let commit = ActorCommit {
             id: id(),
             shard,
@@ -49,8 +54,8 @@ impl Activation {
             spill: self.outcomes.take_spill(up_to),
             inbox_done,
             outbox,
-            history: Vec::new(),
-            forget: None,
+            history: std::mem::take(&mut self.past),
+            forget,
         };
         Some(CommitUnit { commit, up_to })
     }
@@ -79,7 +84,7 @@ impl Activation {
             outcomes: self.outcomes.encode_row(),
             spilled_until: self.outcomes.spilled_until(),
             updated_at: env.wall,
-            deleted: false,
+            deleted: self.is_deleted(),
         }
     }
 
@@ -215,6 +220,9 @@ impl Activation {
         self.save_at = Tick::NEVER;
         self.saving = false;
         self.timers = Box::default();
+        self.deleted_at = Revision::ZERO;
+        self.past = Vec::new();
+        self.forget_below = Revision::ZERO;
     }
 
     /// Frees what only a busy actor needs, and sets the clock for its idle timeout.

@@ -58,6 +58,9 @@ impl Activation {
             }
             self.revision = self.revision.next();
         }
+        if durable {
+            self.keep_past(env);
+        }
         let Planned { outputs, link, checkpoint, deactivate } = planned;
         if durable && item.timer.is_none() && !planted::is(Bug::NoStoredOutcome) {
             self.keep_outcome(env, &item, &outcome, link.as_deref());
@@ -68,13 +71,10 @@ impl Activation {
             Some(_) => Reply { payload: Payload::default(), revision, durable, next: link },
             None => Reply { payload, revision, durable, next: None },
         });
-        self.settle(env, item, outcome, (durable, outputs), fx);
-        if checkpoint && env.definition.durability == Durability::Snapshot {
-            self.save_at = env.now;
-        }
+        let saved = checkpoint && env.definition.durability == Durability::Snapshot;
+        self.settle(env, item, outcome, (durable || saved, outputs), fx);
         if deactivate {
-            // As if its idle timeout were over; a call that waits or comes keeps it.
-            self.last_used = Tick::default();
+            self.leave_soon(env);
         }
     }
 
@@ -86,6 +86,7 @@ impl Activation {
         let stored = item.sequence.is_some() || (item.call.delivery && durable && !read_only);
         if stored {
             self.revision = self.revision.next();
+            self.keep_past(env);
             self.keep_outcome(env, &item, &Err(error.clone()), None);
         }
         // Later turns of the run were computed on a state that does not count.
@@ -94,7 +95,7 @@ impl Activation {
     }
 
     /// Records the outcome of a turn; that of a delivery with a mark.
-    fn keep_outcome(
+    pub(super) fn keep_outcome(
         &mut self,
         env: Env<'_>,
         item: &Queued,
@@ -140,6 +141,7 @@ impl Activation {
                 self.init_attempts = 0;
                 self.change(env, end.state, end.tags, fx);
                 self.revision = self.revision.next();
+                self.keep_past(env);
                 let durable = env.definition.durability == Durability::Durable;
                 let outputs = (durable, planned.outputs);
                 self.settle(env, item, Ok(accepted(durable)), outputs, fx);
@@ -201,7 +203,7 @@ impl Activation {
     }
 
     /// Puts an ended turn behind the gate, or answers at once if nothing is before it.
-    fn settle(
+    pub(super) fn settle(
         &mut self,
         env: Env<'_>,
         mut item: Queued,
@@ -248,16 +250,19 @@ impl Activation {
         answer_all(item, outcome, fx);
     }
 
-    /// Answers default reads that have reached the front of the mailbox, from the state as of now.
+    /// Carries out what has reached the front of the mailbox and needs no host: default reads, which are answered from the
+    /// state as of now, and tools, which need no initialised actor either.
     pub(super) fn settle_in_memory(&mut self, env: Env<'_>, fx: &mut Vec<Effect>) {
-        while self.phase == Phase::Active && !self.init_due {
-            let Some(busy) = self.busy.as_mut() else {
-                return;
-            };
-            let front_is_read = busy.mailbox.front().is_some_and(|item| item.work == Work::Read);
-            if !front_is_read || !busy.run.is_empty() {
-                return;
+        while self.phase == Phase::Active
+            && let Some(busy) = self.busy.as_mut().filter(|busy| busy.run.is_empty())
+            && let Some(work) = busy.mailbox.front().map(|item| item.work)
+        {
+            match work {
+                Work::Read if !self.init_due => {}
+                Work::Tool(tool) if self.run_tool(env, tool, fx) => continue,
+                _ => return,
             }
+            let Some(busy) = self.busy.as_mut() else { return };
             let item = busy.mailbox.pop_front().expect("there is a front");
             let state = self.state.as_ref().filter(|_| !item.call.activates_only);
             let payload = state.map_or_else(Payload::default, payload_of);

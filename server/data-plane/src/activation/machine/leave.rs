@@ -61,7 +61,8 @@ impl Queued {
 
 /// Gives a call back, once per waiter. An accepted call whose row is written stays behind: the row is enough.
 fn hand_back(item: Queued, now: Tick, fx: &mut Vec<Effect>) {
-    if item.work == Work::Init || item.timer.is_some() {
+    let unasked = matches!(item.work, Work::Tool(_)) && item.call.asynchronous;
+    if item.work == Work::Init || item.timer.is_some() || unasked {
         return;
     }
     let begun = item.is_begun();

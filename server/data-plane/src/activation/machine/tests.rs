@@ -3,6 +3,7 @@
 mod acceptance;
 mod flow;
 mod leave;
+mod operate;
 mod simulation;
 mod timers;
 

@@ -67,6 +67,9 @@ impl Activation {
             return 0;
         }
         self.settle_in_memory(env, fx);
+        if self.phase != Phase::Active {
+            return 0;
+        }
         self.start_timers(env, fx);
         if self.busy.as_ref().is_some_and(|busy| !busy.run.is_empty()) {
             return 0;
@@ -307,7 +310,7 @@ fn ready_in(busy: &Busy) -> usize {
                 return if ready == 0 { usize::from(undurable == 0) } else { ready };
             }
             Work::Turn { .. } => ready += 1,
-            Work::Read | Work::Init => break,
+            Work::Read | Work::Init | Work::Tool(_) => break,
         }
     }
     ready

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use callboard_statestore::{ActorCommit, CommitBatch, Verdict};
+use callboard_statestore::{ActorCommit, CommitBatch, Forget, Verdict};
 use callboard_types::ActorId;
 
 use super::{Payload, WriteJob};
@@ -116,5 +116,10 @@ fn merge(earlier: &mut ActorCommit, later: ActorCommit) {
     earlier.spill.extend(later.spill);
     earlier.outbox.extend(later.outbox);
     earlier.history.extend(later.history);
-    earlier.forget = later.forget.or(earlier.forget);
+    earlier.forget = match (earlier.forget, later.forget) {
+        (Some(one), Some(other)) => {
+            Some(Forget { below: one.below.max(other.below), before: one.before.max(other.before) })
+        }
+        (one, other) => one.or(other),
+    };
 }
