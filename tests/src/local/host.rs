@@ -77,6 +77,11 @@ fn host_frame(frame: host_frame::Frame) -> HostFrame {
 }
 
 impl ScriptedHost {
+    /// Closes the host's side of the session.
+    pub fn finish(&mut self) {
+        self.frames = mpsc::channel(1).0;
+    }
+
     /// Connects and says Hello.
     pub async fn connect(channel: Channel, credits: u32) -> Self {
         Self::try_connect(channel, hello(credits)).await.expect("welcome")

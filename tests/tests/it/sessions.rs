@@ -1,5 +1,7 @@
 //! Hosts: what they may do, what they may not, and what their misfortunes cost.
 
+use std::time::Duration;
+
 use callboard_proto::{
     host::v1::{Turn, TurnCall, host_frame, node_frame, turn_call_result},
     types::v1::{Durability, Kind},
@@ -209,6 +211,18 @@ async fn a_new_action_goes_only_to_hosts_that_have_it() {
     }
     old.drain().await;
     assert!(matches!(old.next().await, Some(node_frame::Frame::Drained(_))));
+}
+
+#[tokio::test]
+async fn a_node_closes_its_side_when_a_host_has_closed_its_own() {
+    let node = LocalNode::start().await;
+    let mut host = node.host(counter_type()).await;
+    host.drain().await;
+    assert!(matches!(host.next().await, Some(node_frame::Frame::Drained(_))));
+    host.finish();
+    // Well before the next ping, which would wake the stream too.
+    let end = tokio::time::timeout(Duration::from_secs(5), host.next()).await;
+    assert!(matches!(end, Ok(None)), "{end:?}");
 }
 
 #[tokio::test]

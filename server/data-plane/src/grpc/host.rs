@@ -28,7 +28,7 @@ use callboard_proto::{
 };
 use callboard_transport::status::to_status;
 use callboard_types::{CallError, ClusterView, ErrorKind, Millis, NodeState, SessionId, limits};
-use futures::Stream;
+use futures::{Future, Stream};
 use prost::Message as _;
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming};
@@ -252,6 +252,7 @@ impl HostService for Hosts {
             taken: Vec::new(),
             rest: Vec::new(),
             reader: tokio_util::task::AbortOnDropHandle::new(task),
+            ended: false,
         }))
     }
 }
@@ -276,6 +277,8 @@ pub struct Frames {
     /// Frames that did not fit into the last message.
     rest: Vec<NodeFrame>,
     reader: tokio_util::task::AbortOnDropHandle<()>,
+    /// True once the reader ended: the host closed its side.
+    ended: bool,
 }
 
 impl Frames {
@@ -339,7 +342,9 @@ impl Stream for Frames {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         if this.rest.is_empty() {
-            if this.reader.is_finished() && this.batches.is_empty() {
+            // The end of the host's side must wake this one: often nothing more is sent that would.
+            this.ended = this.ended || Pin::new(&mut this.reader).poll(cx).is_ready();
+            if this.ended && this.batches.is_empty() {
                 return Poll::Ready(None);
             }
             let count = ready!(this.batches.poll_recv_many(cx, &mut this.taken, MESSAGE_BATCHES));
