@@ -119,12 +119,15 @@ export async function* hear(
   let token = options.resumeToken ?? "";
   for (;;) {
     stopIfAborted(signal);
-    const { address, stream } = source.open(token);
-    const leave = (): void => stream.cancel();
-    signal?.addEventListener("abort", leave, { once: true });
     let failure: CallboardError;
+    let leave = (): void => undefined;
+    let address = "";
     try {
-      for await (const { item } of stream as AsyncIterable<SubscribeResponse>) {
+      const opened = source.open(token);
+      ({ address } = opened);
+      leave = () => opened.stream.cancel();
+      signal?.addEventListener("abort", leave, { once: true });
+      for await (const { item } of opened.stream as AsyncIterable<SubscribeResponse>) {
         if (item.case === "subscribed") {
           backoff.reset();
           token = item.value.resumeToken || token;
@@ -141,7 +144,7 @@ export async function* hear(
       failure = source.explain(address, error);
     } finally {
       signal?.removeEventListener("abort", leave);
-      stream.cancel();
+      leave();
     }
     stopIfAborted(signal);
     if (failure.retry === "never") {

@@ -33,6 +33,7 @@ const SUBSCRIBE_PATH = `/${GatewayService.typeName}/${GatewayService.method.subs
 /** Sends each attempt by itself. */
 export class UnaryTransport implements Transport {
   readonly #nodes: Nodes<Channel>;
+  readonly #streams = new Set<ClientReadableStream<SubscribeResponse>>();
   #closed = false;
 
   constructor(options: ServerOptions) {
@@ -58,12 +59,25 @@ export class UnaryTransport implements Transport {
     return runCall(attempts, limits);
   }
 
-  /** Opens a stream of a subscription. It ends with an error whenever it ends early. */
+  /**
+   * Opens a stream of a subscription.
+   *
+   * @throws CallboardError if it cannot even be begun.
+   */
   subscribe(request: SubscribeRequest): { address: string; stream: ClientReadableStream<SubscribeResponse> } {
     const { address } = this.#nodes;
-    if (this.#closed) {
-      throw clientClosed();
+    try {
+      if (this.#closed) {
+        throw new Error("closed");
+      }
+      return { address, stream: this.#subscribe(address, request) };
+    } catch (error) {
+      // As with calls: another address may be one that grpc-js can read.
+      throw this.explain(address, connectionLost(address, error as Error));
     }
+  }
+
+  #subscribe(address: string, request: SubscribeRequest): ClientReadableStream<SubscribeResponse> {
     const channel = this.#nodes.connection();
     const stream = channel.makeServerStreamRequest(
       SUBSCRIBE_PATH,
@@ -73,7 +87,9 @@ export class UnaryTransport implements Transport {
       new Metadata(),
     );
     awaitConnection(channel, (error) => stream.destroy(connectionLost(address, error)));
-    return { address, stream };
+    this.#streams.add(stream);
+    stream.once("close", () => this.#streams.delete(stream));
+    return stream;
   }
 
   /** What ended a call or a stream at a node; the next call goes to another one if that may help. */
@@ -90,6 +106,7 @@ export class UnaryTransport implements Transport {
 
   close(): void {
     this.#closed = true;
+    this.#streams.forEach((stream) => stream.cancel());
     for (const channel of this.#nodes.opened) {
       channel.close();
     }
