@@ -196,7 +196,9 @@ export class Saga<State, Data> {
     const told = progress.status === "running" || attempt >= (this.#spec.attempts ?? ATTEMPTS);
     const why = told ? { step: progress.step, reason, message } : progress.error;
     const failed = { ...progress, attempt, error: why };
-    ctx.log.warn("a step of a saga failed", { saga: progress.id, step: progress.step, attempt, error });
+    // Of errors that are meant for callers the stack is of no interest.
+    const facts = isCallboardError(error) ? { reason, error: message } : { error };
+    ctx.log.warn("a step of a saga failed", { saga: progress.id, step: progress.step, attempt, ...facts });
     if (progress.status === "running" && isRefusal(error)) {
       this.#takeBack(ctx, failed, this.#place(progress) - 1);
       return;
