@@ -69,7 +69,7 @@ class TransferTest {
     assertBalances(70, 80);
     assertEquals(
         List.of("Account/ann Withdraw", "Account/bob Deposit"),
-        transfer.effects().stream().map(Object::toString).toList());
+        transfer.calls().stream().map(Object::toString).toList());
   }
 
   @Test

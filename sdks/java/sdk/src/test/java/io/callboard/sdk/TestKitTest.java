@@ -147,8 +147,8 @@ class TestKitTest {
   void callsToOthersAreStubbedAndListed() {
     kit.stub("Other", PUT, (key, put) -> key.length());
     assertEquals(3, kit.call(ASK, new Put("abc")));
-    assertEquals("Other/abc put", kit.effects().get(0).toString());
-    assertEquals(new Put("abc"), kit.effects().get(0).argument(PUT));
+    assertEquals("Other/abc put", kit.calls().get(0).toString());
+    assertEquals(new Put("abc"), kit.calls().get(0).argument(PUT));
     kit.stub(
         "Other",
         PUT,
@@ -157,7 +157,7 @@ class TestKitTest {
         });
     assertEquals(
         "NO_SUCH_LIST", assertThrows(ActorError.class, () -> kit.call(ASK, new Put("x"))).reason());
-    assertEquals(2, kit.effects().size());
+    assertEquals(2, kit.calls().size());
   }
 
   @Test

@@ -1,5 +1,6 @@
 package io.callboard.sdk.internal;
 
+import io.callboard.host.v1.Workflow;
 import io.callboard.sdk.Action;
 import io.callboard.sdk.ActorAction;
 import io.callboard.sdk.ActorCall;
@@ -7,6 +8,7 @@ import io.callboard.sdk.ActorId;
 import io.callboard.sdk.CallOptions;
 import io.callboard.sdk.CancellationToken;
 import io.callboard.sdk.Channel;
+import io.callboard.sdk.Codec;
 import io.callboard.sdk.Context;
 import io.callboard.sdk.FencingToken;
 import io.callboard.sdk.Reply;
@@ -29,6 +31,7 @@ public final class TurnContext<S> implements Context<S> {
   private final TurnInput input;
   private final boolean readOnly;
   private final AtomicInteger callIndex = new AtomicInteger();
+  private final Codec<S> codec;
   private final boolean mutable;
   private S state;
   private boolean handedOut;
@@ -38,13 +41,15 @@ public final class TurnContext<S> implements Context<S> {
   /** How calls are named: PREFIX/I. Null for by the turn alone. */
   private String callPrefix;
   private int namedCalls;
+  private Before<S> before;
   private volatile boolean ended;
 
-  TurnContext(TurnInput input, S state, boolean readOnly, boolean mutable) {
+  TurnContext(TurnInput input, S state, boolean readOnly, Codec<S> codec) {
     this.input = input;
     this.state = state;
     this.readOnly = readOnly;
-    this.mutable = mutable;
+    this.codec = codec;
+    this.mutable = codec.mutable();
     this.outputs = new TurnOutputs(input);
   }
 
@@ -73,6 +78,46 @@ public final class TurnContext<S> implements Context<S> {
 
   TurnOutputs outputs() {
     return outputs;
+  }
+
+  // === the steps of sagas ===
+
+  /** What the turn had done when a step began. */
+  private record Before<S>(
+      S state, Payload bytes, boolean replaced, Map<String, String> tags, Workflow.Builder outputs) {}
+
+  /**
+   * Begins a step of a saga. Calls of the turn are then named KEY/I, whichever turn makes them.
+   *
+   * @param key names the step
+   */
+  public void beginStep(String key) {
+    checkWritable();
+    // A value that the step may change in place is kept as bytes.
+    Payload bytes = mutable && state != null ? codec.encode(state) : null;
+    Map<String, String> tags = changedTags == null ? null : new HashMap<>(changedTags);
+    before = new Before<>(state, bytes, replaced, tags, outputs.copy());
+    callPrefix = key;
+    namedCalls = 0;
+  }
+
+  /** Ends a step that went well. Fails if the state that it left cannot be encoded. */
+  public void endStep() {
+    if (state != null) {
+      codec.encode(state);
+    }
+    callPrefix = null;
+    before = null;
+  }
+
+  /** Ends a step that failed: undoes what it did to state and tags, and drops what it set going. */
+  public void undoStep() {
+    state = before.bytes() == null ? before.state() : codec.decode(before.bytes());
+    replaced = before.replaced();
+    changedTags = before.tags();
+    outputs.reset(before.outputs());
+    callPrefix = null;
+    before = null;
   }
 
   private void checkOpen() {

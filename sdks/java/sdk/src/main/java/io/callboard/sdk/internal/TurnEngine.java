@@ -132,7 +132,7 @@ public final class TurnEngine<A, S> {
     try {
       A actor = newActor();
       S state = cell.exists() ? cell.value() : definition.initial(actor);
-      context = new TurnContext<>(input, state, readOnly, definition.state().mutable());
+      context = new TurnContext<>(input, state, readOnly, definition.state());
       reply = binding.handler().handle(actor, context, argument);
     } catch (Throwable e) { // The node waits for an answer whatever the user's code throws.
       done.accept(failed(input, context, cell, e));

@@ -23,8 +23,8 @@ final class TurnOutputs {
   static final int OUTPUTS_MAX = 1_024;
 
   private final TurnInput input;
-  private Workflow.Builder workflow = Workflow.newBuilder();
-  private boolean some;
+  /** Null until there is something: most turns set nothing going. */
+  private Workflow.Builder workflow;
 
   TurnOutputs(TurnInput input) {
     this.input = input;
@@ -46,28 +46,24 @@ final class TurnOutputs {
     if (!payload.getContentType().isEmpty()) {
       effect.setPayload(payload);
     }
-    workflow.addEffects(effect);
-    some = true;
+    some().addEffects(effect);
   }
 
   <T> void broadcast(Channel<T> channel, T message, Map<String, String> metadata) {
     checkRoom();
-    workflow.addBroadcasts(
+    some().addBroadcasts(
         Broadcast.newBuilder()
             .setChannel(channel.name())
             .setPayload(channel.codec().encode(message))
             .putAllMetadata(traced(input, metadata)));
-    some = true;
   }
 
   void checkpoint() {
-    workflow.setCheckpoint(true);
-    some = true;
+    some().setCheckpoint(true);
   }
 
   void deactivate() {
-    workflow.setDeactivate(true);
-    some = true;
+    some().setDeactivate(true);
   }
 
   /** Says who answers in the actor's place, and gives back what it gets: nothing of its own with a forward. */
@@ -76,13 +72,12 @@ final class TurnOutputs {
         NextCall.newBuilder()
             .setTarget(Wire.actorId(next.call().target(), input.self().system()))
             .setAction(next.call().action().name());
-    some = true;
     if (next.forwards()) {
       checkSameInput(next.call().action(), running);
-      workflow.setForward(call);
+      some().setForward(call);
       return Payload.getDefaultInstance();
     }
-    workflow.setPipe(call);
+    some().setPipe(call);
     return encoded(next.call());
   }
 
@@ -102,19 +97,30 @@ final class TurnOutputs {
     return action.input().typeName().isEmpty() ? "JSON" : action.input().typeName();
   }
 
-  /** Forgets everything. */
-  void clear() {
-    workflow = Workflow.newBuilder();
-    some = false;
+  /** What there is so far, to go back to. */
+  Workflow.Builder copy() {
+    return workflow == null ? null : workflow.clone();
+  }
+
+  /** Forgets what came after a copy. */
+  void reset(Workflow.Builder copy) {
+    workflow = copy;
   }
 
   /** The whole; null if nothing was set going. */
   Workflow build() {
-    return some ? workflow.build() : null;
+    return workflow == null ? null : workflow.build();
+  }
+
+  private Workflow.Builder some() {
+    if (workflow == null) {
+      workflow = Workflow.newBuilder();
+    }
+    return workflow;
   }
 
   private void checkRoom() {
-    if (workflow.getEffectsCount() + workflow.getBroadcastsCount() >= OUTPUTS_MAX) {
+    if (workflow != null && workflow.getEffectsCount() + workflow.getBroadcastsCount() >= OUTPUTS_MAX) {
       throw new CallException(
           ErrorCode.INVALID_ARGUMENT,
           "INVALID_ARGUMENT",

@@ -6,11 +6,11 @@ import java.time.InstantSource;
 
 /** The time inside a test: it stands still until the test moves it. */
 public final class Clock implements InstantSource {
-  private final TestKit<?> kit;
+  private final World world;
   private Instant now = Instant.parse("2026-01-01T00:00:00Z");
 
-  Clock(TestKit<?> kit) {
-    this.kit = kit;
+  Clock(World world) {
+    this.world = world;
   }
 
   /** The time that actions see. */
@@ -19,8 +19,13 @@ public final class Clock implements InstantSource {
     return now;
   }
 
+  void set(Instant to) {
+    now = to;
+  }
+
   /**
-   * Moves the time. An actor that is idle for longer than its idle timeout is deactivated on the way.
+   * Moves the time, from one event to the next: effects are delivered and timers run when they are due, in order, and an
+   * actor that is idle for longer than its idle timeout is deactivated on the way.
    *
    * @param duration how far, not back
    */
@@ -28,7 +33,6 @@ public final class Clock implements InstantSource {
     if (duration.isNegative()) {
       throw new IllegalArgumentException("time does not go back: " + duration);
     }
-    now = now.plus(duration);
-    kit.timePassed();
+    world.advance(now.plus(duration));
   }
 }

@@ -3,15 +3,28 @@ package io.callboard.sdk.testkit;
 import io.callboard.sdk.Action;
 import io.callboard.sdk.ActorId;
 import io.callboard.type.v1.Payload;
+import java.time.Instant;
+import java.util.Map;
 
 /**
- * A call that the actor made inside a turn.
+ * A call that an actor made inside a turn, or told.
  *
  * @param target whom it called
  * @param action which action
  * @param argument the argument as it went over the wire; see {@link #argument(Action)}
+ * @param requestId the call's request id
+ * @param due when it is made
+ * @param metadata text that travels with it
+ * @param source the actor that made it
  */
-public record Effect(ActorId target, String action, Payload argument) {
+public record Effect(
+    ActorId target,
+    String action,
+    Payload argument,
+    String requestId,
+    Instant due,
+    Map<String, String> metadata,
+    ActorId source) {
   /**
    * The argument, decoded.
    *

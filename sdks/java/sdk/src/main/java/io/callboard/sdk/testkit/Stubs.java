@@ -1,11 +1,9 @@
 package io.callboard.sdk.testkit;
 
 import io.callboard.sdk.Action;
-import io.callboard.sdk.internal.CallPort.TurnCallOut;
 import io.callboard.type.v1.Payload;
 import java.util.HashMap;
 import java.util.Map;
-import java.util.concurrent.CompletableFuture;
 
 /** The other actors of a test. */
 final class Stubs {
@@ -22,20 +20,20 @@ final class Stubs {
         (key, argument) -> action.output().encode(stub.answer(key, action.input().decode(argument))));
   }
 
-  CompletableFuture<Payload> answer(TurnCallOut call) {
+  boolean has(Effect call) {
+    return answers.containsKey(call.target().type() + " " + call.action());
+  }
+
+  Payload answer(Effect call) throws Exception {
     Answer answer = answers.get(call.target().type() + " " + call.action());
     if (answer == null) {
       missing =
           new AssertionError(
               "the actor called " + call.target() + " " + call.action() + ", which no stub answers: use stub("
                   + call.target().type() + ", " + call.action() + ", ...)");
-      return CompletableFuture.failedFuture(missing);
+      throw missing;
     }
-    try {
-      return CompletableFuture.completedFuture(answer.answer(call.target().key(), call.argument()));
-    } catch (Exception e) {
-      return CompletableFuture.failedFuture(e);
-    }
+    return answer.answer(call.target().key(), call.argument());
   }
 
   /** A forgotten stub fails the test, whatever the action makes of it. */
