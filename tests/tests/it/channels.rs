@@ -22,7 +22,7 @@ use callboard_proto::{
 };
 use callboard_tests::{
     local::{
-        Definition,
+        Caller, Definition, LocalNode,
         caller::{actor, call, json, now_ms},
         host::{counter, definition},
     },
@@ -89,15 +89,20 @@ async fn found(mesh: &Mesh, name: &str, keys: &[String]) {
     }
 }
 
+/// The total of a counter; 0 if it has no state.
+async fn state(caller: &Caller, name: &str, key: &str) -> i64 {
+    let state = caller.state(actor(name, key)).await.expect("read").state;
+    let text = state.map(|state| String::from_utf8_lossy(&state.data).into_owned());
+    text.map_or(0, |text| text.parse().expect("a number"))
+}
+
 /// Waits until every actor has this total. One that has more got something twice.
 async fn totals(mesh: &Mesh, name: &str, keys: &[String], expected: i64) {
     let caller = mesh.caller(1).await;
     let all = async {
         for key in keys {
             loop {
-                let state = caller.state(actor(name, key)).await.expect("read").state;
-                let text = state.map(|state| String::from_utf8_lossy(&state.data).into_owned());
-                let total: i64 = text.map_or(0, |text| text.parse().expect("a number"));
+                let total = state(&caller, name, key).await;
                 assert!(total <= expected, "{key} got something twice: {total}");
                 if total == expected {
                     break;
@@ -158,6 +163,50 @@ async fn an_owner_that_loses_its_shards_in_the_middle_costs_no_message_and_doubl
         mesh.script().give("Counter", shard, if shard % 2 == 0 { 1 } else { 3 });
     }
     totals(&mesh, "Counter", &keys, 11).await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_killed_in_the_middle_goes_on_when_it_is_back() {
+    let mut node = LocalNode::start().await;
+    let heard = hearer("Counter", Durability::Durable, Deliver::Every);
+    let mut host = node.host(heard.clone()).await;
+    let keys = keys(40);
+    let add = |key: &String| call("Counter", key, "add", "0");
+    for key in &keys {
+        let (caller, first) = (node.caller().await, add(key));
+        let answer = tokio::spawn(async move { caller.invoke(first).await });
+        let turn = host.turn().await;
+        host.reply(&turn, "0", Some("0")).await;
+        answer.await.expect("no panic").expect("added");
+    }
+    let mut client = GatewayServiceClient::new(node.channel().await);
+    client.publish(news("1")).await.expect("said");
+    // Some actors have it, some have not, and nobody knows which when the node is back.
+    for _ in 0..10 {
+        let turn = host.turn().await;
+        host.reply(&turn, "1", Some("1")).await;
+    }
+    node.stop_hard().await;
+    node.host(heard).await.answer_all(counter);
+    let caller = node.caller().await;
+    let all = async {
+        for key in &keys {
+            while state(&caller, "Counter", key).await != 1 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, all).await.expect("every actor gets the message");
+    let mut client = GatewayServiceClient::new(node.channel().await);
+    client.publish(news("10")).await.expect("said");
+    let all = async {
+        for key in &keys {
+            while state(&caller, "Counter", key).await != 11 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, all).await.expect("the first one came once");
 }
 
 #[tokio::test]
@@ -265,6 +314,8 @@ async fn a_node_gets_one_copy_for_all_its_shards() {
     hosts(&mesh, 2, &hearer("Counter", Durability::Durable, Deliver::Every)).await;
     let key = mesh.key_on("Counter", 2, 0);
     found(&mesh, "Counter", std::slice::from_ref(&key)).await;
+    // Connected, and every shard is claimed: an attempt that is given up on a busy machine would be a second copy.
+    publish(&mesh, 1, news("0")).await.expect("said");
     let before = mesh.bytes_to(2);
     let padded = format!("1{}", " ".repeat(200_000));
     publish(&mesh, 1, news(&padded)).await.expect("said");

@@ -79,15 +79,16 @@ impl Marks {
     }
 
     /// The sender's row is gone. `restamped` says that late attempts may carry other creation times than the one that ran;
-    /// otherwise the ordinary outcome keeps them from running.
-    pub fn confirm(&mut self, request_id: &str, restamped: bool, wall: Millis) {
+    /// otherwise the ordinary outcome keeps them from running. True if there was a mark.
+    pub fn confirm(&mut self, request_id: &str, restamped: bool, wall: Millis) -> bool {
         let id = xxh3_128(request_id.as_bytes());
-        let Some(at) = self.0.iter().position(|mark| mark.id == id) else { return };
+        let Some(at) = self.0.iter().position(|mark| mark.id == id) else { return false };
         if restamped {
             self.0[at].until = wall.plus(KEPT_AFTER_MS);
         } else {
             self.0.remove(at);
         }
+        true
     }
 
     /// Forgets marks whose time is over.

@@ -151,6 +151,16 @@ pub enum Known<'a> {
     Marked(Mark),
 }
 
+/// Whether the row has lost the marks that were confirmed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Confirmed {
+    #[default]
+    Saved,
+    Unsaved,
+    /// It loses them with the next commit, which is made for that if need be.
+    Due,
+}
+
 /// The outcomes of one activation.
 #[derive(Debug, Default)]
 pub struct Outcomes {
@@ -170,6 +180,8 @@ pub struct Outcomes {
     on_their_way: VecDeque<(u64, Vec<StoredOutcome>)>,
     /// Deliveries that ran.
     marks: Marks,
+    /// What the row still says of marks that have gone since.
+    confirmed: Confirmed,
 }
 
 impl Outcomes {
@@ -246,7 +258,30 @@ impl Outcomes {
 
     /// The sender of a delivery makes no further attempt; see [`Marks::confirm`].
     pub fn confirm_delivery(&mut self, request_id: &str, restamped: bool, wall: Millis) {
-        self.marks.confirm(request_id, restamped, wall);
+        if self.marks.confirm(request_id, restamped, wall) && self.confirmed == Confirmed::Saved {
+            self.confirmed = Confirmed::Unsaved;
+        }
+    }
+
+    /// The actor is about to leave memory: marks that were confirmed must leave its row, or they would come back with it,
+    /// and nobody would confirm them again. True if the next commit is to be made for that.
+    pub fn save_confirmed(&mut self) -> bool {
+        let unsaved = self.confirmed == Confirmed::Unsaved;
+        if unsaved {
+            self.confirmed = Confirmed::Due;
+        }
+        unsaved
+    }
+
+    /// True if a commit is to be made although no turn was settled.
+    #[must_use]
+    pub fn is_save_due(&self) -> bool {
+        self.confirmed == Confirmed::Due
+    }
+
+    /// A commit with the row as it is now is being made.
+    pub fn row_taken(&mut self) {
+        self.confirmed = Confirmed::Saved;
     }
 
     /// True if no further delivery can be marked.
@@ -426,5 +461,18 @@ mod tests {
         let argument = Payload { data: Bytes::from_static(b"x"), ..Payload::default() };
         assert_ne!(fingerprint("Add", &argument), fingerprint("Sub", &argument));
         assert_ne!(fingerprint("Add", &argument), fingerprint("Add", &Payload::default()));
+    }
+
+    #[test]
+    fn a_row_that_still_has_confirmed_marks_is_written_before_the_actor_leaves() {
+        let mut outcomes = Outcomes::default();
+        outcomes.mark("said", 1, Millis(1));
+        outcomes.confirm_delivery("another", false, Millis(2));
+        assert!(!outcomes.save_confirmed(), "nothing to save");
+        outcomes.confirm_delivery("said", false, Millis(2));
+        assert!(outcomes.save_confirmed() && outcomes.is_save_due());
+        assert!(!outcomes.save_confirmed(), "asked for once");
+        outcomes.row_taken();
+        assert!(!outcomes.is_save_due() && !outcomes.save_confirmed());
     }
 }

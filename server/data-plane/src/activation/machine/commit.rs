@@ -28,7 +28,8 @@ impl Activation {
     ) -> Option<CommitUnit> {
         let settled = || self.busy.iter().flat_map(|busy| busy.settled.iter().rev());
         let fresh = || settled().take_while(|s| s.number > self.submitted_count);
-        let clears_rows = !self.stale_rows.is_empty() && self.phase == Phase::Active;
+        let clears = !self.stale_rows.is_empty() || self.outcomes.is_save_due();
+        let clears_rows = clears && self.phase == Phase::Active;
         if !clears_rows && !fresh().any(|settled| settled.undurable) {
             return None;
         }
@@ -57,6 +58,7 @@ impl Activation {
             history: std::mem::take(&mut self.past),
             forget,
         };
+        self.outcomes.row_taken();
         Some(CommitUnit { commit, up_to })
     }
 

@@ -42,7 +42,9 @@ impl Activation {
         } else {
             self.rest(env, fx);
             let idle_at = self.last_used.plus_millis(env.definition.idle_timeout_ms);
-            if idle_at <= env.now && !env.kept && !self.is_dirty() {
+            let idle = idle_at <= env.now && !env.kept && !self.is_dirty();
+            // Marks that were confirmed leave the row at the end of the round, and the actor at the next look.
+            if idle && !self.outcomes.save_confirmed() {
                 return Timer::Evict;
             }
             next = next.min(idle_at.max(env.now.plus_millis(IDLE_RECHECK_MS)));
