@@ -13,6 +13,7 @@ mod invoke;
 mod node;
 mod publish;
 mod restore;
+mod schedule;
 mod serve;
 mod state;
 mod subscribe;
@@ -46,6 +47,9 @@ pub(crate) enum Command {
     /// Look at actors
     #[command(subcommand)]
     Actors(actors::ActorsCommand),
+    /// Have actions called by the clock
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleCommand),
     /// Look at the state of actors
     #[command(subcommand)]
     State(state::StateCommand),
@@ -92,6 +96,7 @@ impl Command {
             Self::Publish(args) => client(args.run(global)),
             Self::Subscribe(args) => client(args.run(global)),
             Self::Actors(command) => client(command.run(global)),
+            Self::Schedule(command) => client(command.run(global)),
             Self::State(command) => client(command.run(global)),
             Self::Types(command) => client(command.run(global)),
             Self::Systems(command) => client(command.run(global)),

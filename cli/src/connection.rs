@@ -6,7 +6,8 @@ use callboard_proto::{
     control::v1::{
         actor_types_service_client::ActorTypesServiceClient,
         actors_service_client::ActorsServiceClient, cluster_service_client::ClusterServiceClient,
-        hosts_service_client::HostsServiceClient, systems_service_client::SystemsServiceClient,
+        hosts_service_client::HostsServiceClient, schedules_service_client::SchedulesServiceClient,
+        systems_service_client::SystemsServiceClient,
     },
     gateway::v1::gateway_service_client::GatewayServiceClient,
 };
@@ -74,6 +75,12 @@ impl Connection {
     /// What is registered.
     pub(crate) fn types(&self) -> ActorTypesServiceClient<Channel> {
         ActorTypesServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// Calls that are made by the clock.
+    pub(crate) fn schedules(&self) -> SchedulesServiceClient<Channel> {
+        SchedulesServiceClient::new(self.channel.clone())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 

@@ -303,6 +303,7 @@ fn advice_for(reason: &str) -> Option<&'static str> {
     Some(match reason {
         "UNKNOWN_SYSTEM" => "see what exists with `callboard systems list`",
         "UNKNOWN_TYPE" => "see what is registered with `callboard types list`, or start its host",
+        "UNKNOWN_SCHEDULE" => "see what exists with `callboard schedule list`",
         "UNKNOWN_ACTION" => "see the type's actions with `callboard types describe TYPE`",
         "NO_HOST" => "start a host of the type; `callboard hosts list` shows who is connected",
         "MAILBOX_FULL" => "wait and give the command again, or call this actor less often",

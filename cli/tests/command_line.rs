@@ -171,3 +171,18 @@ fn a_connection_that_breaks_is_exit_code_4_and_the_key_for_the_retry_is_named() 
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
     assert!(stderr(&output).contains("--key k-1"), "{}", stderr(&output));
 }
+
+#[test]
+fn a_schedule_without_times_or_with_two_is_a_usage_error_before_anything_is_sent() {
+    let call = ["schedule", "create", "report", "Report/daily", "Send"];
+    let output = callboard(&call);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--cron"), "{}", stderr(&output));
+    let output = callboard(&[&call[..], &["--every", "1m", "--cron", "@daily"]].concat());
+    assert_eq!(output.status.code(), Some(2));
+    let output = callboard(&[&call[..], &["--at", "tomorrow"]].concat());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("2027-01-31T09:00:00Z"), "{}", stderr(&output));
+    let output = callboard(&[&call[..], &["--every", "1m", "--zone", "UTC"]].concat());
+    assert_eq!(output.status.code(), Some(2), "a zone is for cron lines");
+}

@@ -1,10 +1,16 @@
 use callboard_types::{
-    Epoch, NodeId, TypeSettings,
+    Epoch, Millis, NodeId, TypeSettings,
     settings::{Deliver, History, Pool, Subscription, Timer},
 };
 
 use super::*;
-use crate::raft::types::Proposal;
+use crate::{
+    machine::schedules::{
+        Argument, Change, Next, Overlap, Spec, When,
+        change::{Create, Ended, Missed, Named, Resume, Triggered, Update},
+    },
+    raft::types::Proposal,
+};
 
 /// The bytes of every command of version 2, as logs of clusters hold them: this list may grow, its bytes never change.
 #[test]
@@ -126,4 +132,67 @@ fn the_encoding_of_commands_with_settings_is_frozen() {
         Command::TypesOfferedWith(offered),
         &[19, 1, c, 3, 0, 0, 1, 1, 1, a, 50, 1, 1, c, 1, a, 1, 1, 2, 3, 4, 5],
     );
+}
+
+/// As above, for schedules.
+#[test]
+fn the_encoding_of_changes_of_schedules_is_frozen() {
+    let spec = |when| Spec {
+        system: String::new(),
+        actor_type: "a".into(),
+        key: "b".into(),
+        action: "c".into(),
+        argument: Argument { content_type: "a".into(), type_url: "b".into(), data: vec![7, 8] },
+        metadata: vec![("a".into(), "b".into())],
+        when,
+        jitter_ms: 3,
+        overlap: Overlap::Queue,
+        window_ms: 4,
+        starts_at: Some(Millis(5)),
+        ends_at: None,
+        max_firings: Some(6),
+    };
+    let [a, b, c] = [97, 98, 99];
+    // Signed numbers are doubled.
+    let call = [0, 1, a, 1, b, 1, c, 1, a, 1, b, 2, 7, 8, 1, 1, a, 1, b];
+    let rest = [3, 1, 4, 1, 10, 0, 1, 6];
+    let next = Some(Next { nominal: Millis(9), jitter_ms: 2 });
+    let of = || Named { system: "a".into(), name: "b".into() };
+    let create = |when| {
+        let (system, name) = ("a".to_owned(), "b".to_owned());
+        let (paused, once, limit) = (true, false, 5);
+        Change::Create(Create { system, name, spec: spec(when), first: next, paused, once, limit })
+    };
+    let made =
+        |when: &[u8]| [&[0, 1, a, 1, b][..], &call, when, &rest, &[1, 18, 2, 1, 0, 5]].concat();
+    let cron = When::Cron { line: "a".into(), zone: "b".into() };
+    let update = Update { of: of(), spec: spec(When::After(8)), first: None, if_generation: 7 };
+    let resume = Resume { of: of(), generation: 2, number: 3, next, missed: 4 };
+    let ended = Ended {
+        schedule: 1,
+        generation: 2,
+        number: 3,
+        fired_at: Millis(4),
+        error: "a".into(),
+        next: None,
+        missed: 5,
+    };
+    let missed = Missed { schedule: 1, generation: 2, number: 3, missed: 4, next: None };
+    let written: [(Change, Vec<u8>); 10] = [
+        (create(When::At(Millis(9))), made(&[0, 18])),
+        (create(When::Every(9)), made(&[2, 9])),
+        (create(cron), made(&[3, 1, a, 1, b])),
+        (Change::Update(update), [&[1, 1, a, 1, b][..], &call, &[1, 8], &rest, &[0, 7]].concat()),
+        (Change::Pause(of()), vec![2, 1, a, 1, b]),
+        (Change::Resume(resume), vec![3, 1, a, 1, b, 2, 3, 1, 18, 2, 4]),
+        (Change::Trigger(Triggered { of: of(), request: 300 }), vec![4, 1, a, 1, b, 172, 2]),
+        (Change::Delete(of()), vec![5, 1, a, 1, b]),
+        (Change::Ended(ended), vec![6, 1, 2, 3, 8, 1, a, 0, 5]),
+        (Change::Missed(missed), vec![7, 1, 2, 3, 4, 0]),
+    ];
+    for (change, body) in written {
+        let command = ChangeSchedules { id: 5, now: Millis(6), changes: vec![change] };
+        let body = [&[20, 5, 12, 1][..], &body].concat();
+        check_frozen(Command::ChangeSchedules(command), &body);
+    }
 }

@@ -377,3 +377,50 @@ fn registrations_travel_together() {
     measured(&format!("{count} schedules on three nodes in {micros} us, {entries} entries"));
     assert!(entries < 100, "{entries} entries");
 }
+
+/// A figure for people: `cargo test --release … a_million -- --ignored --nocapture`. CALLBOARD_SCHEDULES names another
+/// number.
+#[test]
+#[ignore = "takes minutes in a debug build"]
+fn a_million_pending_schedules_fit_one_node_and_come_back() {
+    let count = std::env::var("CALLBOARD_SCHEDULES").ok().and_then(|count| count.parse().ok());
+    let count: u32 = count.unwrap_or(1_000_000);
+    let mut nodes = cluster(1, |options| options.schedules_per_system = u64::MAX);
+    let before = resident();
+    let schedules = nodes[0].handle.schedules().clone();
+    let began = Tick::now();
+    nodes[0].run(async {
+        for chunk in 0..count.div_ceil(4_096) {
+            let made = (0..4_096).map(|number| {
+                let schedules = schedules.clone();
+                async move {
+                    let mut spec = spec(When::After(86_400_000));
+                    spec.key = format!("user-{chunk}-{number}");
+                    spec.argument.content_type = "application/json".into();
+                    spec.argument.data = br#"{"text":"remember"}"#.to_vec();
+                    let name = format!("reminder-{chunk}-{number}");
+                    schedules.create("default", &name, spec, false).await.expect("made");
+                }
+            });
+            join_all(made).await;
+        }
+    });
+    let micros = Tick::now().micros_since(began);
+    let rate = u64::from(count) * 1_000_000 / micros;
+    let grown = resident() - before;
+    measured(&format!("{count} schedules at {rate}/s; memory grew by {} MiB", grown >> 20));
+    drop(schedules);
+    nodes[0].stop();
+    let began = Tick::now();
+    nodes[0].restart();
+    let back = nodes[0].handle.schedules().next_due(Millis(0));
+    assert!(back.is_some(), "all are back when it is ready");
+    measured(&format!("restarted in {} ms", Tick::now().micros_since(began) / 1_000));
+}
+
+/// The process's memory in bytes.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+    let pages = status.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.expect("a number") * 4_096
+}
