@@ -187,10 +187,22 @@ public final class Saga<S, D> {
     } catch (Exception e) { // Whatever a step throws, the saga must go on.
       turn.undoStep();
       context.cancellation().throwIfCancelled();
-      goOn(context, failed(progress, cause(e)));
+      Throwable cause = cause(e);
+      log(context, progress, cause);
+      goOn(context, failed(progress, cause));
       return;
     }
     wentWell(context, progress.with(changed));
+  }
+
+  /** A refusal is meant for the saga; only a bug needs a stack. */
+  private void log(Context<S> context, SagaProgress progress, Throwable cause) {
+    String what = "saga " + progress.id() + " failed at step " + progress.step() + " (" + progress.status() + ")";
+    if (cause instanceof CallException error) {
+      context.log().log(System.Logger.Level.INFO, what + ": " + error);
+    } else {
+      context.log().log(System.Logger.Level.WARNING, what, cause);
+    }
   }
 
   private void wentWell(Context<S> context, SagaProgress progress) {

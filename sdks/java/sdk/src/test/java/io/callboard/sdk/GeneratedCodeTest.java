@@ -2,6 +2,7 @@ package io.callboard.sdk;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 
 import java.io.IOException;
@@ -55,6 +56,9 @@ class GeneratedCodeTest {
     "a reply of the wrong type, compiler.err.prob.found.req",
     "a state of the wrong type, compiler.err.prob.found.req",
     "a request of the wrong type, compiler.err.prob.found.req",
+    "a pipe with a reply of the wrong type, compiler.err.prob.found.req",
+    "a told call with an argument of the wrong type, compiler.err.prob.found.req",
+    "a reading action tells, compiler.err.cant.resolve.location.args",
     "a handler for another context, compiler.err.does.not.override.abstract"
   })
   void mistakesDoNotCompile(String mistake, String expected) throws IOException {
@@ -82,12 +86,60 @@ class GeneratedCodeTest {
                 }
               }
               """;
+          case "a pipe with a reply of the wrong type" ->
+              workflow("PutRequest", "context.pipe(cart.action(CartDef.PUT).with(request))");
+          case "a told call with an argument of the wrong type" ->
+              workflow("PutReply", "context.pipe(cart.action(CartDef.LOOK).with(request))");
+          case "a reading action tells" ->
+              workflow("PutReply", "context.forward(cart.action(CartDef.TAKE))")
+                  .replace("Context<", "ReadContext<");
           default ->
               actor("context.reply(reply(1))")
                   .replace("look(ReadContext<", "look(Context<");
         };
     List<String> errors = compileWith(source, "-Xlint:none");
     assertEquals(expected, errors.get(0), errors.toString());
+  }
+
+  @Test
+  void generatedTypesTellPipeForwardAndSet() throws IOException {
+    String settings =
+        """
+          @Override
+          public ActorSettings settings() {
+            return ActorSettings.NONE
+                .withTimer(CartDef.TAKE, java.time.Duration.ofSeconds(5))
+                .withChannel(Channel.protobuf("puts", Keyed.PutRequest.getDefaultInstance()), CartDef.PUT);
+          }
+          @Override
+          protected Reply<Keyed.PutReply> take(
+        """;
+    String answers = "context.reply(reply(context.state().getItemsCount()))";
+    String source = actor(answers).replace("  @Override\n  protected Reply<Keyed.PutReply> take(", settings.stripTrailing());
+    assertTrue(source.contains("settings()"), source);
+    assertEquals(List.of(), compileWith(source, "-Xlint:all", "-Werror"));
+    assertEquals(
+        List.of(),
+        compileWith(workflow("PutReply", "context.pipe(cart.action(CartDef.PUT).with(request))"), "-Xlint:all"));
+    assertEquals(
+        List.of(),
+        compileWith(workflow("PutReply", "context.forward(cart.action(CartDef.TAKE))"), "-Xlint:all"));
+  }
+
+  private static String workflow(String reply, String answer) {
+    return """
+        import io.callboard.sdk.*;
+        import matrix.keyed.*;
+        class Shop {
+          Reply<Keyed.REPLY> put(Context<Keyed.CartState> context, Keyed.PutRequest request) {
+            CartRef cart = CartClient.of(context).ref("other");
+            context.tell(cart.action(CartDef.TAKE).with(request), java.time.Duration.ofSeconds(1));
+            return ANSWER;
+          }
+        }
+        """
+        .replace("REPLY", reply)
+        .replace("ANSWER", answer);
   }
 
   private static String actor(String look) {

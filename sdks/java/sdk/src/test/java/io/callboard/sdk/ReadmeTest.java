@@ -37,7 +37,7 @@ class ReadmeTest {
       String snippet = blocks.group(2);
       assertTrue(sources.stream().anyMatch(source -> source.contains(snippet)), "in no file:\n" + snippet);
     }
-    assertEquals(8, count, "snippets in README.md");
+    assertEquals(12, count, "snippets in README.md");
   }
 
   @Test
