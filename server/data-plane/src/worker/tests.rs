@@ -1,6 +1,7 @@
 //! A worker that a test turns by hand, over a real store with its writer and readers, a scripted catalog and a host whose
 //! frames the test reads.
 
+mod deliveries;
 mod epochs;
 mod lease;
 mod moves;

@@ -1,0 +1,132 @@
+//! Deliveries over a real writer and reader: a crash at each step, and what the next owner finds.
+
+use super::*;
+use crate::activation::workflow::{SideEffect, Workflow};
+
+/// A counter whose actors tell others, and the answer that makes one effect.
+fn telling(stage: &mut Stage, turn: &Turn, target: &str) -> Message {
+    let message = stage.answered(turn, "told");
+    let Message::Results { session, mut results } = message else { panic!("results") };
+    let effect = SideEffect {
+        target: ActorId::parse("default", "Counter", target).expect("a valid name"),
+        action: "add".into(),
+        argument: Payload::default(),
+        delay_ms: 0,
+        due_at: Millis(0),
+        metadata: Metadata::new(),
+        request_id: uuid::Uuid::now_v7().to_string(),
+    };
+    let flow = Workflow { effects: vec![effect], ..Workflow::default() };
+    results[0].1.workflow = Some(Ok(Box::new(flow)));
+    Message::Results { session, results }
+}
+
+impl Stage {
+    /// Lets messages and ends of attempts in until there is what the test looks for.
+    async fn go_on<T>(&mut self, what: &str, mut found: impl FnMut(&mut Self) -> Option<T>) -> T {
+        for _ in 0..2_000 {
+            if let Some(found) = found(self) {
+                return found;
+            }
+            let mut ends = Vec::new();
+            while let Ok(end) = self.worker.sender.heard.try_recv() {
+                ends.push(end);
+            }
+            self.worker.on_delivery_ends(&mut ends);
+            let message = tokio::time::timeout(Duration::from_millis(5), self.worker.inbox.recv());
+            let message = message.await.ok().flatten();
+            self.round(message.into_iter().collect());
+        }
+        panic!("{what} never came")
+    }
+
+    async fn rows(&self) -> usize {
+        let shard = ShardId { system: "default".into(), actor_type: "Counter".into(), number: 0 };
+        let early = (Millis(i64::MIN), 0);
+        self.doors.store.outbox(&shard, early, Millis(i64::MAX), 10).await.expect("read").len()
+    }
+
+    /// The next turn of a host, which must be that of an effect.
+    async fn effect_turn(&mut self) -> Turn {
+        let frame = self.go_on("the effect's turn", Self::frame).await;
+        let Frame::Run(run) = frame else { panic!("not a run: {frame:?}") };
+        assert_eq!(run.actor.expect("set").key, "b");
+        run.turns.into_iter().next().expect("one turn")
+    }
+
+    /// Runs a turn of actor `a` that tells actor `b`, up to its answer.
+    async fn tell(&mut self) {
+        let mut waiter = self.call("1", "add");
+        let turn = self.run().await.remove(0);
+        let told = telling(self, &turn, "b");
+        self.round(vec![told]);
+        let reply = self.go_on("the answer", |_| waiter.try_recv().ok()).await;
+        assert!(reply.expect("told").durable);
+    }
+
+    /// The owner dies and comes back: nothing of its memory is left.
+    fn crash(&mut self, epoch: u64) {
+        self.agree(ShardOwner::new(OTHER, Epoch(epoch)));
+        self.agree(ShardOwner::new(ME, Epoch(epoch + 1)));
+    }
+}
+
+#[tokio::test]
+async fn a_crash_before_the_first_attempt_leaves_the_row_to_the_next_owner() {
+    let mut stage = Stage::serving(counter(Durability::Durable));
+    stage.tell().await;
+    assert_eq!(stage.rows().await, 1);
+    stage.crash(2);
+    let turn = stage.effect_turn().await;
+    stage.answer(&turn, "b");
+    stage.go_on_until_no_rows().await;
+}
+
+#[tokio::test]
+async fn a_crash_between_delivery_and_acknowledgement_runs_nothing_twice() {
+    let mut stage = Stage::serving(counter(Durability::Durable));
+    stage.tell().await;
+    let turn = stage.effect_turn().await;
+    stage.answer(&turn, "b");
+    // The target's commit is durable; that its row has ended is not.
+    let committed = |stage: &mut Stage| {
+        let heard = stage.worker.sender.heard.len();
+        (heard > 0).then_some(())
+    };
+    stage.until("the end of the attempt", committed).await;
+    stage.crash(2);
+    stage.go_on_until_no_rows().await;
+    assert!(stage.frame().is_none_or(|frame| !matches!(frame, Frame::Run(_))), "it ran twice");
+}
+
+#[tokio::test]
+async fn a_row_whose_end_nobody_knows_of_is_let_go_again() {
+    let mut stage = Stage::serving(counter(Durability::Durable));
+    stage.tell().await;
+    let turn = stage.effect_turn().await;
+    stage.answer(&turn, "b");
+    let heard = |stage: &mut Stage| (!stage.worker.sender.heard.is_empty()).then_some(());
+    stage.until("the end of the attempt", heard).await;
+    *stage.doors.lose_answer.lock() = true;
+    stage.go_on_until_no_rows().await;
+    assert!(!*stage.doors.lose_answer.lock(), "the answer was lost");
+    let idle = |stage: &mut Stage| (!stage.worker.sender.machine.is_busy()).then_some(());
+    stage.go_on("the second end", idle).await;
+}
+
+impl Stage {
+    async fn go_on_until_no_rows(&mut self) {
+        for _ in 0..400 {
+            if self.rows().await == 0 {
+                return;
+            }
+            let mut rounds = 0;
+            self.go_on("a round", |_| {
+                rounds += 1;
+                (rounds > 1).then_some(())
+            })
+            .await;
+        }
+        panic!("the row never goes");
+    }
+}
