@@ -1,9 +1,10 @@
 //! The delivery machine of one worker: rows in, attempts out, and what their ends mean.
 //!
-//! Rows wait in *lanes*, one per source and target: the head of a lane is tried until it has ended, then comes the next;
-//! lanes do not wait for each other. Freshly committed rows come by memory; what is in the store only is read in *passes* over a
-//! shard: when it is taken, when a row falls due, and when there was no room. A lane of which some row is in the store only
-//! is *absent*: later rows of it are not taken from memory, or they would overtake. Pure: no clock, no I/O.
+//! Rows wait in *lanes*, one per source and target: the head of a lane is tried until it has ended, then comes the
+//! next; lanes do not wait for each other. Freshly committed rows come by memory; what is in the store only is read in
+//! *passes* over a shard: when it is taken, when a row falls due, and when there was no room. A lane of which some row
+//! is in the store only is *absent*: later rows of it are not taken from memory, or they would overtake. Pure: no
+//! clock, no I/O.
 
 mod lanes;
 mod passes;
