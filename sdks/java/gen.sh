@@ -11,7 +11,8 @@ callboard=${CALLBOARD:-${CARGO_TARGET_DIR:-target}/debug/callboard}
 
 "$callboard" gen --lang java --layer messages "$@" -I proto --out sdks/java/sdk/gen \
   proto/callboard/gateway/v1/gateway.proto proto/callboard/host/v1/host.proto \
-  proto/callboard/control/v1/control.proto
+  proto/callboard/control/v1/control.proto proto/callboard/control/v1/dead_letters.proto \
+  proto/callboard/control/v1/schedules.proto
 "$callboard" gen --lang java --layer actor "$@" -I examples/incrementor --out examples/incrementor/java/gen \
   examples/incrementor/incrementor.proto
 "$callboard" gen --lang java --layer actor "$@" -I examples/bank --out examples/bank/gen examples/bank/bank.proto

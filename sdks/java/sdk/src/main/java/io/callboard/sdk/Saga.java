@@ -97,15 +97,15 @@ public final class Saga<S, D> {
    * @param context the turn of any of the coordinator's actions
    * @param data what the steps work on
    * @return the saga's id
-   * @throws ActorError SAGA_RUNNING while an earlier one is not at its end
+   * @throws ActorError SAGA_RUNNING while an earlier one runs or is taken back
    */
   public String start(Context<S> context, D data) {
     SagaProgress old = load.apply(context.state());
-    if (old != null && old.status() != SagaStatus.DONE && old.status() != SagaStatus.COMPENSATED) {
+    if (old != null && old.status().goesOn()) {
       throw new ActorError(
               ErrorCode.FAILED_PRECONDITION,
               "SAGA_RUNNING",
-              "saga " + old.id() + " is not at its end; wait for it, or resume it if it failed")
+              "saga " + old.id() + " is under way; nothing was started, wait for its end")
           .with("saga", old.id());
     }
     String id = RequestIds.next(context.now().toEpochMilli());
@@ -229,13 +229,16 @@ public final class Saga<S, D> {
     int attempt = progress.attempt() + 1;
     int refused = progress.refused() + (actorError ? 1 : 0);
     int turn = progress.turn() + 1;
+    boolean givenUp = attempt >= attempts;
     SagaProgress.Failure error = failure(progress.step(), cause);
     if (progress.status() == SagaStatus.COMPENSATING) {
-      SagaStatus status = attempt >= attempts ? SagaStatus.FAILED : SagaStatus.COMPENSATING;
-      return progress.at(status, progress.step(), turn, attempt, refused, error);
+      // Why the saga is taken back stays, unless a compensation is given up.
+      return givenUp
+          ? progress.at(SagaStatus.FAILED, progress.step(), turn, attempt, refused, error)
+          : progress.at(SagaStatus.COMPENSATING, progress.step(), turn, attempt, refused, progress.error());
     }
     boolean nothingDone = refuses(cause);
-    if (!nothingDone && attempt < attempts) {
+    if (!nothingDone && !givenUp) {
       return progress.at(SagaStatus.RUNNING, progress.step(), turn, attempt, refused, error);
     }
     // A refused step did nothing; one that was given up may have.
@@ -276,9 +279,12 @@ public final class Saga<S, D> {
         return i;
       }
     }
-    throw new IllegalStateException(
-        "saga " + progress.id() + " is at step \"" + progress.step() + "\", which this code does not know; "
-            + "keep a step until no saga is under way that may come to it");
+    throw new CallException(
+        ErrorCode.FAILED_PRECONDITION,
+        "SAGA_STEP_UNKNOWN",
+        "saga " + progress.id() + " stands at step \"" + progress.step()
+            + "\", which this host does not know; run a host that does",
+        RetryAdvice.NEVER);
   }
 
   /** The last step before this one that has something to take back; null if there is none. */
@@ -329,7 +335,7 @@ public final class Saga<S, D> {
 
   private static SagaProgress.Failure failure(String step, Throwable cause) {
     if (cause == null) {
-      return new SagaProgress.Failure(step, "VANISHED", "the turn timed out, or its hosts died");
+      return new SagaProgress.Failure(step, "TURN_VANISHED", "the turn timed out, or its hosts died");
     }
     if (cause instanceof CallException error) {
       return new SagaProgress.Failure(step, error.reason(), error.getMessage());

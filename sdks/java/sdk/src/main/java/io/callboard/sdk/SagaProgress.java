@@ -14,7 +14,8 @@ import io.callboard.type.v1.Payload;
  * @param attempt failures of the present step or compensation
  * @param refused those of them that were actor errors
  * @param data what the steps work on
- * @param error why it is not running or done, or the newest failure of the present step; null if there is none
+ * @param error the newest failure of the present step, then why the saga is taken back, and of a failed saga why its
+ *     compensation failed; null if there is none
  */
 public record SagaProgress(
     String id,
