@@ -23,6 +23,7 @@ import io.callboard.type.v1.Retry;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
@@ -152,6 +153,20 @@ class ClientTest {
     call.answer(
         StreamReply.newBuilder().setResponse(InvokeResponse.newBuilder().setDurable(true)));
     assertEquals(new Accepted("k1", true, Optional.empty()), accepted.get());
+  }
+
+  @Test
+  void aCallForLaterSaysWhenAndOnlyWhereNobodyWaitsForItsReply() throws Exception {
+    Instant noon = Instant.parse("2030-01-01T12:00:00Z");
+    CallOptions later = CallOptions.DEFAULT.withDelay(Duration.ofSeconds(2));
+    var accepted = client.tellAsync(U1, ADD, new Add(1), later.withAt(noon));
+    StreamedCall call = streamed();
+    assertEquals(noon.toEpochMilli(), call.request().getDueAtMs());
+    assertEquals(0, call.request().getDelayMs(), "the one that was said last counts");
+    call.answer(StreamReply.newBuilder().setResponse(InvokeResponse.newBuilder().setSchedule("call-1")));
+    assertEquals(Optional.of("call-1"), accepted.get().schedule());
+    assertThrows(IllegalArgumentException.class, () -> client.call(U1, ADD, new Add(1), later));
+    assertThrows(IllegalArgumentException.class, () -> client.callAsync(U1, ADD, new Add(1), later));
   }
 
   @Test
