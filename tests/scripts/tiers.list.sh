@@ -58,11 +58,13 @@ tier_conformance_python() {
 
 tier_conformance_java() { tests/scripts/conformance.sh java; }
 
-# Every example with a package.json, wherever it lies.
+# Every example with a package.json, wherever it lies. Those that need a node start the `callboard` that is on the PATH.
 tier_examples_typescript() {
-  local manifest failed=0
+  local manifest failed=0 bin
+  cargo build --quiet --locked -p callboard-cli || return
+  bin=$(realpath "${CARGO_TARGET_DIR:-target}/debug")
   for manifest in $(git ls-files 'examples/*package.json'); do
-    (cd "$(dirname "$manifest")" && npm ci --no-audit --no-fund && npm test) || failed=1
+    (cd "$(dirname "$manifest")" && npm ci --no-audit --no-fund && PATH="$bin:$PATH" npm test) || failed=1
   done
   return $failed
 }
