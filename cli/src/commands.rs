@@ -5,6 +5,7 @@ mod backup;
 mod cluster;
 mod completions;
 mod config;
+mod dead_letters;
 mod dev;
 mod generate;
 mod health;
@@ -44,12 +45,15 @@ pub(crate) enum Command {
     Publish(publish::PublishArgs),
     /// Hear what is said on channels
     Subscribe(subscribe::SubscribeArgs),
-    /// Look at actors
-    #[command(subcommand)]
+    /// Look at actors, and save, delete or restore them
+    #[command(subcommand, alias = "actor")]
     Actors(actors::ActorsCommand),
     /// Have actions called by the clock
     #[command(subcommand)]
     Schedule(schedule::ScheduleCommand),
+    /// Look at effects that could not be delivered, and retry or drop them
+    #[command(subcommand, alias = "dead-letter")]
+    DeadLetters(dead_letters::DeadLettersCommand),
     /// Look at the state of actors
     #[command(subcommand)]
     State(state::StateCommand),
@@ -97,6 +101,7 @@ impl Command {
             Self::Subscribe(args) => client(args.run(global)),
             Self::Actors(command) => client(command.run(global)),
             Self::Schedule(command) => client(command.run(global)),
+            Self::DeadLetters(command) => client(command.run(global)),
             Self::State(command) => client(command.run(global)),
             Self::Types(command) => client(command.run(global)),
             Self::Systems(command) => client(command.run(global)),

@@ -6,6 +6,7 @@ use callboard_proto::{
     control::v1::{
         actor_types_service_client::ActorTypesServiceClient,
         actors_service_client::ActorsServiceClient, cluster_service_client::ClusterServiceClient,
+        dead_letters_service_client::DeadLettersServiceClient,
         hosts_service_client::HostsServiceClient, schedules_service_client::SchedulesServiceClient,
         systems_service_client::SystemsServiceClient,
     },
@@ -70,6 +71,12 @@ impl Connection {
     /// What is stored and active.
     pub(crate) fn actors(&self) -> ActorsServiceClient<Channel> {
         ActorsServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// What could not be delivered.
+    pub(crate) fn dead_letters(&self) -> DeadLettersServiceClient<Channel> {
+        DeadLettersServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     /// What is registered.

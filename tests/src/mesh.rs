@@ -16,7 +16,10 @@ use std::{
 
 use callboard_data_plane::plane::{DataPlane, Handle, Options};
 use callboard_proto::{
-    control::v1::actors_service_server::ActorsServiceServer,
+    control::v1::{
+        actors_service_server::ActorsServiceServer,
+        dead_letters_service_server::DeadLettersServiceServer,
+    },
     gateway::v1::gateway_service_server::GatewayServiceServer,
     host::v1::host_service_server::HostServiceServer,
 };
@@ -241,6 +244,7 @@ fn start_node(
                 .add_service(GatewayServiceServer::new(data.gateway.clone()))
                 .add_service(HostServiceServer::new(data.hosts.clone()))
                 .add_service(ActorsServiceServer::new(data.actors.clone()))
+                .add_service(DeadLettersServiceServer::new(data.dead_letters.clone()))
                 .serve_with_incoming(lanes.pop().expect("one lane"));
             let (peer_acceptor, mut peer_lanes) = ports.peers;
             let peers = configure(Server::builder())

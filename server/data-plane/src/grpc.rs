@@ -3,6 +3,8 @@
 pub mod channels;
 pub mod control;
 pub mod convert;
+pub mod dead_letters;
 pub mod forward;
 pub mod gateway;
 pub mod host;
+mod tools;

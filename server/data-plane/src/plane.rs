@@ -21,6 +21,7 @@ use crate::{
     grpc::{
         channels::Channels,
         control::Actors,
+        dead_letters::DeadLetters,
         forward::Forwarding,
         gateway::Gateway,
         host::{Hosts, Sessions},
@@ -73,6 +74,8 @@ pub struct Handle {
     pub hosts: Hosts,
     /// `ActorsService` and `HostsService` of `callboard.control.v1`.
     pub actors: Actors,
+    /// `DeadLettersService` of `callboard.control.v1`.
+    pub dead_letters: DeadLetters,
     forwarding: Forwarding,
     channels: Channels,
     forwards: ForwardQueue,
@@ -162,6 +165,7 @@ impl DataPlane {
                     Arc::clone(&sinks),
                 ),
                 hosts,
+                dead_letters: DeadLetters::new(router.clone(), Arc::clone(&store)),
                 actors: Actors::new(router.clone(), store, looker.clone(), sessions.clone()),
                 forwarding: Forwarding::new(router.clone(), looker, channels.clone(), sinks),
                 channels,

@@ -17,6 +17,7 @@ use callboard_proto::{
     control::v1::{
         actor_types_service_server::ActorTypesServiceServer,
         actors_service_server::ActorsServiceServer, cluster_service_server::ClusterServiceServer,
+        dead_letters_service_server::DeadLettersServiceServer,
         hosts_service_server::HostsServiceServer, schedules_service_server::SchedulesServiceServer,
         systems_service_server::SystemsServiceServer,
     },
@@ -121,6 +122,7 @@ pub(super) async fn routes(data: &DataHandle, control: &ControlHandle) -> (Healt
         .add_service(HostServiceServer::new(data.hosts.clone()).max_decoding_message_size(most))
         .add_service(ActorsServiceServer::new(data.actors.clone()))
         .add_service(HostsServiceServer::new(data.actors.clone()))
+        .add_service(DeadLettersServiceServer::new(data.dead_letters.clone()))
         .add_service(SystemsServiceServer::new(Systems::new(view.clone())))
         .add_service(ActorTypesServiceServer::new(ActorTypes::new(view, Arc::new(activity))))
         .add_service(SchedulesServiceServer::new(Schedules::new(control.clone())))

@@ -14,5 +14,6 @@ mod pools;
 mod readme;
 mod sessions;
 mod tidy;
+mod tools;
 mod trouble;
 mod workflow;

@@ -102,7 +102,7 @@ impl Looker {
             let rows = self.store.load(&[route.actor_id()]).await.map_err(|error| {
                 CallError::new(ErrorKind::StoreUnavailable, format!("{error}. Retry the read"))
             })?;
-            rows.into_iter().next().flatten()
+            rows.into_iter().next().flatten().filter(|row| !row.deleted)
         };
         let (to, stats) = oneshot::channel();
         let type_id = route.actor_type.view.id;

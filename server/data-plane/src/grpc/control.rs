@@ -24,6 +24,8 @@ use tonic::{Request, Response, Status};
 
 use super::{convert, host::SessionEntry, host::Sessions};
 use crate::{
+    activation::operate::Tool,
+    call::Payload,
     forward::Looker,
     router::{Asks, Route, Router},
     worker::{ActorStats, Message},
@@ -37,8 +39,8 @@ const PAGE_MAX: usize = 1_000;
 /// The two services. Cheap to clone.
 #[derive(Clone)]
 pub struct Actors {
-    router: Router,
-    store: Arc<dyn StateStore>,
+    pub(super) router: Router,
+    pub(super) store: Arc<dyn StateStore>,
     looker: Looker,
     sessions: Sessions,
 }
@@ -100,10 +102,7 @@ impl Actors {
         let catalog = Arc::clone(&self.router.catalog());
         let system = convert::system_or_default(&request.system);
         catalog.require(system, &request.r#type)?;
-        let limit = match request.page_size as usize {
-            0 => PAGE_DEFAULT,
-            size => size.min(PAGE_MAX),
-        };
+        let limit = page_size(request.page_size);
         let rows = self
             .store
             .list(system, &request.r#type, &request.key_prefix, &request.page_token, limit)
@@ -138,7 +137,15 @@ fn actor(route: &Route) -> Actor {
     }
 }
 
-fn unavailable(error: &callboard_statestore::Error) -> CallError {
+/// How many items of a list a page has.
+pub(super) fn page_size(asked: u32) -> usize {
+    match asked as usize {
+        0 => PAGE_DEFAULT,
+        size => size.min(PAGE_MAX),
+    }
+}
+
+pub(super) fn unavailable(error: &callboard_statestore::Error) -> CallError {
     CallError::new(ErrorKind::StoreUnavailable, format!("{error}. Retry the read"))
 }
 
@@ -146,44 +153,56 @@ fn unavailable(error: &callboard_statestore::Error) -> CallError {
 impl ActorsService for Actors {
     async fn checkpoint_actor(
         &self,
-        _: Request<CheckpointActorRequest>,
+        request: Request<CheckpointActorRequest>,
     ) -> Result<Response<CheckpointActorResponse>, Status> {
-        Err(Status::unimplemented("tools"))
+        let actor = request.into_inner().actor;
+        let reply = self.use_tool(actor, Tool::Checkpoint, Payload::default()).await;
+        let revision = reply.map_err(|error| to_status(&error))?.revision.0;
+        Ok(Response::new(CheckpointActorResponse { revision }))
     }
 
     async fn deactivate_actor(
         &self,
-        _: Request<DeactivateActorRequest>,
+        request: Request<DeactivateActorRequest>,
     ) -> Result<Response<DeactivateActorResponse>, Status> {
-        Err(Status::unimplemented("tools"))
+        let actor = request.into_inner().actor;
+        let reply = self.use_tool(actor, Tool::Deactivate, Payload::default()).await;
+        reply.map_err(|error| to_status(&error))?;
+        Ok(Response::new(DeactivateActorResponse {}))
     }
 
     async fn delete_actor(
         &self,
-        _: Request<DeleteActorRequest>,
+        request: Request<DeleteActorRequest>,
     ) -> Result<Response<DeleteActorResponse>, Status> {
-        Err(Status::unimplemented("tools"))
+        let actor = request.into_inner().actor;
+        let reply = self.use_tool(actor, Tool::Delete, Payload::default()).await;
+        let revision = reply.map_err(|error| to_status(&error))?.revision.0;
+        Ok(Response::new(DeleteActorResponse { revision }))
     }
 
     async fn list_revisions(
         &self,
-        _: Request<ListRevisionsRequest>,
+        request: Request<ListRevisionsRequest>,
     ) -> Result<Response<ListRevisionsResponse>, Status> {
-        Err(Status::unimplemented("tools"))
+        let page = self.revisions(request.into_inner()).await;
+        page.map(Response::new).map_err(|error| to_status(&error))
     }
 
     async fn get_revision(
         &self,
-        _: Request<GetRevisionRequest>,
+        request: Request<GetRevisionRequest>,
     ) -> Result<Response<GetRevisionResponse>, Status> {
-        Err(Status::unimplemented("tools"))
+        let past = self.revision(request.into_inner()).await;
+        past.map(Response::new).map_err(|error| to_status(&error))
     }
 
     async fn restore_actor(
         &self,
-        _: Request<RestoreActorRequest>,
+        request: Request<RestoreActorRequest>,
     ) -> Result<Response<RestoreActorResponse>, Status> {
-        Err(Status::unimplemented("tools"))
+        let restored = self.restore(request.into_inner()).await;
+        restored.map(Response::new).map_err(|error| to_status(&error))
     }
 
     async fn list_actors(

@@ -299,7 +299,8 @@ impl Gateway {
         let rows = self.store.load(&[route.actor_id()]).await.map_err(|error| {
             CallError::new(ErrorKind::StoreUnavailable, format!("{error}. Retry the read"))
         })?;
-        let Some(record) = rows.into_iter().next().flatten() else {
+        let row = rows.into_iter().next().flatten().filter(|row| !row.deleted);
+        let Some(record) = row else {
             return Ok(GetStateResponse::default());
         };
         let state = record.state.map(|state| Payload {

@@ -1,0 +1,179 @@
+//! `callboard.control.v1.DeadLettersService`: what could not be delivered, over the store that all nodes share.
+
+use std::{sync::Arc, time::Duration};
+
+use callboard_proto::control::v1::{
+    DeadLetter, DropDeadLetterRequest, DropDeadLetterResponse, ListDeadLettersRequest,
+    ListDeadLettersResponse, RetryDeadLetterRequest, RetryDeadLetterResponse,
+    dead_letters_service_server::DeadLettersService,
+};
+use callboard_statestore::{DeadLetterRow, StateStore};
+use callboard_transport::status::to_status;
+use callboard_types::{CallError, ErrorKind, Millis, limits};
+use tokio::sync::oneshot;
+use tonic::{Request, Response, Status};
+
+use super::{
+    control::{page_size, unavailable},
+    convert,
+};
+use crate::{
+    call::{Call, ReplyTo},
+    deliveries::{Item, letter::Letter},
+    router::Router,
+    worker::RoutedCall,
+};
+
+/// How long a retried letter may take until its target has accepted it.
+const ACCEPT_WITHIN: Duration = Duration::from_millis(limits::CALL_TIMEOUT_DEFAULT_MS);
+
+/// The service of one node. Cheap to clone.
+#[derive(Clone)]
+pub struct DeadLetters {
+    router: Router,
+    store: Arc<dyn StateStore>,
+}
+
+impl std::fmt::Debug for DeadLetters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeadLetters").finish_non_exhaustive()
+    }
+}
+
+impl DeadLetters {
+    /// A service over router and store.
+    #[must_use]
+    pub fn new(router: Router, store: Arc<dyn StateStore>) -> Self {
+        Self { router, store }
+    }
+
+    async fn list(
+        &self,
+        request: ListDeadLettersRequest,
+    ) -> Result<ListDeadLettersResponse, CallError> {
+        let system = convert::system_or_default(&request.system);
+        let limit = page_size(request.page_size);
+        let rows = self
+            .store
+            .dead_letters(system, &request.source_type, &request.page_token, limit)
+            .await
+            .map_err(|error| unavailable(&error))?;
+        let next = rows.last().filter(|_| rows.len() == limit).map(|last| last.id.clone());
+        Ok(ListDeadLettersResponse {
+            letters: rows.into_iter().map(shown).collect(),
+            next_page_token: next.unwrap_or_default(),
+        })
+    }
+
+    /// Makes the call of a letter again. The letter goes once the target has accepted it; a target that had it already
+    /// knows its request id.
+    async fn retry(&self, id: &str) -> Result<(), CallError> {
+        let row = self.store.dead_letter(id).await.map_err(|error| unavailable(&error))?;
+        let row = row.ok_or_else(|| unknown(id))?;
+        let item = Letter::decode(&row.letter).and_then(|letter| Item::decode(&letter.item));
+        let item = match item.map_err(|error| unreadable(&error))? {
+            Item::Call(item) => *item,
+            Item::Broadcast(_) => {
+                let text = "the letter is a message to a channel, which is not said a second time; drop it, or publish anew";
+                return Err(CallError::new(ErrorKind::InvalidArgument, text));
+            }
+        };
+        let (to, outcome) = oneshot::channel();
+        let catalog = Arc::clone(&self.router.catalog());
+        let actor_type = catalog.require(&item.target.system, &item.target.actor_type)?;
+        let key = item.target.key.to_string();
+        let attempt = item.attempt(&row.source, Millis::now(), ReplyTo::Unary(to));
+        let call = Call { asynchronous: true, ..attempt };
+        let aimed = RoutedCall::aim(self.router.node(), Arc::clone(actor_type), &key, call);
+        let routed = aimed.map_err(|refused| refused.1)?;
+        self.router.send(self.router.queue_for(&routed), vec![routed]).await;
+        match tokio::time::timeout(ACCEPT_WITHIN, outcome).await {
+            Ok(Ok(outcome)) => drop(outcome?),
+            Ok(Err(_)) | Err(_) => {
+                let text =
+                    "the target did not accept the call in time; the letter is kept. Retry it";
+                return Err(CallError::new(ErrorKind::DeadlineExceeded, text));
+            }
+        }
+        self.store.drop_dead_letter(id).await.map_err(|error| unavailable(&error))?;
+        Ok(())
+    }
+
+    async fn forget(&self, id: &str) -> Result<(), CallError> {
+        let dropped = self.store.drop_dead_letter(id).await.map_err(|error| unavailable(&error))?;
+        if dropped { Ok(()) } else { Err(unknown(id)) }
+    }
+}
+
+/// A letter for operators. One that cannot be read is shown with its names only, so that it can be dropped.
+fn shown(row: DeadLetterRow) -> DeadLetter {
+    let mut letter = DeadLetter {
+        id: row.id,
+        source: Some(convert::actor_id_to_proto(&row.source)),
+        died_at_ms: row.died_at.0,
+        ..DeadLetter::default()
+    };
+    let read = Letter::decode(&row.letter).and_then(|read| Ok((Item::decode(&read.item)?, read)));
+    match read {
+        Ok((item, read)) => {
+            letter.error = Some(convert::error_to_proto(&read.error));
+            letter.attempts = read.attempts;
+            match item {
+                Item::Call(item) => {
+                    letter.target = Some(convert::actor_id_to_proto(&item.target));
+                    letter.action = item.action;
+                    letter.payload = convert::payload_to_proto(item.argument);
+                    letter.request_id = item.request_id;
+                    letter.created_at_ms = item.created_at.0;
+                }
+                Item::Broadcast(item) => {
+                    letter.payload = convert::payload_to_proto(item.payload);
+                    letter.request_id = item.id;
+                    letter.created_at_ms = item.created_at.0;
+                }
+            }
+        }
+        Err(error) => letter.error = Some(convert::error_to_proto(&unreadable(&error))),
+    }
+    letter
+}
+
+fn unknown(id: &str) -> CallError {
+    let id: String = id.chars().take(64).collect();
+    let text = format!(
+        "there is no dead letter \"{}\"; it may have been retried or dropped",
+        id.escape_debug()
+    );
+    CallError::new(ErrorKind::UnknownDeadLetter, text)
+}
+
+fn unreadable(error: &str) -> CallError {
+    CallError::new(ErrorKind::Internal, format!("the dead letter cannot be read: {error}"))
+}
+
+#[tonic::async_trait]
+impl DeadLettersService for DeadLetters {
+    async fn list_dead_letters(
+        &self,
+        request: Request<ListDeadLettersRequest>,
+    ) -> Result<Response<ListDeadLettersResponse>, Status> {
+        let page = self.list(request.into_inner()).await;
+        page.map(Response::new).map_err(|error| to_status(&error))
+    }
+
+    async fn retry_dead_letter(
+        &self,
+        request: Request<RetryDeadLetterRequest>,
+    ) -> Result<Response<RetryDeadLetterResponse>, Status> {
+        self.retry(&request.into_inner().id).await.map_err(|error| to_status(&error))?;
+        Ok(Response::new(RetryDeadLetterResponse {}))
+    }
+
+    async fn drop_dead_letter(
+        &self,
+        request: Request<DropDeadLetterRequest>,
+    ) -> Result<Response<DropDeadLetterResponse>, Status> {
+        self.forget(&request.into_inner().id).await.map_err(|error| to_status(&error))?;
+        Ok(Response::new(DropDeadLetterResponse {}))
+    }
+}
