@@ -24,7 +24,7 @@ test_tiers=(
   rust
   sdk_typescript sdk_python sdk_java
   conformance_typescript conformance_python conformance_java
-  examples_typescript examples_python
+  examples_typescript examples_python examples_together
   crash sim chaos demo docker
 )
 
@@ -77,6 +77,9 @@ tier_examples_python() {
   done
   return $failed
 }
+
+# The example whose hosts are in three languages.
+tier_examples_together() { tests/scripts/order-saga.sh test; }
 
 # Kills under load; then the test of the test, which must find losses; power cuts where this user may mount disks.
 tier_crash() {
