@@ -70,10 +70,12 @@ tier_examples_typescript() {
 }
 
 tier_examples_python() {
-  local venv manifest failed=0
+  local venv manifest failed=0 bin
   venv=$(tests/scripts/tools.sh venv python sdks/python) || return
+  cargo build --quiet --locked -p callboard-cli || return
+  bin=$(realpath "${CARGO_TARGET_DIR:-target}/debug")
   for manifest in $(git ls-files 'examples/*pyproject.toml'); do
-    (cd "$(dirname "$manifest")" && "$venv/bin/mypy" && "$venv/bin/pytest") || failed=1
+    (cd "$(dirname "$manifest")" && "$venv/bin/mypy" && PATH="$bin:$PATH" "$venv/bin/pytest") || failed=1
   done
   return $failed
 }
