@@ -69,7 +69,8 @@ pub(crate) struct RunArgs {
     /// Seconds of each throughput row, in place of its default.
     #[arg(long, value_name = "SECONDS")]
     pub(crate) seconds: Option<u64>,
-    /// Actors of the rows about cold and idle ones, in place of their default.
+    /// Actors of the rows about cold and idle ones, and schedules of the row about pending ones, in place of their
+    /// default.
     #[arg(long, value_name = "COUNT")]
     pub(crate) actors: Option<u64>,
 }
@@ -162,13 +163,25 @@ pub(crate) struct LoadArgs {
     /// Calls per second, sent on schedule whatever the replies do. Without it each reply starts the next call.
     #[arg(long)]
     pub(crate) rate: Option<u64>,
+    /// Over streams: end after so many calls, if the measured time is not over before.
+    #[arg(long)]
+    pub(crate) calls: Option<u64>,
+    /// Wait only until calls are accepted, not until they have run.
+    #[arg(long)]
+    pub(crate) accept: bool,
+    /// Register calls that are made so many milliseconds later.
+    #[arg(long, conflicts_with = "due_at_ms")]
+    pub(crate) delay_ms: Option<u64>,
+    /// Register calls that are made at this Unix time in milliseconds.
+    #[arg(long)]
+    pub(crate) due_at_ms: Option<i64>,
     /// The argument as JSON text, in place of 100 bytes.
     #[arg(long)]
     pub(crate) json: Option<String>,
     /// Seed of keys and ids.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Seconds to wait for a first call to succeed before the load begins.
+    /// Seconds to wait for a first call to succeed before the load begins; 0 makes no such call.
     #[arg(long, default_value_t = 30)]
     pub(crate) ready_seconds: u64,
 }

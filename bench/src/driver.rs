@@ -1,6 +1,7 @@
 //! The driver: measures rows one after the other, each with processes of its own, and prints them as a table.
 
 mod cluster;
+mod counted;
 #[path = "../../tests/src/postgres.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the file serves several crates, each a part of it")]
 mod postgres;
@@ -29,6 +30,9 @@ use crate::{
     measure::{self, Event, Report},
 };
 
+/// Calls of a counted load for each second of a timed one.
+const CALLS_PER_SECOND: u64 = 10_000;
+
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
 struct Scale {
@@ -45,14 +49,37 @@ struct Scale {
     paced: u64,
     /// Actors of the rows about cold and idle ones.
     actors: u64,
+    /// Pending schedules.
+    pending: u64,
 }
 
 impl Scale {
+    /// Calls of a load that is counted instead of timed.
+    fn calls(&self) -> u64 {
+        self.seconds.max(1) * CALLS_PER_SECOND
+    }
+
     fn of(args: &RunArgs) -> Self {
         let mut scale = if args.quick {
-            Self { warmup: 1, seconds: 3, baseline: 2, durable: 5, paced: 5, actors: 50_000 }
+            Self {
+                warmup: 1,
+                seconds: 3,
+                baseline: 2,
+                durable: 5,
+                paced: 5,
+                actors: 50_000,
+                pending: 100_000,
+            }
         } else {
-            Self { warmup: 3, seconds: 15, baseline: 5, durable: 660, paced: 30, actors: 1_000_000 }
+            Self {
+                warmup: 3,
+                seconds: 15,
+                baseline: 5,
+                durable: 660,
+                paced: 30,
+                actors: 1_000_000,
+                pending: 1_000_000,
+            }
         };
         if let Some(seconds) = args.seconds {
             scale.seconds = seconds;
@@ -60,6 +87,7 @@ impl Scale {
         }
         if let Some(actors) = args.actors {
             scale.actors = actors.max(500 * scale.paced);
+            scale.pending = actors;
         }
         scale
     }

@@ -2,6 +2,7 @@
 //! cannot do with this host it can do with no host.
 
 pub(crate) mod actors;
+pub(crate) mod tally;
 
 use callboard_proto::{
     host::v1::{

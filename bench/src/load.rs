@@ -42,7 +42,7 @@ impl Shared {
 /// Runs the load.
 pub(crate) async fn run(args: &LoadArgs) -> Result<Report, Error> {
     let channel = wire::connect(&args.server).await?;
-    if args.mode != Mode::Echo {
+    if args.mode != Mode::Echo && args.ready_seconds > 0 {
         wait_until_served(args, &channel).await?;
     }
     let shared = Shared { recorder: Arc::new(Mutex::new(Recorder::new())) };

@@ -28,8 +28,8 @@ use crate::{
 /// How long a process may take to end by itself.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long a node may take until it serves.
-const NODE_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a node may take until it serves, with a million schedules to read.
+const NODE_PATIENCE: Duration = Duration::from_secs(300);
 
 /// Where ports are looked for: below the range from which the kernel takes ports for outgoing connections, so that a
 /// process that waits for a port to be served never connects to itself on it.

@@ -3,8 +3,10 @@
 mod cluster;
 mod durable;
 mod resting;
+mod schedules;
 mod sdk;
 mod start;
+mod talk;
 mod volatile;
 
 use crate::{
@@ -32,6 +34,11 @@ enum Kind {
     Forwarding,
     ClusterDurable,
     Losses,
+    Effects,
+    Pipe,
+    Broadcast,
+    Schedules,
+    ClusterSchedules,
 }
 
 /// Every group, in the order of the table.
@@ -49,6 +56,11 @@ pub(crate) const GROUPS: &[Group] = &[
         kind: Kind::Resting,
     },
     Group { rows: &["durable-stream-256"], kind: Kind::DurableThroughput },
+    Group { rows: &["effects"], kind: Kind::Effects },
+    Group { rows: &["pipe"], kind: Kind::Pipe },
+    Group { rows: &["broadcast"], kind: Kind::Broadcast },
+    Group { rows: &["schedules"], kind: Kind::Schedules },
+    Group { rows: &["cluster-schedules"], kind: Kind::ClusterSchedules },
     Group { rows: &["cluster-forwarding"], kind: Kind::Forwarding },
     Group { rows: &["cluster-durable"], kind: Kind::ClusterDurable },
     Group { rows: &["cluster-losses"], kind: Kind::Losses },
@@ -73,6 +85,11 @@ impl Group {
             Kind::Sdk => sdk::measure(bench).await,
             Kind::Forwarding => cluster::measure_forwarding(bench).await,
             Kind::ClusterDurable => cluster::measure_durable(bench).await,
+            Kind::Effects => talk::measure_effects(bench).await,
+            Kind::Pipe => talk::measure_pipe(bench).await,
+            Kind::Broadcast => talk::measure_broadcast(bench).await,
+            Kind::Schedules => schedules::measure(bench).await,
+            Kind::ClusterSchedules => schedules::measure_cluster(bench).await,
             Kind::Losses => cluster::measure_losses(bench).await,
         }
     }

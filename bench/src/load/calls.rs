@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use callboard_proto::{
-    gateway::v1::{InvokeRequest, invoke_request::Argument},
+    gateway::v1::{InvokeMode, InvokeRequest, invoke_request::Argument},
     types::v1::{ActorId, Payload},
 };
 
@@ -20,6 +20,10 @@ pub(crate) struct Calls {
     order: KeyOrder,
     key_start: u64,
     keys: u64,
+    most: u64,
+    mode: InvokeMode,
+    delay_ms: u64,
+    due_at_ms: i64,
     /// Added to the key's number from call to call when each key comes once, so that neighbours in the store are not
     /// neighbours in time.
     stride: u64,
@@ -45,14 +49,19 @@ impl Calls {
             order: args.key_order,
             key_start: args.key_start,
             keys: args.keys,
+            most: args.calls.unwrap_or(u64::MAX),
+            mode: if args.accept { InvokeMode::Async } else { InvokeMode::Unspecified },
+            delay_ms: args.delay_ms.unwrap_or(0),
+            due_at_ms: args.due_at_ms.unwrap_or(0),
             stride: stride(args.keys),
             taken: 0,
         }
     }
 
-    /// The next call, made at the given Unix time in milliseconds, or `None` after the last key.
+    /// The next call, made at the given Unix time in milliseconds, or `None` after the last one.
     pub(crate) fn next(&mut self, now_ms: i64) -> Option<InvokeRequest> {
         let offset = match self.order {
+            _ if self.taken >= self.most => return None,
             KeyOrder::Random => self.ids.below(self.keys),
             KeyOrder::Once if self.taken < self.keys => self.taken * self.stride % self.keys,
             KeyOrder::Once => return None,
@@ -77,9 +86,9 @@ impl Calls {
             created_at_ms: now_ms,
             timeout_ms: 0,
             metadata: Default::default(),
-            mode: 0,
-            delay_ms: 0,
-            due_at_ms: 0,
+            mode: self.mode as i32,
+            delay_ms: self.delay_ms,
+            due_at_ms: self.due_at_ms,
         }
     }
 }
@@ -123,6 +132,14 @@ mod tests {
         let mut keys: Vec<_> = std::iter::from_fn(|| calls.next(1)).map(key_of).collect();
         keys.sort();
         assert_eq!(keys, ["bench-00000007", "bench-00000008", "bench-00000009"]);
+    }
+
+    #[test]
+    fn a_counted_load_ends_after_its_calls() {
+        let mut calls = Calls::new(&args("--mode stream --keys 3 --calls 5 --accept"));
+        let made: Vec<_> = std::iter::from_fn(|| calls.next(1)).collect();
+        assert_eq!(made.len(), 5);
+        assert!(made.iter().all(|call| call.mode == InvokeMode::Async as i32));
     }
 
     #[test]

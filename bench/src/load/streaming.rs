@@ -37,6 +37,9 @@ pub(crate) async fn run(args: &LoadArgs, channel: &Channel, shared: &Shared) -> 
         share.seed = args.seed.wrapping_mul(1_000_003) + index as u64;
         share.concurrency =
             args.concurrency / count + usize::from(index < args.concurrency % count);
+        share.calls = args
+            .calls
+            .map(|calls| calls / count as u64 + u64::from((index as u64) < calls % count as u64));
         share.rate = args.rate.map(|rate| rate / count as u64);
         let (channel, shared, stop) = (channel.clone(), shared.clone(), stop.clone());
         streams.spawn(async move {
