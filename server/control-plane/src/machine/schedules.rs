@@ -30,7 +30,7 @@ pub const SCHEDULES_BYTES_MAX: usize = 512 * 1024 * 1024;
 const RECORD_BYTES: usize = 256;
 /// Batches of changes that are known by their ids: more than can be proposed while one may be proposed again.
 const BATCHES_KNOWN: usize = 4_096;
-/// Delayed calls that are remembered when they are gone. With more, the oldest are forgotten before their time.
+/// Delayed calls and schedules with one time that are remembered when they are gone. With more, the oldest are forgotten before their time.
 const GONE_MAX: usize = 1_000_000;
 
 /// Every schedule of a cluster.
@@ -206,9 +206,8 @@ impl Schedules {
         self.bytes -= schedule.bytes();
     }
 
-    /// Remembers that a delayed call is gone, and forgets those of which nobody asks any more.
-    fn remember_gone(&mut self, now: Millis, schedule: &Schedule) {
-        let hash = call_hash(&schedule.system, &schedule.name);
+    /// Remembers that what had one time is gone, and forgets that of which nobody asks any more.
+    fn remember_gone(&mut self, now: Millis, hash: u128) {
         if self.gone.insert(hash).is_none() {
             self.gone_since.push_back((now, hash));
         }
@@ -231,6 +230,12 @@ impl Schedule {
 
 fn call_hash(system: &str, name: &str) -> u128 {
     xxh3_128(&[system.as_bytes(), &[0], name.as_bytes()].concat())
+}
+
+/// Stands for a schedule with one time that has fired: whoever asks for the same again repeats an attempt whose answer was
+/// lost.
+fn shot_hash(system: &str, name: &str, spec: &[u8]) -> u128 {
+    xxh3_128(&[system.as_bytes(), &[0], name.as_bytes(), &[0], spec].concat())
 }
 
 fn unknown(system: &str, name: &str) -> CallError {

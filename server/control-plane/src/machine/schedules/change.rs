@@ -6,9 +6,9 @@ use callboard_types::{CallError, ErrorKind, Millis};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Next, Schedule, Schedules, Spec, call_hash,
+    Next, Schedule, Schedules, Spec, When, call_hash,
     record::{More, TRIGGERS_MAX, Trigger},
-    unknown,
+    shot_hash, unknown,
 };
 use crate::machine::schedules::SCHEDULES_BYTES_MAX;
 
@@ -222,17 +222,18 @@ impl Create {
         if self.once && all.gone.contains(&call_hash(&self.system, &self.name)) {
             return Ok(None);
         }
-        if all.count(&self.system) as u64 >= self.limit {
+        let encoded = self.spec.encode();
+        let fired = all.gone.contains(&shot_hash(&self.system, &self.name, &encoded));
+        if !fired && all.count(&self.system) as u64 >= self.limit {
             return Err(over_quota(&self.system, self.limit));
         }
-        all.last_number += 1;
         let system =
             all.names.get_key_value(self.system.as_str()).map(|(name, _)| Arc::clone(name));
         let mut schedule = Schedule {
-            number: all.last_number,
+            number: all.last_number + 1,
             system: system.unwrap_or_else(|| self.system.into()),
             name: self.name.into(),
-            spec: self.spec.encode().into(),
+            spec: encoded.into(),
             generation: 1,
             since: now,
             last_number: 0,
@@ -241,6 +242,11 @@ impl Create {
             once: self.once,
             more: None,
         };
+        if fired {
+            // The answer to the first attempt was lost, and it has ended since.
+            schedule.more().fired = 1;
+            return Ok(Some(Arc::new(schedule)));
+        }
         schedule.set_next(self.first);
         if self.paused {
             schedule.more().paused_at = Some(now);
@@ -252,6 +258,7 @@ impl Create {
             );
             return Err(CallError::new(ErrorKind::QuotaExceeded, text));
         }
+        all.last_number += 1;
         Ok(Some(all.put(None, schedule)))
     }
 }
@@ -352,7 +359,9 @@ impl Ended {
         if after.is_spent() {
             all.remove(&before);
             if after.once {
-                all.remember_gone(now, &before);
+                all.remember_gone(now, call_hash(&before.system, &before.name));
+            } else if matches!(before.spec().when, When::At(_)) {
+                all.remember_gone(now, shot_hash(&before.system, &before.name, &before.spec));
             }
             return;
         }

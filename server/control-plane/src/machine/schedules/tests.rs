@@ -392,3 +392,23 @@ proptest! {
         prop_assert_eq!(back, cluster.machine, "a snapshot holds all of it");
     }
 }
+
+#[test]
+fn a_single_time_that_has_fired_is_not_made_again_by_an_attempt_whose_answer_was_lost() {
+    let mut cluster = Cluster::new();
+    let once = |at| Create { spec: spec(When::At(Millis(at))), ..create("a", at) };
+    cluster.change(0, Change::Create(once(100))).expect("made");
+    cluster.end(150, (1, 1, 1), None, 0);
+    let again = cluster.change(160, Change::Create(once(100))).expect("made").expect("as it was");
+    assert_eq!((again.next(), again.counters().fired), (None, 1));
+    assert!(cluster.get("a").is_none() && cluster.due(9_999).is_empty());
+    // Another time is another schedule.
+    cluster.change(170, Change::Create(once(200))).expect("made");
+    assert_eq!(cluster.due(200), [(200, 2, 1)]);
+    cluster.end(210, (2, 1, 1), None, 0);
+    let late = 210 + callboard_types::limits::OUTCOME_WINDOW_MS + 1;
+    cluster.change(late, Change::Create(once(300))).expect("made");
+    cluster.end(late + 1, (3, 1, 1), None, 0);
+    cluster.change(late + 2, Change::Create(once(100))).expect("made");
+    assert_eq!(cluster.due(200), [(100, 4, 1)], "by then nobody tries again");
+}
