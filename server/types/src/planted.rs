@@ -17,6 +17,16 @@ pub enum Bug {
     LeaseNotChecked,
     /// The leader gives shards away before their owner's lease has ended.
     NoTakeoverWait,
+    /// A row goes as soon as an attempt at it has ended, whether or not the target has it.
+    RowGoneEarly,
+    /// What a delivery came to is not stored with the target's state, so that it runs at each attempt.
+    DeliveryNotKept,
+    /// The outcome of a turn that another actor answers for does not say so.
+    LinkNotStored,
+    /// A shard writes that a message is done before its actors have it.
+    WalkDoneEarly,
+    /// The cluster is told that an occurrence has ended when its call is made.
+    FiringEndedEarly,
 }
 
 impl Bug {
@@ -27,6 +37,11 @@ impl Bug {
         Self::ReadUncommitted,
         Self::LeaseNotChecked,
         Self::NoTakeoverWait,
+        Self::RowGoneEarly,
+        Self::DeliveryNotKept,
+        Self::LinkNotStored,
+        Self::WalkDoneEarly,
+        Self::FiringEndedEarly,
     ];
 
     /// Its name in `CALLBOARD_PLANTED`.
@@ -38,6 +53,11 @@ impl Bug {
             Self::ReadUncommitted => "read-uncommitted",
             Self::LeaseNotChecked => "lease-not-checked",
             Self::NoTakeoverWait => "no-takeover-wait",
+            Self::RowGoneEarly => "row-gone-early",
+            Self::DeliveryNotKept => "delivery-not-kept",
+            Self::LinkNotStored => "link-not-stored",
+            Self::WalkDoneEarly => "walk-done-early",
+            Self::FiringEndedEarly => "firing-ended-early",
         }
     }
 }

@@ -6,7 +6,10 @@
 
 use std::collections::HashMap;
 
-use callboard_types::{ActorId, CallError, DueCursor, Millis, Occurrence, OccurrenceEnd, Tick};
+use callboard_types::{
+    ActorId, CallError, DueCursor, Millis, Occurrence, OccurrenceEnd, Tick,
+    planted::{self, Bug},
+};
 
 /// Calls under way at a time; further occurrences wait where they are.
 pub(super) const FIRINGS_MAX: usize = 16_384;
@@ -222,6 +225,9 @@ impl Firings {
         firing.stage = Stage::Flying;
         firing.attempts += 1;
         firing.fired_at = now.wall;
+        if planted::is(Bug::FiringEndedEarly) {
+            self.ends.push(firing.end(name, None));
+        }
         let age = now.wall.0.saturating_sub(occurrence.at.due.0);
         firing.restamped |= age > RESTAMPED_AGE_MS;
         let created_at = if age > RESTAMP_AGE_MS { now.wall } else { occurrence.at.due };

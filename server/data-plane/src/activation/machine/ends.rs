@@ -62,8 +62,11 @@ impl Activation {
             self.keep_past(env);
         }
         let Planned { outputs, link, checkpoint, deactivate } = planned;
-        if durable && item.timer.is_none() && !planted::is(Bug::NoStoredOutcome) {
-            self.keep_outcome(env, &item, &outcome, link.as_deref());
+        let forgotten = planted::is(Bug::NoStoredOutcome)
+            || (item.call.delivery && planted::is(Bug::DeliveryNotKept));
+        if durable && item.timer.is_none() && !forgotten {
+            let link = link.as_deref().filter(|_| !planted::is(Bug::LinkNotStored));
+            self.keep_outcome(env, &item, &outcome, link);
         }
         let revision = self.revision;
         let outcome = outcome.map(|payload| match link {
