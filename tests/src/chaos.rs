@@ -7,6 +7,7 @@
 //! any node, where the answer allows it.
 
 pub mod actors;
+pub mod alarms;
 pub mod cast;
 pub mod client;
 pub mod clock;
@@ -15,6 +16,7 @@ pub mod database;
 pub mod history;
 pub mod host;
 pub mod hunt;
+pub mod marks;
 pub mod nemesis;
 pub mod node;
 pub mod plan;
@@ -22,6 +24,7 @@ pub mod process;
 pub mod rolling;
 pub mod run;
 pub mod self_test;
+pub mod talk;
 pub mod verdict;
 
 use std::{path::PathBuf, time::Duration};
@@ -53,6 +56,8 @@ pub struct Options {
     pub clients: u32,
     /// Calls per second, over all clients.
     pub rate: u32,
+    /// Of a hundred calls, how many set something going.
+    pub talk: u32,
     /// Only these faults; empty for all.
     pub kinds: Vec<plan::Kind>,
     /// The planted bug that the nodes are to have, if any.

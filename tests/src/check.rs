@@ -9,6 +9,7 @@ use std::{
 };
 
 pub mod activation;
+pub mod once;
 pub mod register;
 
 #[cfg(test)]

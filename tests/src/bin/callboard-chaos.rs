@@ -45,6 +45,9 @@ struct Cluster {
     /// Calls per second, over all clients.
     #[arg(long, default_value_t = 400, global = true)]
     rate: u32,
+    /// Of a hundred calls, how many set something going at other actors.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=100), global = true)]
+    talk: u32,
     /// Hosts in Rust.
     #[arg(long, default_value_t = 1, global = true)]
     rust_hosts: u8,
@@ -254,6 +257,7 @@ fn options(program: &Program, folder: PathBuf) -> Result<Options, Error> {
         nodes: cluster.nodes,
         clients: cluster.clients,
         rate: cluster.rate,
+        talk: cluster.talk,
         kinds: program.faults.clone(),
         planted: None,
     })

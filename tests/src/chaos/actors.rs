@@ -6,12 +6,17 @@
 //! | ChaosRegister | durable | `write {value}`, `swap {expected, value}` → `{swapped}`, `read` → `{value}` |
 //! | ChaosCounter | volatile | `count` → `{epoch, life, count}` |
 //! | ChaosTally | snapshot | `count` → `{epoch, life, count}` |
+//!
+//! Those of [`talk`] set each other going.
 
 use callboard_proto::types::v1::{ActorId, Payload};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::history::{Act, Reply};
+use super::{
+    history::{Act, Reply},
+    talk,
+};
 use crate::check::{Entry, Ledger};
 
 /// The ledger.
@@ -50,6 +55,9 @@ pub fn request(number: u64, act: &Act) -> (&'static str, Option<Payload>) {
             ("swap", Some(payload(&json!({"expected": expected, "value": value}))))
         }
         Act::Count => ("count", None),
+        Act::Tell { .. } | Act::Relay { .. } | Act::Say { .. } => {
+            talk::request(number, act).unwrap_or(("none", None))
+        }
     }
 }
 
@@ -62,7 +70,10 @@ pub fn reply(act: &Act, data: &[u8]) -> Option<Reply> {
     };
     let number = |name: &str| value.get(name).and_then(Value::as_u64);
     match act {
-        Act::Add { .. } | Act::Total => {
+        Act::Relay { .. } => {
+            Some(Reply::Relayed { at: value.get("at")?.as_str()?.into(), count: number("count")? })
+        }
+        Act::Add { .. } | Act::Total | Act::Tell { .. } | Act::Say { .. } => {
             Some(Reply::Receipt { count: number("count")?, total: number("total")? })
         }
         Act::Get => Some(Reply::Value { value: number("value")? }),

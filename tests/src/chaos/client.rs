@@ -25,6 +25,7 @@ use super::{
     actors::{self, COUNTER, LEDGER, REGISTER, TALLY},
     history::{Act, Event, Recorder, Reply},
     node,
+    talk::{self, TELLER},
 };
 use crate::{crash::link::Link, net::Port};
 
@@ -33,6 +34,9 @@ const ATTEMPT_MS: u32 = 4_000;
 
 /// What a node says whose clock is far from the caller's: the call is too old, or from the future.
 const EXPIRED: &str = "REQUEST_EXPIRED";
+
+/// What it says of the end of a chain whose last call is too old by its clock.
+pub const NOT_KEPT: &str = "OUTCOME_NOT_KEPT";
 
 /// First and longest pause before a retry. Shorter than an SDK's, to press harder.
 const BACKOFF_MS: (u64, u64) = (10, 500);
@@ -60,6 +64,8 @@ pub struct Shared {
     /// Set when no new calls are to be made.
     pub stopping: AtomicBool,
     pause: Duration,
+    /// Of a hundred calls, how many set something going.
+    pub talk: u32,
 }
 
 impl Shared {
@@ -78,7 +84,24 @@ impl Shared {
             answered: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             pause: Duration::from_secs(1) * options.clients / options.rate.max(1),
+            talk: options.talk,
         })
+    }
+
+    /// The history.
+    #[must_use]
+    pub fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    /// The port of a node that clients may use now.
+    pub fn pick_port(&self, random: &mut StdRng) -> Option<Port> {
+        self.pick(random).map(|(port, _)| port)
+    }
+
+    /// A number that no other call has.
+    pub fn next_call(&self) -> u64 {
+        self.next_call.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Lets clients use a node, or tells them not to.
@@ -170,7 +193,7 @@ impl Client {
             asynchronous: call.asynchronous,
             request: call.request.request_id.clone(),
         });
-        let stored = matches!(call.act, Act::Add { .. } | Act::Write { .. } | Act::Swap { .. });
+        let stored = !matches!(call.act, Act::Total | Act::Get | Act::Count);
         if stored && self.random.random_ratio(1, 50) {
             // Nobody listens to this attempt; the cluster must see that both are one call.
             if let Some((_, link)) = self.shared.pick(&mut self.random) {
@@ -190,21 +213,30 @@ impl Client {
             }
             _ => {}
         }
-        if stored && self.random.random_ratio(1, 33) {
+        let again = if matches!(call.act, Act::Relay { .. }) { 4 } else { 33 };
+        if stored && self.random.random_ratio(1, again) {
             self.settle(&call).await;
         }
     }
 
     fn draw(&mut self) -> Call {
-        let number = self.shared.next_call.fetch_add(1, Ordering::Relaxed);
+        let number = self.shared.next_call();
         let seconds = self.shared.recorder.seconds();
         let random = &mut self.random;
-        let (kind, key, act) = match random.random_range(0..100) {
-            0..45 => (LEDGER, ledger_key(seconds, pick_ledger(random)), {
+        let drawn = match random.random_ratio(self.shared.talk, 100) {
+            true => None,
+            false => Some(random.random_range(0..90)),
+        };
+        let (kind, key, act) = match drawn {
+            None => {
+                let (key, act) = talk::draw(random, seconds);
+                (TELLER, key, act)
+            }
+            Some(0..35) => (LEDGER, ledger_key(seconds, pick_ledger(random)), {
                 Act::Add { amount: random.random_range(1..100) }
             }),
-            45..52 => (LEDGER, ledger_key(seconds, pick_ledger(random)), Act::Total),
-            52..74 => {
+            Some(35..42) => (LEDGER, ledger_key(seconds, pick_ledger(random)), Act::Total),
+            Some(42..64) => {
                 let generation = (seconds / REGISTER_SECONDS) as u64;
                 let key = format!("r{generation}-{}", random.random_range(0..REGISTERS));
                 let expected = self.shared.expected(&format!("{REGISTER}/{key}"));
@@ -215,7 +247,7 @@ impl Client {
                 };
                 (REGISTER, key, act)
             }
-            74..92 => (COUNTER, format!("c{}", random.random_range(0..COUNTERS)), Act::Count),
+            Some(64..82) => (COUNTER, format!("c{}", random.random_range(0..COUNTERS)), Act::Count),
             _ => (TALLY, format!("t{}", random.random_range(0..COUNTERS)), Act::Count),
         };
         let asynchronous = matches!(act, Act::Add { .. }) && random.random_ratio(1, 20);
@@ -253,7 +285,7 @@ impl Client {
                         let reply = match reason.as_str() {
                             // An earlier attempt may have been applied: the client's own, or one that the
                             // gateway repeated at another owner.
-                            EXPIRED => Reply::Unknown { reason },
+                            EXPIRED | NOT_KEPT => Reply::Unknown { reason },
                             _ => Reply::Refused { reason: format!("{reason}: {}", error.message) },
                         };
                         return Some(self.answered(call, node, attempts, reply));

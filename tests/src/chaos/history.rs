@@ -90,6 +90,45 @@ pub enum Event {
         /// Its adds.
         entries: Vec<(u64, u32)>,
     },
+    /// A schedule is asked for.
+    Alarm {
+        /// Its number, one of those of calls.
+        alarm: u64,
+        /// When its first occurrence is due, in milliseconds since 1970.
+        starts_ms: i64,
+        /// How far apart they are, in milliseconds; 0 for a single one.
+        interval_ms: u64,
+        /// How often it is to fire.
+        firings: u32,
+        /// What it is now, in milliseconds since 1970.
+        now_ms: i64,
+    },
+    /// The schedule was made.
+    AlarmMade {
+        /// Its number.
+        alarm: u64,
+    },
+    /// It is asked that the schedule be deleted.
+    AlarmDeleting {
+        /// Its number.
+        alarm: u64,
+    },
+    /// The schedule was deleted.
+    AlarmDeleted {
+        /// Its number.
+        alarm: u64,
+        /// What it is now, in milliseconds since 1970.
+        now_ms: i64,
+    },
+    /// What an actor that talks had at the end.
+    Marks {
+        /// The actor, as type/key.
+        actor: String,
+        /// The sum that it kept.
+        total: u64,
+        /// Cause, amount, number of the occurrence and time of each turn.
+        marks: Vec<(u64, u32, u64, i64)>,
+    },
 }
 
 /// What a call asks for.
@@ -119,6 +158,36 @@ pub enum Act {
     },
     /// Count a call.
     Count,
+    /// Tell others to add.
+    Tell {
+        /// How much.
+        amount: u32,
+        /// Whom.
+        to: Vec<Told>,
+    },
+    /// Let others answer.
+    Relay {
+        /// How much each adds.
+        amount: u32,
+        /// The keys of all stations, the called one first.
+        route: Vec<String>,
+        /// True if each gets the reply of the one before, false if it gets the call's argument.
+        pipe: bool,
+    },
+    /// Say something on a channel.
+    Say {
+        /// How much everybody adds who hears it.
+        amount: u32,
+    },
+}
+
+/// Somebody who is told to add.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// The key.
+    pub key: String,
+    /// How long it waits, in milliseconds.
+    pub delay_ms: u64,
 }
 
 /// What an answer says.
@@ -151,6 +220,13 @@ pub enum Reply {
         /// The life that counted.
         life: u64,
         /// The count.
+        count: u64,
+    },
+    /// The last station of a route answered.
+    Relayed {
+        /// Its key.
+        at: String,
+        /// How many marks it had.
         count: u64,
     },
     /// The call will be run.

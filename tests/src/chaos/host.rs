@@ -9,7 +9,8 @@ use callboard_proto::{
         turn_result::Outcome, turn_run::State,
     },
     types::v1::{
-        ActionDefinition, ActorTypeDefinition, CallError, Durability, Kind, NodeAddress, Payload,
+        ActionDefinition, ActorId, ActorTypeDefinition, CallError, Durability, Kind, NodeAddress,
+        Payload,
     },
 };
 use rand::Rng;
@@ -21,6 +22,7 @@ use tonic::transport::Endpoint;
 use super::{
     Error,
     actors::{self, COUNTER, LEDGER, LedgerState, REGISTER, TALLY},
+    talk::{self, ALARM, HEARER, TELLER},
 };
 
 /// Turns that a session takes at a time.
@@ -196,35 +198,42 @@ fn register() -> Register {
     let (write, swap, count) = (("write", false), ("swap", false), ("count", false));
     let mut tally = definition(TALLY, Durability::Snapshot, &[count]);
     tally.snapshot_interval_ms = SAVE_MS;
-    Register {
-        register_id: 1,
-        types: vec![
-            definition(LEDGER, Durability::Durable, &[add, read]),
-            definition(REGISTER, Durability::Durable, &[write, swap, read]),
-            definition(COUNTER, Durability::Volatile, &[count]),
-            tally,
-        ],
-        ..Register::default()
-    }
+    let mut types = vec![
+        definition(LEDGER, Durability::Durable, &[add, read]),
+        definition(REGISTER, Durability::Durable, &[write, swap, read]),
+        definition(COUNTER, Durability::Volatile, &[count]),
+        tally,
+    ];
+    types.extend(talk::definitions());
+    Register { register_id: 1, types, ..Register::default() }
 }
 
 /// Runs turns in order, each on the state that the previous one left.
 fn run_turns(run: TurnRun) -> Vec<TurnResult> {
-    let kind = run.actor.map(|actor| actor.r#type).unwrap_or_default();
+    let actor = run.actor.unwrap_or_default();
     let mut state = match run.state {
         Some(State::StateFull(state)) => state,
         // The host keeps no state, so the node never names one.
         Some(State::StateToken(_)) | None => Payload::default(),
     };
     let turns = run.turns.into_iter();
-    turns.map(|turn| run_turn(&kind, run.epoch, &turn, &mut state)).collect()
+    turns.map(|turn| run_turn(&actor, run.epoch, &turn, &mut state)).collect()
 }
 
-fn run_turn(kind: &str, epoch: u64, turn: &Turn, state: &mut Payload) -> TurnResult {
+fn run_turn(actor: &ActorId, epoch: u64, turn: &Turn, state: &mut Payload) -> TurnResult {
+    let kind = actor.r#type.as_str();
     let argument = turn.payload.as_ref().map(|payload| payload.data.as_ref()).unwrap_or_default();
     let argument = serde_json::from_slice(argument).unwrap_or_default();
     let mut result = TurnResult { turn_id: turn.turn_id, ..TurnResult::default() };
-    let outcome = match act(kind, &turn.action, epoch, &argument, &state.data) {
+    let acted = if matches!(kind, TELLER | HEARER | ALARM) {
+        talk::run(&actor.key, turn, &argument, &state.data).map(|done| {
+            result.workflow = done.workflow;
+            (done.reply, Some(done.state))
+        })
+    } else {
+        act(kind, &turn.action, epoch, &argument, &state.data)
+    };
+    let outcome = match acted {
         Some((reply, next)) => {
             if let Some(next) = next {
                 *state = actors::payload(&next);

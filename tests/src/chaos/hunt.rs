@@ -31,9 +31,32 @@ pub fn faults(bug: Bug) -> &'static [Kind] {
         Bug::ReplyBeforeCommit | Bug::ReadUncommitted => {
             &[Kind::IsolateDatabase, Kind::KillNode, Kind::KillDatabase]
         }
+        // Whether an attempt ran is in doubt for whoever made it.
+        Bug::DeliveryNotKept => &[Kind::Reset, Kind::KillNode, Kind::PairPartition],
+        // What was let go too early is lost with the node that has not committed the rest.
+        Bug::RowGoneEarly | Bug::WalkDoneEarly | Bug::FiringEndedEarly => {
+            &[Kind::IsolateDatabase, Kind::KillNode, Kind::KillDatabase]
+        }
+        Bug::LinkNotStored => &[Kind::Reset],
         Bug::LeaseNotChecked | Bug::NoTakeoverWait => {
             &[Kind::Minority, Kind::IsolateOwner, Kind::IsolateLeader]
         }
+    }
+}
+
+/// Of a hundred calls, how many set something going, if the bug has to do with that.
+const fn talk(bug: Bug) -> Option<u32> {
+    match bug {
+        Bug::RowGoneEarly
+        | Bug::DeliveryNotKept
+        | Bug::LinkNotStored
+        | Bug::WalkDoneEarly
+        | Bug::FiringEndedEarly => Some(80),
+        Bug::ReplyBeforeCommit
+        | Bug::NoStoredOutcome
+        | Bug::ReadUncommitted
+        | Bug::LeaseNotChecked
+        | Bug::NoTakeoverWait => None,
     }
 }
 
@@ -53,6 +76,7 @@ pub async fn hunt(options: &Options, bug: Bug) -> Result<Option<Found>, Error> {
             duration: ATTEMPT,
             kinds: faults(bug).to_vec(),
             planted: Some(bug.name().into()),
+            talk: talk(bug).unwrap_or(options.talk),
             ..options.clone()
         };
         let summary = run::run(&options).await?;

@@ -17,9 +17,11 @@ use tokio::task::JoinSet;
 use super::{
     Error, Options, RECOVERY_MAX,
     actors::{self, LEDGER},
+    alarms,
     cast::{self, Cast},
     client::{self, Shared},
     history::{self, Act, Entry, Event, Recorder, Reply},
+    marks,
     nemesis::Nemesis,
     plan::{self, Plan},
     verdict::{self, Verdict},
@@ -73,6 +75,11 @@ impl fmt::Display for Summary {
             verdict.answered,
             verdict.unknown,
             verdict.moves,
+        )?;
+        let verdict::Talk { effects, chains, broadcasts, firings, deleted } = &verdict.talk;
+        writeln!(
+            f,
+            "{effects} effects, {chains} chains, {broadcasts} broadcasts, {firings} firings; {deleted} schedules deleted"
         )?;
         writeln!(
             f,
@@ -129,7 +136,9 @@ pub async fn run(options: &Options) -> Result<Summary, Error> {
     let nemesis = Nemesis::new(&cast, &shared);
     let first = nemesis.serves().await?;
     recorder.say(format!("everything serves {} ms after the start", first.as_millis()));
+    marks::join_hearers(options, &shared).await?;
     let mut clients = Clients::start(options, &shared);
+    let alarms = tokio::spawn(alarms::run(Arc::clone(&shared), options.seed));
     tokio::time::sleep(WARM_UP).await;
     let made = make_rounds(options, &nemesis, begun).await;
     shared.stopping.store(true, Ordering::Relaxed);
@@ -138,8 +147,12 @@ pub async fn run(options: &Options) -> Result<Summary, Error> {
         findings.push(error.to_string());
     }
     clients.join().await?;
+    alarms.await.map_err(|error| Error::failed(format!("the alarms: {error}")))??;
     let mut entries = recorder.finish()?;
     if let Err(error) = read_ledgers(options, &shared, &recorder, &entries).await {
+        findings.push(error.to_string());
+    }
+    if let Err(error) = marks::read(options, &shared, &recorder, &entries).await {
         findings.push(error.to_string());
     }
     entries.extend(recorder.finish()?);
@@ -227,6 +240,18 @@ fn judge_coverage(options: &Options, verdict: &Verdict, findings: &mut Vec<Strin
         // A turn whose host died three times is given up for good. Nothing else may end a call.
         if !reason.starts_with("TURN_CRASHED_HOST") {
             findings.push(format!("{count} calls were refused for good: {reason}"));
+        }
+    }
+    let talk = &verdict.talk;
+    for (what, count) in [
+        ("effect", talk.effects),
+        ("chain", talk.chains),
+        ("broadcast", talk.broadcasts),
+        ("firing", talk.firings),
+        ("deleted schedule", talk.deleted),
+    ] {
+        if count == 0 {
+            findings.push(format!("there was no {what}: the run shows nothing of that"));
         }
     }
     let missed: Vec<&str> = plan::possible(options.nodes, &options.kinds)

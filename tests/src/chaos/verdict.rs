@@ -12,6 +12,7 @@ use crate::check::{
     register::{self, Finding, Operation},
 };
 
+pub mod talk;
 #[cfg(test)]
 mod tests;
 
@@ -30,8 +31,25 @@ pub struct Verdict {
     pub faults: BTreeMap<String, usize>,
     /// Epochs above the first that counters were seen under: how often ownership moved under the clients' eyes.
     pub moves: usize,
+    /// What actors set going.
+    pub talk: Talk,
     /// Broken promises, in words.
     pub findings: Vec<String>,
+}
+
+/// What actors and schedules were seen to set going.
+#[derive(Debug, Default)]
+pub struct Talk {
+    /// Effects of turns that were answered.
+    pub effects: usize,
+    /// Chains whose last station answered.
+    pub chains: usize,
+    /// Messages that were said.
+    pub broadcasts: usize,
+    /// Firings of schedules.
+    pub firings: usize,
+    /// Schedules that were deleted.
+    pub deleted: usize,
 }
 
 struct Call<'a> {
@@ -66,13 +84,15 @@ pub fn judge(entries: &[Entry]) -> Verdict {
                 let name = format!("{LEDGER}/{key}");
                 ledgers.insert(name, Ledger { entries: entries.collect(), total: *total });
             }
-            Event::GaveUp { .. } | Event::Healed { .. } | Event::Note { .. } => {}
+            // The rest is for others.
+            _ => {}
         }
     }
     count_calls(&calls, &mut verdict);
     check_ledgers(&calls, ledgers, &mut verdict);
     check_registers(&calls, &mut verdict);
     check_counters(&calls, &mut verdict);
+    talk::check(entries, &mut verdict);
     verdict
 }
 

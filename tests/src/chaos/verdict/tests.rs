@@ -1,6 +1,7 @@
 //! A history that is good passes, and what each checker looks for reaches the verdict.
 
 use super::*;
+use crate::chaos::history::Told;
 
 fn call(at_ns: u64, call: u64, actor: &str, act: Act) -> Entry {
     let request = format!("r{call}");
@@ -55,6 +56,88 @@ fn finds(change: impl Fn(&mut Vec<Entry>), words: &str) {
     let verdict = judge(&entries);
     let found = verdict.findings.iter().any(|finding| finding.contains(words));
     assert!(found, "{words:?} is not in {:?}", verdict.findings);
+}
+
+/// Call 20 told b, 21 was relayed from a to b, 22 was heard by all; schedule 23 fired twice, and was deleted before its third
+/// time.
+fn talk() -> Vec<Entry> {
+    let entry = |at_ns, event| Entry { at_ns, event };
+    let to = vec![Told { key: "b".into(), delay_ms: 2 }];
+    let relay = Act::Relay { amount: 1, route: vec!["a".into(), "b".into()], pipe: true };
+    let receipt = Reply::Receipt { count: 1, total: 1 };
+    let alarm = Event::Alarm { alarm: 23, starts_ms: 100, interval_ms: 10, firings: 3, now_ms: 50 };
+    let mut entries = vec![
+        entry(0, alarm),
+        entry(1, Event::AlarmMade { alarm: 23 }),
+        call(10, 20, "ChaosTeller/a", Act::Tell { amount: 1, to }),
+        call(11, 21, "ChaosTeller/a", relay),
+        call(12, 22, "ChaosTeller/a", Act::Say { amount: 1 }),
+        answer(20, 20, receipt.clone()),
+        answer(21, 21, Reply::Relayed { at: "b".into(), count: 2 }),
+        answer(22, 22, receipt),
+        entry(60, Event::AlarmDeleting { alarm: 23 }),
+        entry(65, Event::AlarmDeleted { alarm: 23, now_ms: 115 }),
+        marks("ChaosTeller/a", &[(20, 0, 51), (21, 0, 51), (22, 0, 51)]),
+        marks("ChaosTeller/b", &[(20, 0, 53), (21, 0, 52)]),
+        marks("ChaosAlarm/a23", &[(23, 1, 100), (23, 2, 110)]),
+    ];
+    entries.extend(["one", "two", "three", "four"].map(|key| heard(key, &[(22, 0, 60)])));
+    entries
+}
+
+fn marks(actor: &str, marks: &[(u64, u64, i64)]) -> Entry {
+    let amount = |cause| if cause == 23 { 3 } else { 1 };
+    let marks = marks.iter().map(|(cause, number, at)| (*cause, amount(*cause), *number, *at));
+    let marks: Vec<_> = marks.collect();
+    let total = marks.iter().map(|(_, amount, ..)| u64::from(*amount)).sum();
+    Entry { at_ns: 100, event: Event::Marks { actor: actor.into(), total, marks } }
+}
+
+fn heard(key: &str, all: &[(u64, u64, i64)]) -> Entry {
+    marks(&format!("ChaosHearer/{key}"), all)
+}
+
+#[test]
+fn actors_that_talk_pass_when_each_heard_everything_once() {
+    let verdict = judge(&talk());
+    assert_eq!(verdict.findings, Vec::<String>::new());
+    let Talk { effects, chains, broadcasts, firings, deleted } = verdict.talk;
+    assert_eq!((effects, chains, broadcasts, firings, deleted), (1, 1, 1, 2, 1));
+}
+
+#[test]
+fn what_goes_wrong_between_actors_reaches_the_verdict() {
+    let finds = |entry: Entry, words: &str| {
+        let mut entries = talk();
+        entries.push(entry);
+        let verdict = judge(&entries);
+        let found = verdict.findings.iter().any(|finding| finding.contains(words));
+        assert!(found, "{words:?} is not in {:?}", verdict.findings);
+    };
+    let b = "ChaosTeller/b";
+    finds(marks(b, &[(21, 0, 52)]), "20 set going is lost at ChaosTeller/b");
+    finds(marks(b, &[(20, 0, 53)]), "21 set going is lost at ChaosTeller/b");
+    finds(marks(b, &[(20, 0, 53), (20, 0, 54), (21, 0, 52)]), "20 set going ran 2 times");
+    finds(marks(b, &[(20, 0, 51), (21, 0, 52)]), "20 set going ran 1 ms before its time");
+    finds(heard("two", &[]), "22 set going is lost at ChaosHearer/two");
+    let alarm = "ChaosAlarm/a23";
+    finds(marks(alarm, &[(23, 1, 100), (23, 2, 110), (23, 3, 120)]), "which nothing set going");
+    finds(marks(alarm, &[(23, 1, 90)]), "23 set going ran 10 ms before its time");
+    let elsewhere = Reply::Relayed { at: "a".into(), count: 1 };
+    finds(answer(30, 21, elsewhere), "twice, and differently");
+    let mut entries = talk();
+    entries[6] = answer(21, 21, Reply::Unknown { reason: "OUTCOME_NOT_KEPT".into() });
+    assert!(judge(&entries).findings[0].contains("no clock had jumped"));
+}
+
+#[test]
+fn an_interval_that_nobody_deleted_must_fire_to_its_end() {
+    let mut entries = talk();
+    entries.retain(|entry| {
+        !matches!(entry.event, Event::AlarmDeleting { .. } | Event::AlarmDeleted { .. })
+    });
+    let verdict = judge(&entries);
+    assert_eq!(verdict.findings, ["talk: what 23 set going (firing 3) is lost at ChaosAlarm/a23"]);
 }
 
 #[test]
