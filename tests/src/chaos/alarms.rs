@@ -95,7 +95,7 @@ async fn live(shared: Arc<Shared>, seed: u64) {
         }),
         ..CreateScheduleRequest::default()
     };
-    if !settle(&shared, &mut random, &Ask::Create(request)).await {
+    if !settle(&shared, &mut random, &Ask::Create(Box::new(request))).await {
         return;
     }
     recorder.note(Event::AlarmMade { alarm });
@@ -112,14 +112,16 @@ async fn live(shared: Arc<Shared>, seed: u64) {
 
 /// What is asked of the cluster.
 enum Ask {
-    Create(CreateScheduleRequest),
+    Create(Box<CreateScheduleRequest>),
     Delete(DeleteScheduleRequest),
 }
 
 impl Ask {
     async fn of(&self, mut client: SchedulesServiceClient<Channel>) -> Result<(), tonic::Status> {
         match self {
-            Self::Create(request) => client.create_schedule(request.clone()).await.map(drop),
+            Self::Create(request) => {
+                client.create_schedule(CreateScheduleRequest::clone(request)).await.map(drop)
+            }
             Self::Delete(request) => client.delete_schedule(request.clone()).await.map(drop),
         }
     }
