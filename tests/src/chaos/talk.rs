@@ -1,10 +1,10 @@
 //! Actors that talk: what they set going leaves marks, which must all be there once at the end. The host in Rust runs them.
 //!
-//! | type | durability | actions |
+//! | type | durability | what it does |
 //! |---|---|---|
-//! | ChaosTeller | durable | `tell {add, amount, to}` marks itself and tells others to `add`; `relay {add, amount, route, pipe}` marks each station of the route, the last of which answers; `say {add, amount}` marks itself and says so on a channel |
-//! | ChaosHearer | durable | hears every message of the channel with `hear`; `join` makes it known |
-//! | ChaosAlarm | durable | `ring {add, amount}` is called by schedules |
+//! | ChaosTeller | durable | tells others to add, passes calls on, says things on a channel |
+//! | ChaosHearer | durable | hears every message of the channel, once it has joined |
+//! | ChaosAlarm | durable | is called by schedules |
 
 use callboard_proto::{
     host::v1::{Broadcast, Effect, NextCall, Turn, Workflow, workflow::Next},

@@ -30,7 +30,8 @@ pub const SCHEDULES_BYTES_MAX: usize = 512 * 1024 * 1024;
 const RECORD_BYTES: usize = 256;
 /// Batches of changes that are known by their ids: more than can be proposed while one may be proposed again.
 const BATCHES_KNOWN: usize = 4_096;
-/// Delayed calls and schedules with one time that are remembered when they are gone. With more, the oldest are forgotten before their time.
+/// Delayed calls and schedules with one time that are remembered when they are gone. With more, the oldest are forgotten
+/// before their time.
 const GONE_MAX: usize = 1_000_000;
 
 /// Every schedule of a cluster.

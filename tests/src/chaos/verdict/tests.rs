@@ -58,8 +58,8 @@ fn finds(change: impl Fn(&mut Vec<Entry>), words: &str) {
     assert!(found, "{words:?} is not in {:?}", verdict.findings);
 }
 
-/// Call 20 told b, 21 was relayed from a to b, 22 was heard by all; schedule 23 fired twice, and was deleted before its third
-/// time.
+/// Call 20 told b, 21 was relayed from a to b, 22 was heard by all; schedule 23 fired twice, and was deleted before its
+/// third time.
 fn talk() -> Vec<Entry> {
     let entry = |at_ns, event| Entry { at_ns, event };
     let to = vec![Told { key: "b".into(), delay_ms: 2 }];
