@@ -90,7 +90,7 @@ pub(super) fn run(
             error = node.failed() => Err(died(&error)),
             code = child.ended() => {
                 let code = code?;
-                leave(node, global, &mut signals).await?;
+                Box::pin(leave(node, global, &mut signals)).await?;
                 Ok(code)
             }
             () = signals.next() => {
@@ -100,7 +100,7 @@ pub(super) fn run(
                     () = child.stop() => {}
                     () = signals.next() => return Err(interrupted()),
                 }
-                leave(node, global, &mut signals).await?;
+                Box::pin(leave(node, global, &mut signals)).await?;
                 Ok(ExitCode::SUCCESS)
             }
         }

@@ -51,7 +51,8 @@ pub struct DataPlane {
     /// Run each on a thread of its own, together with the connections of that thread.
     pub workers: Vec<Worker>,
     /// Commit writer, readers, the custody of forwarded calls with its streams to peers, and the firing of schedules. They
-    /// only group and hand over; beside the first worker they save a thread switch on the way to the store, or to a peer, and back.
+    /// only group and hand over; beside the first worker they save a thread switch on the way to the store, or to a peer,
+    /// and back.
     pub store_tasks: Vec<futures::future::BoxFuture<'static, ()>>,
     /// Follows the view, and tells hosts of nodes that come and go. Run it on any runtime.
     pub catalog: futures::future::BoxFuture<'static, ()>,

@@ -1,9 +1,6 @@
 //! Schedules that are due, over several nodes: each occurrence is fired by the owner of its target, once in effect.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use callboard_data_plane::ports::Hosting;
 use callboard_proto::types::v1::{Durability, Kind};
@@ -14,10 +11,10 @@ use callboard_tests::{
     },
     mesh::{Mesh, schedules::occurrence},
 };
-use callboard_types::{ErrorKind, OccurrenceEnd};
+use callboard_types::{ErrorKind, OccurrenceEnd, Tick};
 
 /// No firing of these tests takes that long.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn counters(mesh: &Mesh, nodes: u64, durability: Durability) {
     for node in 1..=nodes {
@@ -164,8 +161,6 @@ async fn ten_thousand_that_are_due_at_one_instant_are_fired_once_each() {
     let ended = ends(&mesh, 10_000).await;
     let names: BTreeSet<u64> = ended.iter().map(|end| end.schedule).collect();
     assert_eq!(names.len(), 10_000);
-    let last = ended.iter().map(|end| end.fired_at.0).max().expect("some");
-    eprintln!("10,000 at one instant: the last was fired {} ms late", last - due);
     assert!(ended.iter().all(|end| end.error.is_none() && end.fired_at.0 >= due));
     let caller = mesh.caller(1).await;
     for key in &keys {
@@ -178,7 +173,7 @@ async fn ten_thousand_that_are_due_at_one_instant_are_fired_once_each() {
 async fn occurrences_follow_their_shards_and_none_is_lost_or_applied_twice() {
     let mesh = Mesh::start(3).await;
     counters(&mesh, 3, Durability::Durable).await;
-    let begun = Instant::now();
+    let begun = Tick::now();
     let due = now_ms();
     let keys: Vec<String> = (1..=3).map(|node| mesh.key_on("Counter", node, 0)).collect();
     let occurrences = (0..600_u64).map(|number| {
@@ -188,7 +183,7 @@ async fn occurrences_follow_their_shards_and_none_is_lost_or_applied_twice() {
     });
     mesh.schedules().add(occurrences);
     let mut to = 1;
-    while begun.elapsed() < Duration::from_millis(700) {
+    while Tick::now().micros_since(begun) < 700_000 {
         for key in &keys {
             let shard = callboard_types::shard_of(key, 64);
             mesh.script().begin_move("Counter", shard, to % 3 + 1);
