@@ -2,7 +2,7 @@
 //!
 //! One task per node. It reads what is due from the node's copy of the schedules, hands the calls to the workers in
 //! batches, and tells the cluster in batches how they ended. A firing that this node does not live to report is fired by
-//! the target's next owner, under the same request id. What is taken, tried again and forgotten is [`machine`]'s to say.
+//! the target's next owner, under the same request id. What is taken, tried again and forgotten is `machine`'s to say.
 
 mod machine;
 

@@ -49,6 +49,13 @@ const TABLE: &[(ErrorKind, Code, &str, Retry)] = &[
     (ErrorKind::Internal, Code::Internal, "INTERNAL", Retry::SameId),
     (ErrorKind::PeerRefused, Code::PermissionDenied, "PEER_REFUSED", Retry::Never),
     (ErrorKind::LeaseLost, Code::Unavailable, "LEASE_LOST", Retry::SameId),
+    (ErrorKind::OutcomeNotKept, Code::FailedPrecondition, "OUTCOME_NOT_KEPT", Retry::Never),
+    (ErrorKind::ChainTooLong, Code::FailedPrecondition, "CHAIN_TOO_LONG", Retry::Never),
+    (ErrorKind::QuotaExceeded, Code::ResourceExhausted, "QUOTA_EXCEEDED", Retry::Never),
+    (ErrorKind::UnknownSchedule, Code::NotFound, "UNKNOWN_SCHEDULE", Retry::Never),
+    (ErrorKind::ScheduleConflict, Code::AlreadyExists, "SCHEDULE_CONFLICT", Retry::Never),
+    (ErrorKind::UnknownRevision, Code::NotFound, "UNKNOWN_REVISION", Retry::Never),
+    (ErrorKind::UnknownDeadLetter, Code::NotFound, "UNKNOWN_DEAD_LETTER", Retry::Never),
 ];
 
 #[test]
