@@ -24,7 +24,7 @@ async fn a_second_node_on_the_same_folder_is_refused_with_the_reason() {
 async fn a_full_store_refuses_loses_nothing_and_goes_on_once_there_is_room() {
     let mut node = LocalNode::start_with(|config| {
         let folder = config.node.data.display();
-        config.store.url = format!("sqlite:{folder}?max_pages=340");
+        config.store.url = format!("sqlite:{folder}?max_pages=370");
     })
     .await;
     let hoarder = definition("Hoarder", Durability::Durable, &["keep", "size?"]);
@@ -39,7 +39,7 @@ async fn a_full_store_refuses_loses_nothing_and_goes_on_once_there_is_room() {
     let caller = node.caller().await;
     let (mut kept, mut refusals) = (0, 0);
     while refusals < 3 {
-        assert!(kept < 100, "340 pages are full by now");
+        assert!(kept < 100, "370 pages are full by now");
         let mut request = call("Hoarder", &format!("k{kept}"), "keep", "");
         request.timeout_ms = 1_000;
         match caller.invoke(request).await {
