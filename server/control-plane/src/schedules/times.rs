@@ -84,7 +84,14 @@ impl Times {
     /// The times of a schedule that is there: its spec was checked when it was made.
     pub(crate) fn of_schedule(schedule: &Schedule) -> Option<(Spec, Self)> {
         let spec = schedule.spec();
-        let times = Self::of(schedule.system(), schedule.name(), &spec, schedule.since()).ok()?;
+        let mut times =
+            Self::of(schedule.system(), schedule.name(), &spec, schedule.since()).ok()?;
+        // The first time was computed before the schedule was agreed on: what counts from then on goes by it, or it
+        // would come twice.
+        let rule = (&mut times.rule, schedule.next());
+        if let (Rule::Once(time) | Rule::Every { base: time, .. }, Some(next)) = rule {
+            *time = next.nominal;
+        }
         Some((spec, times))
     }
 

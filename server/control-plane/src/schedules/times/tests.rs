@@ -1,7 +1,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::machine::schedules::Argument;
+use crate::machine::{
+    Command, DEFAULT_SYSTEM, Machine,
+    command::{ChangeSchedules, CreateSystem},
+    schedules::{Argument, Change, change::Create},
+};
 
 fn spec(when: When) -> Spec {
     Spec {
@@ -213,4 +217,33 @@ proptest! {
         prop_assert!(found[0] > Millis(after));
         prop_assert!(found.windows(2).all(|pair| pair[0] < pair[1]));
     }
+}
+
+#[test]
+fn what_was_agreed_on_later_than_its_times_were_computed_still_fires_each_of_them_once() {
+    let schedule = |when| {
+        let mut machine = Machine::default();
+        let create = Create {
+            system: DEFAULT_SYSTEM.into(),
+            name: "a".into(),
+            spec: spec(when),
+            first: Some(Next { nominal: Millis(1_000), jitter_ms: 0 }),
+            paused: false,
+            once: false,
+            limit: 1,
+        };
+        machine.apply(Command::CreateSystem(CreateSystem { name: DEFAULT_SYSTEM.into() }));
+        let changes = vec![Change::Create(create)];
+        let command = ChangeSchedules { id: 1, now: Millis(3), changes };
+        let made = machine.apply(Command::ChangeSchedules(command)).results.remove(0);
+        made.expect("made").expect("there")
+    };
+    let every = schedule(When::Every(1_000));
+    let next = Next { nominal: Millis(2_000), jitter_ms: 0 };
+    let step = Step { next: Some(next), missed: 0 };
+    assert_eq!(after_end(&every, 1, Millis(1_010)), step);
+    assert_eq!(after_end(&every, 1, Millis(1_001)), step);
+    let (_, single) = Times::of_schedule(&schedule(When::After(1_000))).expect("times");
+    let step = Step { next: None, missed: 1 };
+    assert_eq!(single.after_pause(Millis(1_000), Millis(1_001)), step);
 }
