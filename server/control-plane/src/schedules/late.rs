@@ -6,7 +6,7 @@
 
 use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Duration};
 
-use callboard_types::{DueCursor, Millis, NodeId, NodeState, OccurrenceEnd};
+use callboard_types::{DueCursor, Kind, Millis, NodeId, NodeState, OccurrenceEnd, TypeView};
 use parking_lot::Mutex;
 use tokio::time::MissedTickBehavior;
 
@@ -152,7 +152,43 @@ fn owner(publisher: &Publisher, schedule: &Schedule, spec: &Spec) -> Option<Node
     let view = publisher.current();
     let system = if spec.system.is_empty() { schedule.system() } else { spec.system.as_str() };
     let target = view.type_of(system, &spec.actor_type)?;
-    let owner = target.shards.get(target.shard_of(&spec.key) as usize)?.node;
+    let owner = target.shards.get(shard(target, schedule.number(), &spec.key)?)?.node;
     let live = view.node_of(owner).is_some_and(|node| node.state != NodeState::Down);
     live.then_some(owner)
+}
+
+/// The shard that a schedule's calls go to. Those of a pool have no key: its schedules are dealt out by their numbers, as
+/// the data plane does it.
+fn shard(target: &TypeView, schedule: u64, key: &str) -> Option<usize> {
+    let shard = match target.definition.kind {
+        Kind::Pooled => schedule.checked_rem(target.shards.len() as u64)?,
+        _ => target.shard_of(key).into(),
+    };
+    usize::try_from(shard).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use callboard_types::{Epoch, ShardOwner, TypeDefinition};
+
+    use super::*;
+
+    #[test]
+    fn a_pool_has_its_schedules_by_their_numbers_and_other_types_by_their_keys() {
+        let mut target = TypeView {
+            id: 1,
+            system: "default".into(),
+            name: "Counter".into(),
+            definition: TypeDefinition::new("Counter"),
+            descriptor_hash: "".into(),
+            descriptor_set: [].into(),
+            shards: vec![ShardOwner::new(NodeId(1), Epoch(1)); 4].into(),
+        };
+        let by_key = target.shard_of("a") as usize;
+        assert_eq!([6, 7].map(|number| shard(&target, number, "a")), [Some(by_key); 2]);
+        target.definition.kind = Kind::Pooled;
+        assert_eq!([6, 7].map(|number| shard(&target, number, "a")), [Some(2), Some(3)]);
+        target.shards = [].into();
+        assert_eq!(shard(&target, 6, "a"), None);
+    }
 }
