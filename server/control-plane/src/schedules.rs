@@ -181,6 +181,7 @@ impl Schedules {
         spec: Spec,
         if_generation: u64,
     ) -> Result<Arc<Schedule>, CallError> {
+        check::name(name)?;
         check::spec(&spec)?;
         if let Some(known) = self.get(system, name).filter(|known| known.spec() == spec) {
             return Ok(known);
@@ -223,8 +224,9 @@ impl Schedules {
     /// Keeps a schedule from firing.
     ///
     /// # Errors
-    /// `UnknownSchedule`, or `StoreUnavailable`, and it may be tried again.
+    /// `UnknownSchedule`; `InvalidArgument` if nothing can have that name; or `StoreUnavailable`, and it may be tried again.
     pub async fn pause(&self, system: &str, name: &str) -> Result<Arc<Schedule>, CallError> {
+        check::name(name)?;
         let paused = self.change(Change::Pause(named(system, name))).await?;
         paused.ok_or_else(|| vanished(name))
     }
@@ -234,6 +236,7 @@ impl Schedules {
     /// # Errors
     /// As [`pause`](Self::pause).
     pub async fn resume(&self, system: &str, name: &str) -> Result<Arc<Schedule>, CallError> {
+        check::name(name)?;
         for _ in 0..ATTEMPTS {
             let known = self.get(system, name);
             let now = Millis::now();
@@ -268,6 +271,7 @@ impl Schedules {
         name: &str,
         request_id: &str,
     ) -> Result<Arc<Schedule>, CallError> {
+        check::name(name)?;
         let request = match request_id {
             "" => uuid::Uuid::now_v7().as_u128(),
             given => {
@@ -283,17 +287,19 @@ impl Schedules {
     /// Forgets a schedule. One that is not there stays so.
     ///
     /// # Errors
-    /// `StoreUnavailable`, and it may be tried again.
+    /// `InvalidArgument` if nothing can have that name, or `StoreUnavailable`, and it may be tried again.
     pub async fn delete(&self, system: &str, name: &str) -> Result<(), CallError> {
+        check::name(name)?;
         self.change(Change::Delete(named(system, name))).await.map(|_| ())
     }
 
     /// Says when a spec would fire, without jitter.
     ///
     /// # Errors
-    /// What is wrong with the spec.
+    /// `InvalidArgument` says what is wrong with the spec, or that `after` is not within the years 1970 to 9999.
     pub fn preview(spec: &Spec, after: Millis, count: usize) -> Result<Vec<Millis>, CallError> {
         check::when(spec)?;
+        check::moment("after_ms", after)?;
         times::preview(spec, after, count.clamp(1, PAGE_MAX))
     }
 

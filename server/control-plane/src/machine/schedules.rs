@@ -30,6 +30,9 @@ pub const SCHEDULES_BYTES_MAX: usize = 512 * 1024 * 1024;
 const RECORD_BYTES: usize = 256;
 /// Batches of changes that are known by their ids: more than can be proposed while one may be proposed again.
 const BATCHES_KNOWN: usize = 4_096;
+/// Refusals among the results of batches that are known. Of more, the oldest batches are forgotten before their time: what
+/// is refused and proposed again is refused again, or done once.
+const REFUSALS_KNOWN: usize = 64 * 1_024;
 /// Delayed calls and schedules with one time that are remembered when they are gone. With more, the oldest are forgotten
 /// before their time.
 const GONE_MAX: usize = 1_000_000;
@@ -45,6 +48,8 @@ pub struct Schedules {
     last_number: u64,
     /// The newest batches, with the refusals among their results.
     batches: Vector<(u128, Arc<Refusals>)>,
+    /// How many refusals those have.
+    refusals: usize,
     /// Delayed calls that were made, by the hash of system and name, with the times at which they went.
     gone: OrdSet<u128>,
     gone_since: Vector<(Millis, u128)>,
@@ -152,11 +157,20 @@ impl Schedules {
         }
         let refusals = (0_u32..).zip(&results);
         let refusals = refusals.filter_map(|(at, result)| Some((at, result.clone().err()?)));
-        self.batches.push_back((id, Arc::new(refusals.collect())));
-        if self.batches.len() > BATCHES_KNOWN {
-            self.batches.pop_front();
-        }
+        self.remember_batch(id, refusals.collect());
         (true, results)
+    }
+
+    fn remember_batch(&mut self, id: u128, refusals: Refusals) {
+        self.refusals += refusals.len();
+        self.batches.push_back((id, Arc::new(refusals)));
+        // The newest is kept in any case.
+        while self.batches.len() > 1
+            && (self.batches.len() > BATCHES_KNOWN || self.refusals > REFUSALS_KNOWN)
+        {
+            let forgotten = self.batches.pop_front();
+            self.refusals -= forgotten.map_or(0, |(_, refusals)| refusals.len());
+        }
     }
 
     /// What a batch that was applied before is answered: refusals as then, and schedules as they stand now.

@@ -20,8 +20,8 @@ use crate::{
 const QUEUE: usize = 8_192;
 /// Changes of one command. A command is applied in one go, and holds up renewals of leases meanwhile.
 const BATCH_CHANGES: usize = 1_024;
-/// Bytes of one command, about.
-const BATCH_BYTES: usize = 1024 * 1024;
+/// Bytes of one command and of its answer together, about.
+const BATCH_BYTES: usize = 2 * 1024 * 1024;
 /// Commands on their way at a time.
 const IN_FLIGHT: usize = 4;
 

@@ -103,9 +103,7 @@ pub(crate) fn when(spec: &Spec) -> Result<(), CallError> {
         when => instant(when)?,
     }
     for (what, time) in [("starts_at", spec.starts_at), ("ends_at", spec.ends_at)] {
-        if time.is_some_and(|time| time < Millis(0) || time > LAST) {
-            return wrong(format!("{what} is not within the years 1970 to 9999"));
-        }
+        time.map_or(Ok(()), |time| moment(what, time))?;
     }
     if let (Some(starts), Some(ends)) = (spec.starts_at, spec.ends_at)
         && ends < starts
@@ -117,6 +115,14 @@ pub(crate) fn when(spec: &Spec) -> Result<(), CallError> {
     }
     // Whether the line and the zone can be read.
     Times::of("", "", spec, Millis(0)).map(|_| ())
+}
+
+/// Refuses a time that no calendar here reaches.
+pub(crate) fn moment(what: &str, time: Millis) -> Result<(), CallError> {
+    if (Millis(0)..=LAST).contains(&time) {
+        return Ok(());
+    }
+    wrong(format!("{what} is not within the years 1970 to 9999"))
 }
 
 /// Checks a single time.

@@ -12,6 +12,12 @@ use super::{
 };
 use crate::machine::schedules::SCHEDULES_BYTES_MAX;
 
+/// What a change takes besides what it names, or its refusal, about.
+const CHANGE_BYTES: usize = 512;
+/// A schedule that a change names is answered whole, and whoever makes batches does not know it: the largest there is,
+/// about. Larger by a little does no harm, since a batch takes a quarter of what a message may.
+const ANSWER_BYTES: usize = 28 * 1024;
+
 /// What came of a change: the schedule as it stands then, None if it is gone or nobody asks.
 pub type ChangeResult = Result<Option<Arc<Schedule>>, CallError>;
 
@@ -179,19 +185,20 @@ impl Change {
         Some((&of.system, &of.name))
     }
 
-    /// About how many bytes it takes in a command.
+    /// About how many bytes it takes in a command and in the answer, which has the schedule as it stands then.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let of_spec = |spec: &Spec| {
-            let metadata = spec.metadata.iter().map(|(name, value)| name.len() + value.len());
-            spec.argument.data.len() + spec.key.len() + metadata.sum::<usize>()
-        };
-        128 + match self {
-            Self::Create(create) => create.name.len() + of_spec(&create.spec),
-            Self::Update(update) => update.of.name.len() + of_spec(&update.spec),
-            Self::Ended(ended) => ended.error.len(),
-            _ => 0,
-        }
+        let names = self.named().map_or(0, |(system, name)| system.len() + name.len());
+        CHANGE_BYTES
+            + 2 * names
+            + match self {
+                Self::Create(Create { spec, .. }) | Self::Update(Update { spec, .. }) => {
+                    2 * spec.bytes()
+                }
+                Self::Pause(_) | Self::Resume(_) | Self::Trigger(_) => ANSWER_BYTES,
+                Self::Ended(ended) => ended.error.len(),
+                Self::Delete(_) | Self::Missed(_) => 0,
+            }
     }
 }
 

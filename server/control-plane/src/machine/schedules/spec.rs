@@ -88,6 +88,19 @@ impl Spec {
         *self == other
     }
 
+    /// What its texts and its argument take.
+    pub(super) fn bytes(&self) -> usize {
+        let metadata = self.metadata.iter().map(|(name, value)| name.len() + value.len());
+        let argument = &self.argument;
+        let argument = argument.content_type.len() + argument.type_url.len() + argument.data.len();
+        let target = self.system.len() + self.actor_type.len() + self.key.len() + self.action.len();
+        let line = match &self.when {
+            When::Cron { line, zone } => line.len() + zone.len(),
+            When::At(_) | When::After(_) | When::Every(_) => 0,
+        };
+        metadata.sum::<usize>() + argument + target + line
+    }
+
     /// The stored form. Machines that hold a million schedules keep them so.
     pub(super) fn encode(&self) -> Vec<u8> {
         postcard::to_stdvec(self).expect("values in memory always encode")

@@ -37,10 +37,11 @@ impl From<&Schedules> for StoredSchedules {
 
 impl From<StoredSchedules> for Schedules {
     fn from(stored: StoredSchedules) -> Self {
-        let gone = stored.memory.gone;
+        let Memory { batches, gone } = stored.memory;
         let mut all = Self {
             last_number: stored.last_number,
-            batches: stored.memory.batches.into_iter().collect(),
+            refusals: batches.iter().map(|(_, refusals)| refusals.len()).sum(),
+            batches: batches.into_iter().collect(),
             gone: gone.iter().map(|(_, hash)| *hash).collect(),
             gone_since: gone.into_iter().collect(),
             ..Self::default()

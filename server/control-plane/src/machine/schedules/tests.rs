@@ -178,6 +178,48 @@ fn a_batch_that_is_proposed_again_is_answered_and_not_applied() {
 }
 
 #[test]
+fn refusals_are_remembered_up_to_a_bound_and_the_newest_batch_in_any_case() {
+    let mut cluster = Cluster::new();
+    let refused = |count| vec![Change::Pause(of("nobody")); count];
+    cluster.again(1, 0, refused(1));
+    let first = cluster.again(2, 0, refused(REFUSALS_KNOWN - 1));
+    let known = |cluster: &Cluster| {
+        let all = cluster.machine.schedules();
+        (all.batches.iter().map(|(id, _)| *id).collect::<Vec<_>>(), all.refusals)
+    };
+    assert_eq!(known(&cluster), (vec![1, 2], REFUSALS_KNOWN));
+    assert_eq!(cluster.again(2, 9, refused(REFUSALS_KNOWN - 1)), first);
+    cluster.again(3, 0, refused(1));
+    assert_eq!(known(&cluster), (vec![2, 3], REFUSALS_KNOWN));
+    cluster.again(4, 0, refused(REFUSALS_KNOWN + 1));
+    assert_eq!(known(&cluster), (vec![4], REFUSALS_KNOWN + 1));
+    let back = Machine::from(Stored::from(&cluster.machine));
+    assert_eq!(back, cluster.machine, "a snapshot counts the same");
+}
+
+#[test]
+fn an_answer_counts_among_the_bytes_of_a_change() {
+    let mut large = create(&"n".repeat(100), 100);
+    large.spec.argument.data = vec![7; 16 * 1024];
+    large.spec.metadata = vec![("m".repeat(4_096), "v".repeat(4_096))];
+    large.spec.key = "k".repeat(limits::KEY_BYTES_MAX);
+    let mut cluster = Cluster::new();
+    let named = of(&large.name);
+    let pause = Change::Pause(named.clone());
+    let trigger = Change::Trigger(Triggered { of: named, request: 1 });
+    for change in [Change::Create(large), pause, trigger] {
+        let (asked, bytes) = (postcard::to_stdvec(&change).expect("encodes"), change.bytes());
+        let answer = postcard::to_stdvec(&cluster.change(0, change)).expect("encodes");
+        assert!(
+            bytes >= asked.len() + answer.len(),
+            "{bytes} < {} + {}",
+            asked.len(),
+            answer.len()
+        );
+    }
+}
+
+#[test]
 fn an_update_raises_the_generation_and_keeps_the_counters() {
     let mut cluster = Cluster::new();
     cluster.change(0, Change::Create(create("a", 100))).expect("made");
