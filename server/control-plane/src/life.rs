@@ -33,7 +33,9 @@ const LOG_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What to do about a folder that was copied.
 const ADVICE: &str = "the folder is an old copy of the node's. If another process runs as this node, let it run and give \
-    this one a folder of its own; otherwise remove the node, empty the folder and let it join again";
+    this one a folder of its own; if this very folder ran under an older version meanwhile and no other process runs as \
+    this node, delete control/lives.json and start again; otherwise remove the node, empty the folder and let it join \
+    again";
 
 /// A life that begins.
 pub(crate) struct Birth {
