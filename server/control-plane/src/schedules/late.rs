@@ -21,6 +21,8 @@ use crate::{
 const INTERVAL: Duration = Duration::from_millis(500);
 /// Occurrences that one look proposes about.
 const LOOK_MAX: usize = 4_096;
+/// Occurrences that one look judges. The next look goes on from there.
+const JUDGED_MAX: usize = 16 * STRIDE;
 /// Occurrences that are looked at under one lock.
 const STRIDE: usize = 1_024;
 
@@ -68,10 +70,11 @@ impl Latecomers {
     pub(crate) async fn run(self) -> Result<(), Infallible> {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut after = DueCursor::default();
         loop {
             ticks.tick().await;
             self.tidy();
-            let changes = self.look(Millis::now());
+            let changes = self.look(&mut after, Millis::now()).await;
             if changes.is_empty() {
                 continue;
             }
@@ -97,28 +100,40 @@ impl Latecomers {
         });
     }
 
-    /// What is to be proposed about occurrences that are late at `now`.
-    fn look(&self, now: Millis) -> Vec<Missed> {
-        let (mut found, mut after) = (Vec::new(), DueCursor::default());
-        while found.len() < LOOK_MAX {
+    /// What is to be proposed about occurrences that are late at `now`, from above `after` on, which is moved on; back to
+    /// the start once all were looked at.
+    async fn look(&self, after: &mut DueCursor, now: Millis) -> Vec<Missed> {
+        let (mut found, mut judged) = (Vec::new(), 0);
+        while found.len() < LOOK_MAX && judged < JUDGED_MAX {
             let due: Vec<(DueCursor, Arc<Schedule>)> = {
                 let state = self.0.proposer.replicated.read();
-                let due = state.machine.schedules().due(after, now).take(STRIDE);
+                let due = state.machine.schedules().due(*after, now).take(STRIDE);
                 due.map(|(at, schedule)| (at, Arc::clone(schedule))).collect()
             };
-            let Some((last, _)) = due.last() else { break };
-            after = *last;
+            judged += due.len();
+            *after = due
+                .last()
+                .filter(|_| due.len() == STRIDE)
+                .map_or_else(DueCursor::default, |last| last.0);
             let due = due.iter().filter_map(|(at, schedule)| DueOccurrence::at(*at, schedule));
             found.extend(due.filter_map(|one| self.judge(&one, now)));
+            if *after == DueCursor::default() {
+                break;
+            }
+            tokio::task::yield_now().await;
         }
         found
     }
 
     fn judge(&self, one: &DueOccurrence, now: Millis) -> Option<Missed> {
         let schedule = &one.schedule;
-        let (spec, times) = Times::of_schedule(schedule)?;
         let number = one.due.number;
-        if !is_late(one, &spec, now) || self.0.handed().contains(schedule.number(), number) {
+        // The cheap questions first: most of what is due is not late, and a cron line takes long to read.
+        if one.due.triggered || self.0.handed().contains(schedule.number(), number) {
+            return None;
+        }
+        let spec = schedule.spec();
+        if !is_late(one, &spec, now) {
             return None;
         }
         let mine = match owner(&self.0.proposer.publisher, schedule, &spec) {
@@ -126,6 +141,7 @@ impl Latecomers {
             None => self.0.proposer.leadership().is_some(),
         };
         let nominal = schedule.next().filter(|_| mine)?.nominal;
+        let (_, times) = Times::of_schedule(schedule)?;
         let step = if spec.is_one_shot() {
             super::times::Step { next: None, missed: 1 }
         } else {
