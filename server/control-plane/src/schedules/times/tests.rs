@@ -247,3 +247,15 @@ fn what_was_agreed_on_later_than_its_times_were_computed_still_fires_each_of_the
     let step = Step { next: None, missed: 1 };
     assert_eq!(single.after_pause(Millis(1_000), Millis(1_001)), step);
 }
+
+#[test]
+fn a_preview_after_a_time_that_no_calendar_reaches_is_refused() {
+    let preview =
+        |after| crate::schedules::Schedules::preview(&cron("@daily", "Asia/Tokyo"), after, 2);
+    for after in [i64::MIN, -1, LAST.0 + 1, i64::MAX] {
+        let error = preview(Millis(after)).expect_err("out of range");
+        assert_eq!(error.kind, ErrorKind::InvalidArgument, "{error}");
+    }
+    assert_eq!(preview(LAST).expect("in range"), []);
+    assert_eq!(preview(Millis(0)).expect("in range").len(), 2);
+}
