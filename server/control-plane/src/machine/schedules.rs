@@ -36,6 +36,8 @@ const REFUSALS_KNOWN: usize = 64 * 1_024;
 /// Delayed calls and schedules with one time that are remembered when they are gone. With more, the oldest are forgotten
 /// before their time.
 const GONE_MAX: usize = 1_000_000;
+/// So many are remembered however old they are: a proposer whose clock is ahead must not empty the memory.
+const GONE_MIN: usize = 100_000;
 
 /// Every schedule of a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -228,7 +230,8 @@ impl Schedules {
         }
         let old = now.plus(-limits::OUTCOME_WINDOW_MS);
         while let Some((since, hash)) = self.gone_since.front().copied() {
-            if since >= old && self.gone_since.len() <= GONE_MAX {
+            let count = self.gone_since.len();
+            if count <= GONE_MIN || since >= old && count <= GONE_MAX {
                 break;
             }
             self.gone_since.pop_front();
