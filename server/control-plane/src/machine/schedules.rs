@@ -242,7 +242,8 @@ impl Schedules {
 
 impl Schedule {
     fn bytes(&self) -> usize {
-        self.name.len() + self.spec.len() + RECORD_BYTES
+        let more = self.more.as_ref().map_or(0, |more| more.bytes());
+        self.name.len() + self.spec.len() + RECORD_BYTES + more
     }
 }
 

@@ -259,11 +259,7 @@ impl Create {
             schedule.more().paused_at = Some(now);
         }
         if all.bytes + schedule.bytes() > SCHEDULES_BYTES_MAX {
-            let text = format!(
-                "the cluster's schedules take {SCHEDULES_BYTES_MAX} bytes already; nothing was made. Delete some, or \
-                 make their arguments smaller"
-            );
-            return Err(CallError::new(ErrorKind::QuotaExceeded, text));
+            return Err(no_room());
         }
         all.last_number += 1;
         Ok(Some(all.put(None, schedule)))
@@ -273,6 +269,7 @@ impl Create {
 impl Update {
     fn run(self, all: &mut Schedules, now: Millis) -> ChangeResult {
         let Self { of, spec, first, if_generation } = self;
+        let total = all.bytes;
         of.edit(all, |schedule| {
             let encoded = spec.encode();
             if *schedule.spec == *encoded {
@@ -287,7 +284,7 @@ impl Update {
                 let error = CallError::new(ErrorKind::ScheduleConflict, text);
                 return Err(error.with("generation", schedule.generation));
             }
-            let made = schedule.made();
+            let (before, made) = (schedule.bytes(), schedule.made());
             schedule.more().made = Some(made);
             schedule.since = now;
             schedule.generation += 1;
@@ -295,6 +292,10 @@ impl Update {
             schedule.once = false;
             schedule.spec = encoded.into();
             schedule.set_next(first);
+            let after = schedule.bytes();
+            if after > before && total - before + after > SCHEDULES_BYTES_MAX {
+                return Err(no_room());
+            }
             Ok(())
         })
     }
@@ -419,6 +420,15 @@ fn taken(name: &str) -> CallError {
         name.escape_debug()
     );
     CallError::new(ErrorKind::ScheduleConflict, text)
+}
+
+/// The cluster's schedules take as much as they may.
+fn no_room() -> CallError {
+    let text = format!(
+        "the cluster's schedules take {SCHEDULES_BYTES_MAX} bytes already; nothing was done. Delete some, or make their \
+         arguments smaller"
+    );
+    CallError::new(ErrorKind::QuotaExceeded, text)
 }
 
 /// What a system is told that has as many schedules as it may.

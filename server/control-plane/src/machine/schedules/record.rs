@@ -12,6 +12,11 @@ pub const TRIGGERS_MAX: usize = 16;
 /// Triggers whose request ids a schedule remembers.
 const TRIGGERS_KNOWN: usize = 64;
 
+/// What [`More`] takes besides its lists and its error, about.
+const MORE_BYTES: usize = 160;
+/// What a trigger that has not ended takes.
+const TRIGGER_BYTES: usize = 24;
+
 /// A schedule as it stands. Cheap to hand out: see [`super::Schedules::get`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
@@ -239,5 +244,15 @@ impl Schedule {
         }
         known.push(request);
         true
+    }
+}
+
+impl More {
+    /// About what it takes in memory. The same on every node, so not by the sizes of types.
+    pub(super) fn bytes(&self) -> usize {
+        MORE_BYTES
+            + self.last_error.len()
+            + self.triggers.len() * TRIGGER_BYTES
+            + self.triggered.len() * size_of::<u128>()
     }
 }

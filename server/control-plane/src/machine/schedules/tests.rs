@@ -347,6 +347,15 @@ fn bytes_of_all_schedules_are_bounded() {
         cluster.change(0, large(number)).expect("fits");
     }
     assert_eq!(refusal(cluster.change(0, large(fit))).kind, ErrorKind::QuotaExceeded);
+    let grow = |more: usize| {
+        let mut spec = spec(When::Every(1_000));
+        spec.argument.data = vec![1; 8 * 1024 * 1024 + more];
+        Change::Update(Update { of: of("s1"), spec, first: at(5_000), if_generation: 0 })
+    };
+    let before = cluster.get("s1");
+    let error = refusal(cluster.change(0, grow(8 * 1024 * 1024)));
+    assert_eq!((error.kind, cluster.get("s1")), (ErrorKind::QuotaExceeded, before));
+    cluster.change(0, grow(1)).expect("there is room for as much");
     cluster.change(0, Change::Delete(of("s0"))).expect("deleted");
     cluster.change(0, large(fit)).expect("fits again");
 }
@@ -460,7 +469,7 @@ fn a_single_time_that_has_fired_is_not_made_again_by_an_attempt_whose_answer_was
     let late = 210 + callboard_types::limits::OUTCOME_WINDOW_MS + 1;
     cluster.change(late, Change::Create(once(300))).expect("made");
     cluster.end(late + 1, (3, 1, 1), None, 0);
+    cluster.crowd(late + 1);
     cluster.change(late + 2, Change::Create(once(100))).expect("made");
     assert_eq!(cluster.due(200), [(100, 4, 1)], "by then nobody tries again");
 }
-    cluster.crowd(late + 1);
