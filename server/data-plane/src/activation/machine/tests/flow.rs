@@ -200,6 +200,20 @@ fn an_accepted_call_whose_turn_may_yet_succeed_is_run_again() {
 }
 
 #[test]
+fn an_accepted_call_that_is_repeated_after_it_has_failed_hears_of_the_failure() {
+    let mut stage = Stage::durable();
+    let asynchronous = |call: &mut Call| call.asynchronous = true;
+    drop(stage.call_with("1", "add", asynchronous));
+    stage.with(|a, _, fx| a.on_accepted(40, fx));
+    let turn = stage.run()[0];
+    let broken = CallError::new(ErrorKind::InvalidHostAnswer, "no");
+    stage.result(turn, TurnEnd { workflow: Some(Err(broken)), ..ok("done", Some("bad")) });
+    let unit = stage.commit().expect("its end is stored");
+    stage.committed(&unit);
+    assert_eq!(stage.call_with("1", "add", asynchronous).error(), ErrorKind::InvalidHostAnswer);
+}
+
+#[test]
 fn an_invalid_workflow_fails_its_turn_and_later_ones_are_run_again() {
     let mut stage = Stage::durable();
     let (mut first, _second) = (stage.call("1", "add"), stage.call("2", "add"));
