@@ -26,6 +26,7 @@ use crate::{
     metrics,
     ports::Schedules,
     router::Router,
+    transcode,
     worker::RoutedCall,
 };
 
@@ -205,7 +206,10 @@ impl Scheduler {
             let target = occurrence.target.clone();
             let waiter = DeliveryWaiter::new(self.waiters.clone(), ticket);
             let call = call(occurrence, created_at, ReplyTo::Delivery(waiter));
-            self.route(catalog, &target, call, &mut queues);
+            match fitted(catalog, &target, call) {
+                Ok(call) => self.route(catalog, &target, call, &mut queues),
+                Err(refused) => refuse(refused.0, refused.1),
+            }
         }
         self.send_all(queues).await;
     }
@@ -218,11 +222,7 @@ impl Scheduler {
         call: Call,
         queues: &mut [Vec<RoutedCall>],
     ) {
-        let actor_type = match catalog.require(&target.system, &target.actor_type) {
-            Ok(found) => Arc::clone(found),
-            Err(error) => return refuse(call, error),
-        };
-        match RoutedCall::aim(self.router.node(), actor_type, &target.key, call) {
+        match aimed(self.router.node(), catalog, target, call) {
             Ok(routed) => queues[self.router.queue_for(&routed)].push(routed),
             Err(refused) => refuse(refused.0, refused.1),
         }
@@ -346,8 +346,46 @@ fn call(occurrence: Occurrence, created_at: Millis, reply_to: ReplyTo) -> Call {
     }
 }
 
+/// The call on its way to its actor.
+fn aimed(
+    node: NodeId,
+    catalog: &Catalog,
+    target: &ActorId,
+    call: Call,
+) -> Result<RoutedCall, Box<(Call, CallError)>> {
+    let actor_type = match catalog.require(&target.system, &target.actor_type) {
+        Ok(found) => Arc::clone(found),
+        Err(error) => return Err(Box::new((call, error))),
+    };
+    // Whatever key its schedule holds, a pool chooses the instance.
+    let key = if actor_type.pool().is_some() { "" } else { &*target.key };
+    RoutedCall::aim(node, actor_type, key, call)
+}
+
+/// The call with its argument as the target's type takes it: JSON becomes the action's request message.
+fn fitted(
+    catalog: &Catalog,
+    target: &ActorId,
+    mut call: Call,
+) -> Result<Call, Box<(Call, CallError)>> {
+    let Some(actor_type) = catalog.type_of(&target.system, &target.actor_type) else {
+        return Ok(call);
+    };
+    if call.argument.content_type == transcode::JSON {
+        match transcode::heard(actor_type, &call.action, &call.argument) {
+            Ok(argument) => call.argument = argument,
+            Err(error) => return Err(Box::new((call, error))),
+        }
+        call.from_json = true;
+    }
+    Ok(call)
+}
+
 fn refuse(call: Call, error: CallError) {
     if let ReplyTo::Delivery(waiter) = call.reply_to {
         waiter.answer(Err(error));
     }
 }
+
+#[cfg(test)]
+mod tests;
