@@ -200,6 +200,22 @@ fn an_accepted_call_whose_turn_may_yet_succeed_is_run_again() {
 }
 
 #[test]
+fn a_delivery_that_is_confirmed_before_it_has_run_leaves_no_mark() {
+    let mut stage = Stage::durable();
+    let (ends, _heard) = tokio::sync::mpsc::channel(4);
+    drop(stage.call_with("d", "add", |call| {
+        (call.delivery, call.asynchronous) = (true, true);
+        call.reply_to = ReplyTo::Delivery(DeliveryWaiter::new(ends, 1));
+    }));
+    stage.with(|a, _, fx| a.on_accepted(40, fx));
+    stage.confirm("d", false);
+    stage.run_and_commit();
+    assert_eq!(stage.state(), "s");
+    stage.confirm("d", false);
+    assert!(!stage.activation.outcomes.save_confirmed(), "there was nothing left to confirm");
+}
+
+#[test]
 fn an_accepted_call_that_is_repeated_after_it_has_failed_hears_of_the_failure() {
     let mut stage = Stage::durable();
     let asynchronous = |call: &mut Call| call.asynchronous = true;
