@@ -45,6 +45,8 @@ const PASS_MS: u64 = 20;
 const PASS_SHARE: u64 = 10;
 /// The pause after the cluster could not be told, in milliseconds.
 const TELL_AGAIN_MS: u64 = 100;
+/// How long after its due time an occurrence waits for its type or system, in milliseconds: this node's view may lag.
+const UNKNOWN_PATIENCE: i64 = 10_000;
 /// The longest sleep while something is due later, in milliseconds: the wall clock may jump.
 const SLEEP_MAX_MS: u64 = 500;
 /// Deliveries that one confirmation names at most.
@@ -181,7 +183,7 @@ impl Scheduler {
             let page = self.schedules.due(after, now.wall, most);
             let last = page.len() < most;
             let (node, speaks) = (self.router.node(), speaks(&catalog, self.router.node()));
-            let place = |one: &Occurrence| place(&catalog, node, speaks, one);
+            let place = |one: &Occurrence| place(&catalog, node, speaks, now.wall, one);
             let fires = self.firings.walk(now, page, last, place);
             if !fires.is_empty() {
                 self.send(&catalog, fires, now).await;
@@ -305,10 +307,11 @@ fn speaks(catalog: &Catalog, node: NodeId) -> bool {
 }
 
 /// What an occurrence is to this node. A pool has no owner; each of its schedules falls to that of one instance.
-fn place(catalog: &Catalog, node: NodeId, speaks: bool, one: &Occurrence) -> Place {
+fn place(catalog: &Catalog, node: NodeId, speaks: bool, wall: Millis, one: &Occurrence) -> Place {
     let hopeless = |error| if speaks { Place::Hopeless(error) } else { Place::NotMine };
     let actor_type = match catalog.require(&one.target.system, &one.target.actor_type) {
         Ok(found) => found,
+        Err(_) if wall <= one.at.due.plus(UNKNOWN_PATIENCE) => return Place::Unknown,
         Err(error) => return hopeless(error),
     };
     if one.action.starts_with('$') {

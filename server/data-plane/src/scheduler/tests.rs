@@ -102,3 +102,12 @@ fn a_pool_is_called_without_the_key_that_its_schedule_holds() {
     let aimed = aimed(ME, &catalog, &target, call(one, DUE, ReplyTo::Nobody));
     assert_eq!(aimed.map(|routed| routed.key).map_err(|refused| refused.1), Ok("0".to_owned()));
 }
+
+#[test]
+fn an_unknown_type_is_hopeless_only_once_views_cannot_lag_any_more() {
+    let catalog = Catalog::default();
+    let at = |wall| place(&catalog, ME, true, wall, &occurrence("5"));
+    assert!(matches!(at(DUE), Place::Unknown));
+    assert!(matches!(at(DUE.plus(UNKNOWN_PATIENCE)), Place::Unknown));
+    assert!(matches!(at(DUE.plus(UNKNOWN_PATIENCE + 1)), Place::Hopeless(_)));
+}
