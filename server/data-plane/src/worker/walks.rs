@@ -6,7 +6,7 @@
 mod hear;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -67,8 +67,8 @@ pub(super) struct Walks {
 struct ShardWalk {
     number: u64,
     walker: Walker<Arc<Said>>,
-    /// The ids of messages that were recorded since the walker is there and are not done.
-    recorded: HashSet<String>,
+    /// Messages that were recorded since the walker is there and are not done.
+    recorded: usize,
     in_flight: usize,
     parts: Parts,
     init_failures: HashMap<u64, u32>,
@@ -87,9 +87,9 @@ struct Parts {
 #[derive(Debug)]
 enum Write {
     /// A message, for those who wait for it to be recorded.
-    Record { place: Place, epoch: Epoch, hearing: usize, id: String },
-    /// The progress of a walk. The message's id, if that was the end of it.
-    Progress { walker: u64, walk: u64, done: Option<String> },
+    Record { place: Place, epoch: Epoch, hearing: usize },
+    /// The progress of a walk.
+    Progress { walker: u64, walk: u64, done: bool },
 }
 
 // === impl Walks ===
@@ -155,7 +155,7 @@ impl Walks {
             ShardWalk {
                 number: *walkers,
                 walker: Walker::new(),
-                recorded: HashSet::new(),
+                recorded: 0,
                 in_flight: 0,
                 parts: Parts::default(),
                 init_failures: HashMap::new(),
@@ -251,13 +251,12 @@ impl Worker {
         let write = self.walks.writes.remove(&ticket)?;
         let durable = verdict == Some(Verdict::Committed);
         let place = match write {
-            Write::Record { place, epoch, hearing, id } => {
-                self.walks.hearings.written(place, &id);
+            Write::Record { place, epoch, hearing } => {
                 let here = self.epoch_of(place) == epoch;
                 self.walks.hearings.decided(hearing, place, durable);
                 if durable && here && self.standing(place) == Standing::Serves {
                     let shard = self.walks.walker(place);
-                    shard.recorded.insert(id);
+                    shard.recorded += 1;
                     shard.walker.on_recorded();
                 }
                 here.then_some(place)
@@ -268,8 +267,8 @@ impl Worker {
                 if matches!(verdict, Some(Verdict::Committed) | None) {
                     shard.walker.on_written(walk, durable, &mut asks);
                 }
-                if let Some(id) = done.filter(|_| durable) {
-                    shard.recorded.remove(&id);
+                if done && durable {
+                    shard.recorded = shard.recorded.saturating_sub(1);
                     shard.init_failures.clear();
                 }
                 for ask in asks {
@@ -425,7 +424,7 @@ impl Worker {
 
     fn write_progress(&mut self, place: Place, walk: u64, id: String, step: BroadcastStep) {
         let Some(shard) = self.walks.shards.get(&place) else { return };
-        let done = (step == BroadcastStep::Done).then(|| id.clone());
+        let done = step == BroadcastStep::Done;
         let write = Write::Progress { walker: shard.number, walk, done };
         self.write_change(place, id, step, write);
     }
