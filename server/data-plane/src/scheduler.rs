@@ -26,6 +26,7 @@ use crate::{
     metrics,
     ports::Schedules,
     router::Router,
+    transcode,
     worker::RoutedCall,
 };
 
@@ -44,6 +45,8 @@ const PASS_MS: u64 = 20;
 const PASS_SHARE: u64 = 10;
 /// The pause after the cluster could not be told, in milliseconds.
 const TELL_AGAIN_MS: u64 = 100;
+/// How long after its due time an occurrence waits for its type or system, in milliseconds: this node's view may lag.
+const UNKNOWN_PATIENCE: i64 = 10_000;
 /// The longest sleep while something is due later, in milliseconds: the wall clock may jump.
 const SLEEP_MAX_MS: u64 = 500;
 /// Deliveries that one confirmation names at most.
@@ -180,7 +183,7 @@ impl Scheduler {
             let page = self.schedules.due(after, now.wall, most);
             let last = page.len() < most;
             let (node, speaks) = (self.router.node(), speaks(&catalog, self.router.node()));
-            let place = |one: &Occurrence| place(&catalog, node, speaks, one);
+            let place = |one: &Occurrence| place(&catalog, node, speaks, now.wall, one);
             let fires = self.firings.walk(now, page, last, place);
             if !fires.is_empty() {
                 self.send(&catalog, fires, now).await;
@@ -205,7 +208,10 @@ impl Scheduler {
             let target = occurrence.target.clone();
             let waiter = DeliveryWaiter::new(self.waiters.clone(), ticket);
             let call = call(occurrence, created_at, ReplyTo::Delivery(waiter));
-            self.route(catalog, &target, call, &mut queues);
+            match fitted(catalog, &target, call) {
+                Ok(call) => self.route(catalog, &target, call, &mut queues),
+                Err(refused) => refuse(refused.0, refused.1),
+            }
         }
         self.send_all(queues).await;
     }
@@ -218,11 +224,7 @@ impl Scheduler {
         call: Call,
         queues: &mut [Vec<RoutedCall>],
     ) {
-        let actor_type = match catalog.require(&target.system, &target.actor_type) {
-            Ok(found) => Arc::clone(found),
-            Err(error) => return refuse(call, error),
-        };
-        match RoutedCall::aim(self.router.node(), actor_type, &target.key, call) {
+        match aimed(self.router.node(), catalog, target, call) {
             Ok(routed) => queues[self.router.queue_for(&routed)].push(routed),
             Err(refused) => refuse(refused.0, refused.1),
         }
@@ -305,10 +307,11 @@ fn speaks(catalog: &Catalog, node: NodeId) -> bool {
 }
 
 /// What an occurrence is to this node. A pool has no owner; each of its schedules falls to that of one instance.
-fn place(catalog: &Catalog, node: NodeId, speaks: bool, one: &Occurrence) -> Place {
+fn place(catalog: &Catalog, node: NodeId, speaks: bool, wall: Millis, one: &Occurrence) -> Place {
     let hopeless = |error| if speaks { Place::Hopeless(error) } else { Place::NotMine };
     let actor_type = match catalog.require(&one.target.system, &one.target.actor_type) {
         Ok(found) => found,
+        Err(_) if wall <= one.at.due.plus(UNKNOWN_PATIENCE) => return Place::Unknown,
         Err(error) => return hopeless(error),
     };
     if one.action.starts_with('$') {
@@ -346,8 +349,46 @@ fn call(occurrence: Occurrence, created_at: Millis, reply_to: ReplyTo) -> Call {
     }
 }
 
+/// The call on its way to its actor.
+fn aimed(
+    node: NodeId,
+    catalog: &Catalog,
+    target: &ActorId,
+    call: Call,
+) -> Result<RoutedCall, Box<(Call, CallError)>> {
+    let actor_type = match catalog.require(&target.system, &target.actor_type) {
+        Ok(found) => Arc::clone(found),
+        Err(error) => return Err(Box::new((call, error))),
+    };
+    // Whatever key its schedule holds, a pool chooses the instance.
+    let key = if actor_type.pool().is_some() { "" } else { &*target.key };
+    RoutedCall::aim(node, actor_type, key, call)
+}
+
+/// The call with its argument as the target's type takes it: JSON becomes the action's request message.
+fn fitted(
+    catalog: &Catalog,
+    target: &ActorId,
+    mut call: Call,
+) -> Result<Call, Box<(Call, CallError)>> {
+    let Some(actor_type) = catalog.type_of(&target.system, &target.actor_type) else {
+        return Ok(call);
+    };
+    if call.argument.content_type == transcode::JSON {
+        match transcode::heard(actor_type, &call.action, &call.argument) {
+            Ok(argument) => call.argument = argument,
+            Err(error) => return Err(Box::new((call, error))),
+        }
+        call.from_json = true;
+    }
+    Ok(call)
+}
+
 fn refuse(call: Call, error: CallError) {
     if let ReplyTo::Delivery(waiter) = call.reply_to {
         waiter.answer(Err(error));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -139,6 +139,12 @@ impl TypeDefinition {
                 ));
             }
         }
+        if let Some(action) = self.actions.keys().find(|action| action.starts_with('$')) {
+            return wrong(format!(
+                "type {}: action {action:?} cannot be registered: names that begin with $ are Callboard's own",
+                self.name
+            ));
+        }
         if INIT_ACTIONS.iter().filter(|name| self.actions.contains_key(**name)).count() > 1 {
             return wrong(format!("type {}: only one of {INIT_ACTIONS:?} may exist", self.name));
         }
@@ -219,6 +225,14 @@ mod tests {
         let mut other = old.clone();
         other.state_type = "acme.CounterState".into();
         assert!(old.conflict_with(&other).expect("conflict").contains("state type"));
+    }
+
+    #[test]
+    fn names_of_callboards_own_actions_are_refused() {
+        let mut definition = TypeDefinition::new("Counter");
+        definition.actions.insert("$delete".into(), Action::default());
+        let error = definition.validate().expect_err("refused");
+        assert!(error.message.contains("are Callboard's own"), "{error}");
     }
 
     #[test]

@@ -490,6 +490,8 @@ impl Deliveries {
         self.tickets += 1;
         let ticket = self.tickets;
         let is_dead = dead.is_some();
+        // A letter may be tried again: its target must still know whether it ran.
+        let confirm = confirm.filter(|_| !is_dead);
         let ending = Ending { place, epoch, sequence, dead: is_dead, bytes, confirm };
         self.endings.insert(ticket, ending);
         fx.push(Effect::End { ticket, place, epoch, sequence, dead });

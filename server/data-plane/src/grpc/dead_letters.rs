@@ -9,7 +9,7 @@ use callboard_proto::control::v1::{
 };
 use callboard_statestore::{DeadLetterRow, StateStore};
 use callboard_transport::status::to_status;
-use callboard_types::{CallError, ErrorKind, Millis, limits};
+use callboard_types::{CallError, ErrorKind, Millis, Tick, limits};
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     call::{Call, ReplyTo},
-    deliveries::{Item, letter::Letter},
+    deliveries::{CallItem, Item, letter::Letter},
     router::Router,
     worker::RoutedCall,
 };
@@ -65,14 +65,16 @@ impl DeadLetters {
         })
     }
 
-    /// Makes the call of a letter again. The letter goes once the target has accepted it; a target that had it already
-    /// knows its request id.
+    /// Makes the call of a letter again. The letter goes once the target has accepted it. A target that ran it already knows
+    /// its request id; if its turn was discarded, the error is what that id stands for, and the call gets another id.
     async fn retry(&self, id: &str) -> Result<(), CallError> {
         let row = self.store.dead_letter(id).await.map_err(|error| unavailable(&error))?;
         let row = row.ok_or_else(|| unknown(id))?;
-        let item = Letter::decode(&row.letter).and_then(|letter| Item::decode(&letter.item));
-        let item = match item.map_err(|error| unreadable(&error))? {
-            Item::Call(item) => *item,
+        let read = Letter::decode(&row.letter)
+            .and_then(|letter| Ok((Item::decode(&letter.item)?, letter.error)));
+        let (item, error) = read.map_err(|error| unreadable(&error))?;
+        let item = match item {
+            Item::Call(item) => again(*item, &error, id),
             Item::Broadcast(_) => {
                 let text = "the letter is a message to a channel, which is not said a second time; drop it, or publish anew";
                 return Err(CallError::new(ErrorKind::InvalidArgument, text));
@@ -83,7 +85,9 @@ impl DeadLetters {
         let actor_type = catalog.require(&item.target.system, &item.target.actor_type)?;
         let key = item.target.key.to_string();
         let attempt = item.attempt(&row.source, Millis::now(), ReplyTo::Unary(to));
-        let call = Call { asynchronous: true, ..attempt };
+        let deadline = Tick::now().plus_millis(limits::CALL_TIMEOUT_DEFAULT_MS);
+        // No row stands for it any longer, so nobody would confirm it.
+        let call = Call { asynchronous: true, delivery: false, deadline, ..attempt };
         let aimed = RoutedCall::aim(self.router.node(), Arc::clone(actor_type), &key, call);
         let routed = aimed.map_err(|refused| refused.1)?;
         self.router.send(self.router.queue_for(&routed), vec![routed]).await;
@@ -103,6 +107,20 @@ impl DeadLetters {
         let dropped = self.store.drop_dead_letter(id).await.map_err(|error| unavailable(&error))?;
         if dropped { Ok(()) } else { Err(unknown(id)) }
     }
+}
+
+/// The call of a letter as it is made again. The new id is made from the letter's, so that a repeated retry is one call.
+fn again(item: CallItem, error: &CallError, letter: &str) -> CallItem {
+    let discarded = matches!(
+        error.kind,
+        ErrorKind::TurnCrashedHost
+            | ErrorKind::InvalidHostAnswer
+            | ErrorKind::StateTooLarge
+            | ErrorKind::PayloadTooLarge
+            | ErrorKind::CallCycle
+            | ErrorKind::ChainTooLong
+    );
+    if discarded { CallItem { request_id: format!("retry-{letter}"), ..item } } else { item }
 }
 
 /// A letter for operators. One that cannot be read is shown with its names only, so that it can be dropped.
@@ -175,5 +193,30 @@ impl DeadLettersService for DeadLetters {
     ) -> Result<Response<DropDeadLetterResponse>, Status> {
         self.forget(&request.into_inner().id).await.map_err(|error| to_status(&error))?;
         Ok(Response::new(DropDeadLetterResponse {}))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::{Metadata, Payload};
+
+    #[test]
+    fn a_letter_whose_turn_was_discarded_is_called_under_another_id() {
+        let item = CallItem {
+            target: callboard_types::ActorId::parse("default", "Counter", "a").expect("valid"),
+            action: "add".into(),
+            argument: Payload::default(),
+            request_id: "first".into(),
+            created_at: Millis(1),
+            metadata: Metadata::new(),
+            hops: Vec::new(),
+            chain: Vec::new(),
+        };
+        let id = |kind| again(item.clone(), &CallError::new(kind, "no"), "7").request_id;
+        assert_eq!(id(ErrorKind::TurnCrashedHost), "retry-7");
+        assert_eq!(id(ErrorKind::StateTooLarge), "retry-7");
+        assert_eq!(id(ErrorKind::OutcomeUnknown), "first", "it may have run");
+        assert_eq!(id(ErrorKind::UnknownType), "first");
     }
 }

@@ -17,6 +17,8 @@ pub(super) const FIRINGS_MAX: usize = 16_384;
 pub(super) const ENDS_MAX: usize = 16_384;
 /// First and longest pause before an occurrence is tried again, in milliseconds.
 const PAUSE_MS: (u64, u64) = (20, 5_000);
+/// The pause before an occurrence of an unknown type or system is looked at again, in milliseconds.
+const UNKNOWN_PAUSE_MS: u64 = 1_000;
 /// How long an end that was agreed on may still be shown as due before it is taken for another one, in milliseconds.
 const LAG_MAX_MS: u64 = 10_000;
 /// Attempts that are younger than this carry the due time as their creation time, whichever node makes them; older ones
@@ -80,6 +82,8 @@ pub(super) enum Place {
     Mine,
     /// Another node does, or nobody can now.
     NotMine,
+    /// Its type or system is not known here, or not yet: it is looked at again.
+    Unknown,
     /// It can never be fired, and this node says so.
     Hopeless(CallError),
 }
@@ -140,6 +144,8 @@ pub(super) struct Firings {
     wall: Millis,
     /// When the first pause ends, or earlier.
     pause_ends: Option<Tick>,
+    /// When occurrences of unknown types and systems are looked at again.
+    unknown_until: Option<Tick>,
 }
 
 impl Firings {
@@ -158,6 +164,7 @@ impl Firings {
         self.stale = false;
         self.pass += 1;
         self.passing = Some(now.tick);
+        self.unknown_until = None;
         self.after = DueCursor::default();
     }
 
@@ -208,6 +215,10 @@ impl Firings {
             match place(&occurrence) {
                 Place::Mine => fires.push(self.fire(now, name, occurrence)),
                 Place::NotMine => {}
+                Place::Unknown => {
+                    let again = now.tick.plus_millis(UNKNOWN_PAUSE_MS);
+                    self.unknown_until.get_or_insert(again);
+                }
                 Place::Hopeless(error) => self.give_up(now, name, &occurrence, error),
             }
         }
@@ -278,14 +289,15 @@ impl Firings {
                 let pause = pause / 2 + jitter % (pause / 2 + 1);
                 let until = now.tick.plus_millis(pause);
                 firing.stage = Stage::Pausing(until);
-                self.pause_ends = Some(self.next_pause().min(until));
+                self.pause_ends = Some(self.pause_ends.map_or(until, |first| first.min(until)));
             }
         }
     }
 
     /// When a pause ends; a pass then fires what it was for.
     pub(super) fn next_pause(&self) -> Tick {
-        self.pause_ends.unwrap_or(Tick::NEVER)
+        let unknown = self.unknown_until.unwrap_or(Tick::NEVER);
+        self.pause_ends.unwrap_or(Tick::NEVER).min(unknown)
     }
 
     /// Ends to tell the cluster; they come back to [`agreed`](Self::agreed) or [`not_agreed`](Self::not_agreed).

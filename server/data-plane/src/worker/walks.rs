@@ -6,7 +6,7 @@
 mod hear;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -67,8 +67,8 @@ pub(super) struct Walks {
 struct ShardWalk {
     number: u64,
     walker: Walker<Arc<Said>>,
-    /// Messages that were recorded since the walker is there and are not done.
-    recorded: usize,
+    /// The ids of messages that were recorded since the walker is there and are not done.
+    recorded: HashSet<String>,
     in_flight: usize,
     parts: Parts,
     init_failures: HashMap<u64, u32>,
@@ -87,9 +87,9 @@ struct Parts {
 #[derive(Debug)]
 enum Write {
     /// A message, for those who wait for it to be recorded.
-    Record { place: Place, epoch: Epoch, hearing: usize },
-    /// The progress of a walk.
-    Progress { walker: u64, walk: u64, done: bool },
+    Record { place: Place, epoch: Epoch, hearing: usize, id: String },
+    /// The progress of a walk. The message's id, if that was the end of it.
+    Progress { walker: u64, walk: u64, done: Option<String> },
 }
 
 // === impl Walks ===
@@ -155,7 +155,7 @@ impl Walks {
             ShardWalk {
                 number: *walkers,
                 walker: Walker::new(),
-                recorded: 0,
+                recorded: HashSet::new(),
                 in_flight: 0,
                 parts: Parts::default(),
                 init_failures: HashMap::new(),
@@ -251,12 +251,13 @@ impl Worker {
         let write = self.walks.writes.remove(&ticket)?;
         let durable = verdict == Some(Verdict::Committed);
         let place = match write {
-            Write::Record { place, epoch, hearing } => {
+            Write::Record { place, epoch, hearing, id } => {
+                self.walks.hearings.written(place, &id);
                 let here = self.epoch_of(place) == epoch;
                 self.walks.hearings.decided(hearing, place, durable);
                 if durable && here && self.standing(place) == Standing::Serves {
                     let shard = self.walks.walker(place);
-                    shard.recorded += 1;
+                    shard.recorded.insert(id);
                     shard.walker.on_recorded();
                 }
                 here.then_some(place)
@@ -267,8 +268,8 @@ impl Worker {
                 if matches!(verdict, Some(Verdict::Committed) | None) {
                     shard.walker.on_written(walk, durable, &mut asks);
                 }
-                if done && durable {
-                    shard.recorded = shard.recorded.saturating_sub(1);
+                if let Some(id) = done.filter(|_| durable) {
+                    shard.recorded.remove(&id);
                     shard.init_failures.clear();
                 }
                 for ask in asks {
@@ -424,7 +425,7 @@ impl Worker {
 
     fn write_progress(&mut self, place: Place, walk: u64, id: String, step: BroadcastStep) {
         let Some(shard) = self.walks.shards.get(&place) else { return };
-        let done = step == BroadcastStep::Done;
+        let done = (step == BroadcastStep::Done).then(|| id.clone());
         let write = Write::Progress { walker: shard.number, walk, done };
         self.write_change(place, id, step, write);
     }

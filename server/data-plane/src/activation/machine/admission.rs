@@ -322,11 +322,12 @@ impl Activation {
             Err(id_reused(&item.call.request_id))
         };
         self.stale_rows.extend(item.sequence.filter(|_| !item.row_held_back));
+        let acceptance = outcome.clone().map(|_| accepted(true));
         for (to, _) in item.acceptance {
-            fx.push(Effect::Answer { to, outcome: Ok(accepted(true)) });
+            fx.push(Effect::Answer { to, outcome: acceptance.clone() });
         }
         if item.call.asynchronous && !matches!(item.call.reply_to, ReplyTo::Nobody) {
-            fx.push(Effect::Answer { to: item.call.reply_to, outcome: Ok(accepted(true)) });
+            fx.push(Effect::Answer { to: item.call.reply_to, outcome: acceptance });
         } else {
             tell(item.call.reply_to, item.call.deadline, outcome.clone(), fx);
         }
@@ -393,10 +394,12 @@ fn accept(item: &mut Queued, sequence: u64, durable: bool, hold_back: bool, fx: 
 fn answer_known(found: &StoredOutcome, print: u64, call: Call, fx: &mut Vec<Effect>) {
     let outcome = if found.fingerprint != print {
         Err(id_reused(&call.request_id))
-    } else if call.asynchronous {
-        Ok(accepted(true))
     } else {
-        found.to_outcome()
+        match found.to_outcome() {
+            // What it came to is for those who wait for it; that it failed is news for this caller as well.
+            Ok(_) if call.asynchronous => Ok(accepted(true)),
+            known => known,
+        }
     };
     tell(call.reply_to, call.deadline, outcome, fx);
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use callboard_statestore::StateBlob;
 use callboard_types::{
-    CallError, Durability, ErrorKind, Kind, Tick, limits,
+    CallError, Durability, ErrorKind, Kind, Retry, Tick, limits,
     planted::{self, Bug},
 };
 
@@ -82,11 +82,25 @@ impl Activation {
     }
 
     /// The turn produced something that must not be: nothing of it counts.
-    fn discard_turn(&mut self, env: Env<'_>, item: Queued, error: CallError, fx: &mut Vec<Effect>) {
+    fn discard_turn(
+        &mut self,
+        env: Env<'_>,
+        mut item: Queued,
+        error: CallError,
+        fx: &mut Vec<Effect>,
+    ) {
+        let for_good = error.retry() == Retry::Never;
+        if !for_good && item.sequence.is_some() {
+            // It was promised to run, and may yet succeed. The host has not failed: the attempt does not count.
+            item.attempts = item.attempts.saturating_sub(1);
+            self.abandon_run(fx);
+            return self.busy_mut().mailbox.push_front(item);
+        }
         // What a row stands for must end for good, or the row would be run again and again.
         let durable = env.definition.durability == Durability::Durable;
         let read_only = matches!(item.work, Work::Turn { read_only: true, .. });
-        let stored = item.sequence.is_some() || (item.call.delivery && durable && !read_only);
+        let delivered = item.call.delivery && durable && !read_only;
+        let stored = for_good && (item.sequence.is_some() || delivered);
         if stored {
             self.revision = self.revision.next();
             self.keep_past(env);
@@ -247,7 +261,12 @@ impl Activation {
         outcome: &Outcome,
         fx: &mut Vec<Effect>,
     ) {
-        if item.call.delivery && !outcome.as_ref().is_ok_and(|reply| reply.durable) {
+        let ended = match outcome {
+            Ok(reply) => !reply.durable,
+            // After any other error the delivery comes again.
+            Err(error) => error.retry() == Retry::Never,
+        };
+        if item.call.delivery && ended {
             self.remember(env, &item.call, outcome, fx);
         }
         answer_all(item, outcome, fx);

@@ -40,6 +40,9 @@ impl Activation {
                 for confirmed in confirm::read(&call.argument.data) {
                     let (id, restamped) = (&confirmed.request_id, confirmed.restamped);
                     self.outcomes.confirm_delivery(id, restamped, env.wall);
+                    if !restamped {
+                        self.unflag_accepted(id);
+                    }
                 }
                 fx.push(Effect::Answer { to: call.reply_to, outcome: Ok(accepted(false)) });
                 Admission::Taken
@@ -49,6 +52,15 @@ impl Activation {
                 let error = unknown_action(env.definition, &call.action);
                 refuse(call.reply_to, error, fx)
             }
+        }
+    }
+
+    /// The sender of a delivery waited for its acceptance only, and has confirmed it before it ended: no mark is to be left
+    /// for it, since nobody would confirm that. Late attempts with other creation times need one.
+    fn unflag_accepted(&mut self, request_id: &str) {
+        let items = self.busy.iter_mut().flat_map(|busy| busy.items_mut());
+        for item in items.filter(|item| item.call.asynchronous && item.call.delivery) {
+            item.call.delivery &= item.call.request_id != request_id;
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a turn's workflow becomes once the turn has settled: rows to come, and a link for whoever waits.
 
-use callboard_types::{ActorId, CallError, ErrorKind, Millis, limits};
+use callboard_types::{ActorId, CallError, Durability, ErrorKind, Millis, limits};
 
 use super::Env;
 use crate::{
@@ -34,7 +34,9 @@ pub(super) fn plan(
     flow: Workflow,
 ) -> Result<Planned, CallError> {
     let outputs = flow.effects.len() + flow.broadcasts.len() + usize::from(flow.next.is_some());
-    if outputs > 0 && env.outbox_full {
+    // What a durable actor sets going waits in rows, not in memory.
+    let in_memory = env.definition.durability != Durability::Durable;
+    if outputs > 0 && in_memory && env.outbox_full {
         return Err(CallError::new(
             ErrorKind::MailboxFull,
             "as much waits to be delivered from this node's memory as it may hold; the turn was discarded. Retry later",

@@ -42,7 +42,9 @@ impl Activation {
         } else {
             self.rest(env, fx);
             let idle_at = self.last_used.plus_millis(env.definition.idle_timeout_ms);
-            let idle = idle_at <= env.now && !env.kept && !self.is_dirty();
+            // Ends that are remembered are nowhere else.
+            let asked_for = env.kept || self.remembered.is_some();
+            let idle = idle_at <= env.now && !asked_for && !self.is_dirty();
             // Marks that were confirmed leave the row at the end of the round, and the actor at the next look.
             if idle && !self.outcomes.save_confirmed() {
                 return Timer::Evict;

@@ -175,6 +175,17 @@ fn a_target_hears_of_its_delivery_only_once_the_row_is_gone() {
 }
 
 #[test]
+fn the_target_of_a_dead_letter_keeps_what_it_knows_of_it() {
+    let mut stage = Stage::new();
+    stage.fresh("a", Some(1), vec![call("x", "1")]);
+    let sent = stage.sent();
+    stage.answer(sent[0].0, &error(ErrorKind::TurnCrashedHost));
+    let [(ticket, 1, Some(_))] = stage.ends()[..] else { panic!("it died") };
+    stage.done(ticket);
+    assert!(stage.sent().is_empty() && stage.fx.is_empty(), "a retry must still find it");
+}
+
+#[test]
 fn poison_dies_and_does_not_stand_in_the_way() {
     let mut stage = Stage::new();
     stage.fresh("a", Some(1), vec![call("x", "1"), call("x", "2")]);

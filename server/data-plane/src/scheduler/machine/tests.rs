@@ -65,6 +65,7 @@ impl Stage {
             let last = page.len() < most;
             let elsewhere = self.elsewhere;
             let fires = self.firings.walk(self.now(), page, last, |one| match one.at.schedule {
+                777 if millis < 10_000 => Place::Unknown,
                 666 => Place::Hopeless(CallError::new(ErrorKind::UnknownType, "no such type")),
                 _ if elsewhere => Place::NotMine,
                 _ => Place::Mine,
@@ -237,4 +238,24 @@ fn attempts_carry_the_due_time_until_it_is_too_old_and_say_so() {
     assert_eq!(created(RESTAMPED_AGE_MS), (0, false));
     assert_eq!(created(RESTAMPED_AGE_MS + 1), (0, true));
     assert_eq!(created(RESTAMP_AGE_MS + 1), (RESTAMP_AGE_MS + 1, true));
+}
+
+#[test]
+fn an_occurrence_of_an_unknown_type_is_looked_at_again_until_it_is_known() {
+    let mut stage = Stage::with(&[(777, 1_000)]);
+    assert!(stage.at(1_000).is_empty());
+    assert!(!stage.firings.has_ends(), "a view may lag");
+    for _ in 0..9 {
+        let wake = stage.firings.next_pause();
+        assert!(wake > stage.now().tick && wake < Tick::NEVER);
+        let millis = i64::try_from(wake.0 / 1_000).expect("early");
+        if !stage.schedules_at(millis).is_empty() {
+            break;
+        }
+    }
+    assert_eq!(
+        (stage.now, stage.firings.has_ends()),
+        (10_000, false),
+        "it is fired once it is known"
+    );
 }

@@ -1,7 +1,7 @@
 //! Messages as they come to a worker: recorded by some of its shards, passed on to active actors by others.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -31,6 +31,8 @@ pub(super) struct Hearings {
     open: Slab<Hearing>,
     /// Messages for shards that are being claimed.
     unclaimed: HashMap<Place, Vec<(usize, Arc<Said>)>>,
+    /// Records that the writer has.
+    writing: HashSet<(Place, String)>,
 }
 
 #[derive(Debug)]
@@ -55,6 +57,11 @@ impl Hearings {
             // Whoever does not wait any longer asks again.
             let _ = ended.to.send(ended.heard);
         }
+    }
+
+    /// The writer has given a record back.
+    pub(super) fn written(&mut self, place: Place, id: &str) {
+        self.writing.remove(&(place, id.to_owned()));
     }
 
     fn full(&mut self, hearing: usize, place: Place) {
@@ -110,9 +117,15 @@ impl Worker {
     pub(super) fn record(&mut self, place: Place, hearing: usize, said: &Arc<Said>) {
         let waiting = self.walks.shards.get(&place);
         if waiting.is_some_and(|shard| {
-            shard.recorded.max(shard.walker.waiting()) >= limits::BROADCASTS_PER_SHARD_MAX
+            shard.recorded.len().max(shard.walker.waiting()) >= limits::BROADCASTS_PER_SHARD_MAX
         }) {
             return self.walks.hearings.full(hearing, place);
+        }
+        let id = said.record_id();
+        let under_way = self.walks.hearings.writing.contains(&(place, id.clone()));
+        if under_way || self.outbox.store_is_down() || self.outbox.writer_is_full() {
+            // Whoever waits hands it over again: until then it costs nothing here.
+            return self.walks.hearings.decided(hearing, place, false);
         }
         let at = self.wall;
         let Some(shard) = self.shard_mut(place) else {
@@ -123,8 +136,9 @@ impl Worker {
         let sequence = (shard.epoch.0 << 32) | u64::from(shard.messages);
         let epoch = shard.epoch;
         let step = BroadcastStep::Record { sequence, at, item: self.encoded(said) };
-        let write = Write::Record { place, epoch, hearing };
-        self.write_change(place, said.record_id(), step, write);
+        self.walks.hearings.writing.insert((place, id.clone()));
+        let write = Write::Record { place, epoch, hearing, id: id.clone() };
+        self.write_change(place, id, step, write);
     }
 
     /// The message as a row holds it. Shards of one round share it.

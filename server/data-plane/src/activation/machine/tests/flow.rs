@@ -152,6 +152,84 @@ fn a_volatile_actors_outputs_leave_at_once_unless_too_many_wait() {
 }
 
 #[test]
+fn a_durable_actors_rows_need_no_room_in_memory() {
+    let mut stage = Stage::durable();
+    let mut waiter = stage.call("1", "add");
+    let turns = stage.run();
+    let flow = Workflow { effects: vec![effect("x", "a")], ..Workflow::default() };
+    stage.with(|a, env, fx| {
+        a.on_result(Env { outbox_full: true, ..env }, SESSION, turns[0], with_flow(flow), fx)
+    });
+    let unit = stage.commit().expect("its turn");
+    assert_eq!(unit.commit.outbox.len(), 1);
+    stage.committed(&unit);
+    assert!(waiter.answer().expect("answered").is_ok());
+}
+
+#[test]
+fn a_delivery_that_found_no_room_is_run_when_it_comes_again() {
+    let mut stage = Stage::new(definition(Durability::Volatile));
+    let mut heard = stage.attempt("d", WALL);
+    let turns = stage.run();
+    let flow = Workflow { effects: vec![effect("x", "a")], ..Workflow::default() };
+    let end = with_flow(flow);
+    stage.with(|a, env, fx| {
+        a.on_result(Env { outbox_full: true, ..env }, SESSION, turns[0], end, fx)
+    });
+    stage.deliver();
+    let refused = heard.try_recv().expect("heard").outcome.expect_err("no room");
+    assert_eq!(refused.kind, ErrorKind::MailboxFull);
+    let mut heard = stage.attempt("d", WALL);
+    stage.run_and_commit();
+    assert!(heard.try_recv().expect("heard").outcome.is_ok());
+}
+
+#[test]
+fn an_accepted_call_whose_turn_may_yet_succeed_is_run_again() {
+    let mut stage = Stage::durable();
+    let _waiter = stage.call_with("1", "add", |call| call.asynchronous = true);
+    let turns = stage.run();
+    let full = CallError::new(ErrorKind::MailboxFull, "no room");
+    stage.result(turns[0], TurnEnd { workflow: Some(Err(full)), ..ok("done", Some("bad")) });
+    assert!(stage.commit().is_none(), "nothing of it is stored");
+    let again = stage.run();
+    assert_eq!(again.len(), 1);
+    stage.reply(again[0], "s");
+    assert!(stage.commit().is_some());
+    assert_eq!(stage.state(), "s");
+}
+
+#[test]
+fn a_delivery_that_is_confirmed_before_it_has_run_leaves_no_mark() {
+    let mut stage = Stage::durable();
+    let (ends, _heard) = tokio::sync::mpsc::channel(4);
+    drop(stage.call_with("d", "add", |call| {
+        (call.delivery, call.asynchronous) = (true, true);
+        call.reply_to = ReplyTo::Delivery(DeliveryWaiter::new(ends, 1));
+    }));
+    stage.with(|a, _, fx| a.on_accepted(40, fx));
+    stage.confirm("d", false);
+    stage.run_and_commit();
+    assert_eq!(stage.state(), "s");
+    stage.confirm("d", false);
+    assert!(!stage.activation.outcomes.save_confirmed(), "there was nothing left to confirm");
+}
+
+#[test]
+fn an_accepted_call_that_is_repeated_after_it_has_failed_hears_of_the_failure() {
+    let mut stage = Stage::durable();
+    let asynchronous = |call: &mut Call| call.asynchronous = true;
+    drop(stage.call_with("1", "add", asynchronous));
+    stage.with(|a, _, fx| a.on_accepted(40, fx));
+    let turn = stage.run()[0];
+    let broken = CallError::new(ErrorKind::InvalidHostAnswer, "no");
+    stage.result(turn, TurnEnd { workflow: Some(Err(broken)), ..ok("done", Some("bad")) });
+    let unit = stage.commit().expect("its end is stored");
+    stage.committed(&unit);
+    assert_eq!(stage.call_with("1", "add", asynchronous).error(), ErrorKind::InvalidHostAnswer);
+}
+
+#[test]
 fn an_invalid_workflow_fails_its_turn_and_later_ones_are_run_again() {
     let mut stage = Stage::durable();
     let (mut first, _second) = (stage.call("1", "add"), stage.call("2", "add"));
