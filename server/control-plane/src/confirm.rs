@@ -7,13 +7,13 @@
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
 use callboard_proto::peer::v1::{NodeLease, RenewLeaseRequest, RenewLeaseResponse};
-use callboard_types::{NodeId, NodeState, Tick};
+use callboard_types::{ClusterClock, NodeId, NodeState, Tick};
 use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    lease::{Heard, Keeper, Timings},
+    lease::{Heard, Keeper, Timings, time::Clocks},
     metrics,
     propose::Proposer,
 };
@@ -35,6 +35,7 @@ pub(crate) struct Roll(Arc<Mutex<Book>>);
 #[derive(Debug)]
 struct Book {
     keeper: Keeper,
+    clocks: Clocks,
     /// For people. Unlike the keeper, it does not forget when the leader changes.
     arrivals: BTreeMap<NodeId, Arrival>,
     /// Nodes that are down, by what is agreed, and were heard of: with their lives.
@@ -70,8 +71,12 @@ pub(crate) struct Rounds {
 impl Confirmer {
     pub(crate) fn new(proposer: Proposer, timings: Timings) -> (Self, Rounds) {
         let (sender, queue) = mpsc::channel(QUEUE);
-        let book =
-            Book { keeper: Keeper::new(timings), arrivals: BTreeMap::new(), back: BTreeMap::new() };
+        let book = Book {
+            keeper: Keeper::new(timings),
+            clocks: Clocks::default(),
+            arrivals: BTreeMap::new(),
+            back: BTreeMap::new(),
+        };
         let roll = Roll(Arc::new(Mutex::new(book)));
         (Self { queue: sender, roll: roll.clone() }, Rounds { proposer, queue, roll })
     }
@@ -88,7 +93,11 @@ impl Confirmer {
     ) -> RenewLeaseResponse {
         let (answer, answered) = oneshot::channel();
         let arrived = Tick::now();
-        let heard = self.roll.0.lock().keeper.heard(node, request.incarnation, arrived);
+        let heard = {
+            let mut book = self.roll.0.lock();
+            book.clocks.heard(node, request.wall_us, arrived);
+            book.keeper.heard(node, request.incarnation, arrived)
+        };
         let renewal = Renewal { node, request, arrived, heard, answer };
         if self.queue.try_send(renewal).is_err() {
             return RenewLeaseResponse::default();
@@ -102,7 +111,9 @@ impl Confirmer {
 impl Roll {
     /// This node leads from now on.
     pub(crate) fn elected(&self, now: Tick) {
-        self.0.lock().keeper.elected(now);
+        let mut book = self.0.lock();
+        book.keeper.elected(now);
+        book.clocks.clear();
     }
 
     /// This process stood still while it led, and may not have read what came meanwhile.
@@ -114,6 +125,7 @@ impl Roll {
     pub(crate) fn deposed(&self) {
         let mut book = self.0.lock();
         book.keeper.deposed();
+        book.clocks.clear();
         book.back.clear();
     }
 
@@ -122,7 +134,9 @@ impl Roll {
         let mut book = self.0.lock();
         let up = members.iter().filter(|(_, _, down)| !down);
         book.keeper.members(now, up.map(|(node, life, _)| (*node, *life)));
-        book.arrivals.retain(|node, _| members.iter().any(|(member, ..)| member == node));
+        let is_member = |node| members.iter().any(|(member, ..)| *member == node);
+        book.arrivals.retain(|node, _| is_member(*node));
+        book.clocks.retain(is_member);
         book.back.retain(|node, life| members.contains(&(*node, *life, true)));
     }
 
@@ -151,6 +165,13 @@ impl Roll {
             }
         });
         leases.collect()
+    }
+
+    /// What time it is by most voters, in microseconds since 1970; 0 while that is not known.
+    fn time(&self, voters: &[NodeId], clock: &ClusterClock) -> i64 {
+        let book = self.0.lock();
+        let now = Tick::now();
+        book.clocks.time(voters.iter().copied(), now, clock.micros_at(now)).unwrap_or_default()
     }
 
     /// Notes a sign of life that a quorum's answer followed.
@@ -192,10 +213,11 @@ impl Rounds {
 
     /// What the node is told, by what this node has applied since the renewal arrived.
     fn judge(&self, renewal: &Renewal, confirmed: Option<u64>) -> RenewLeaseResponse {
-        let leader_id = {
+        let (leader_id, voters) = {
             let metrics = self.proposer.raft.metrics();
-            let leader = metrics.borrow_watched().current_leader;
-            leader.unwrap_or_default()
+            let metrics = metrics.borrow_watched();
+            let voters = metrics.membership_config.membership().voter_ids().map(NodeId);
+            (metrics.current_leader.unwrap_or_default(), voters.collect::<Vec<_>>())
         };
         let mut answer = RenewLeaseResponse { leader_id, ..RenewLeaseResponse::default() };
         if confirmed.is_none() {
@@ -217,6 +239,7 @@ impl Rounds {
         answer.confirmed = renewal.heard == Heard::Counts && !down;
         // All of it, and not only what the round asked for: what was decided about the node since must be known to it.
         answer.applied_at_least = state.applied_index();
+        answer.time_us = self.roll.time(&voters, &self.proposer.clock);
         answer
     }
 }

@@ -3,6 +3,8 @@
 //! * [`Holder`]: the node's side. It sends renewals and learns how long it may serve.
 //! * [`Keeper`]: the leader's side. It hears renewals and learns who was silent for too long.
 //!
+//! The same messages carry the [`time`].
+//!
 //! Why two nodes never serve the same shard: a renewal is sent at `s` and received later, at `r`. The holder serves
 //! until `s + lease − margin` by its own clock; the keeper waits until `r + lease + margin` by its own. `s` is before
 //! `r`, so the clocks' origins do not matter, and their rates may differ as long as twice the margin makes up for it:
@@ -13,6 +15,7 @@
 
 pub mod holder;
 pub mod keeper;
+pub mod time;
 
 use std::time::Duration;
 

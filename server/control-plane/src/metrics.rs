@@ -24,6 +24,8 @@ pub const RENEWAL_SECONDS: &str = "callboard_control_lease_renewal_seconds";
 pub const ROUND_SECONDS: &str = "callboard_control_lease_round_seconds";
 /// Renewals that one such round confirmed.
 pub const ROUND_RENEWALS: &str = "callboard_control_lease_round_renewals";
+/// By how much this node's wall clock is ahead of the cluster's time; negative if it is behind.
+pub const CLOCK_AHEAD: &str = "callboard_control_clock_ahead_seconds";
 /// How long this node knew of no leader, whenever it found one again.
 pub const LEADERLESS_SECONDS: &str = "callboard_control_leaderless_seconds";
 /// Nodes that this node, as the leader, declared down.
@@ -57,6 +59,11 @@ pub fn describe() {
     describe_gauge!(IS_LEADER, Unit::Count, "1 while this node leads the control plane");
     describe_gauge!(TERM, Unit::Count, "Term of the control plane");
     describe_gauge!(VIEW_VERSION, Unit::Count, "Version of the newest cluster view");
+    describe_gauge!(
+        CLOCK_AHEAD,
+        Unit::Seconds,
+        "By how much the node's wall clock is ahead of the cluster's time"
+    );
     describe_counter!(RENEWALS, Unit::Count, "Renewals of this node's lease, by whether confirmed");
     describe_histogram!(
         RENEWAL_SECONDS,
@@ -131,6 +138,11 @@ pub(crate) fn renewal(confirmed: bool, micros: u64) {
     if confirmed {
         histogram!(RENEWAL_SECONDS).record(seconds(micros));
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no clock is wrong by 2^53 milliseconds")]
+pub(crate) fn clock_ahead(millis: i64) {
+    gauge!(CLOCK_AHEAD).set(millis as f64 / 1e3);
 }
 
 pub(crate) fn round_confirmed(micros: u64, renewals: usize) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use callboard_types::{CallError, ErrorKind, Retry};
+use callboard_types::{CallError, ClusterClock, ErrorKind, Millis, Retry, Tick};
 use openraft::{
     ReadPolicy,
     async_runtime::watch::WatchReceiver,
@@ -36,6 +36,8 @@ pub(crate) struct Proposer {
     pub(crate) replicated: Replicated,
     pub(crate) publisher: Publisher,
     pub(crate) peers: Peers,
+    /// What commands give as the time.
+    pub(crate) clock: ClusterClock,
 }
 
 /// Why this attempt did not do it.
@@ -53,6 +55,18 @@ impl std::fmt::Debug for Proposer {
 }
 
 impl Proposer {
+    /// The cluster's time.
+    ///
+    /// # Errors
+    /// `StoreUnavailable` on a node that has just started and was not told it yet.
+    pub(crate) fn now(&self) -> Result<Millis, CallError> {
+        let micros = self.clock.micros_at(Tick::now());
+        micros.map(|micros| Millis(micros / 1_000)).ok_or_else(|| {
+            let text = "this node was not told the time yet; nothing was done. Try again, or ask another node";
+            CallError::new(ErrorKind::StoreUnavailable, text)
+        })
+    }
+
     /// Who leads, as far as this node knows, and where the membership says that it is.
     pub(crate) fn leader(&self) -> Option<(u64, String)> {
         let metrics = self.raft.metrics();

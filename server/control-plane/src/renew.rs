@@ -8,7 +8,7 @@
 use std::{convert::Infallible, future::Future};
 
 use callboard_proto::peer::v1::{RenewLeaseRequest, RenewLeaseResponse};
-use callboard_types::{Lease, NodeId, NodeState, Tick};
+use callboard_types::{Lease, Millis, NodeId, NodeState, Tick, clock::wall_micros};
 use futures::{StreamExt, stream::FuturesUnordered};
 use openraft::async_runtime::watch::WatchReceiver;
 use tokio::{sync::watch, time::MissedTickBehavior};
@@ -16,13 +16,15 @@ use tokio::{sync::watch, time::MissedTickBehavior};
 use crate::{
     Fatal, Options,
     confirm::Confirmer,
-    lease::{Grant, Holder, Standing},
+    lease::{Grant, Holder, Standing, time::Follower},
     metrics,
     propose::Proposer,
 };
 
 /// Renewals under way at a time. At four a second, more than a lease's worth of them.
 const IN_FLIGHT_MAX: usize = 16;
+/// Difference of this machine's clock from the cluster's time that the log speaks of, in milliseconds.
+const CLOCK_WRONG_MS: i64 = 1_000;
 /// Pause between attempts of a node that is its own quorum and just started.
 const FIRST_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
 
@@ -36,6 +38,10 @@ pub(crate) struct Renewals {
     confirmer: Confirmer,
     fatal: watch::Sender<Option<Fatal>>,
     holder: Holder,
+    follower: Follower,
+    /// Until when a node that was never told the time waits for it before it serves. None: it was not confirmed yet.
+    patience: Option<Tick>,
+    clock_is_wrong: bool,
 }
 
 /// What came of one renewal.
@@ -56,7 +62,20 @@ impl Renewals {
     ) -> Self {
         let node = NodeId(*proposer.raft.node_id());
         let holder = Holder::new(options.timings());
-        Self { node, life, lease, options, proposer, confirmer, fatal, holder }
+        let (follower, patience) = (Follower::default(), None);
+        Self {
+            node,
+            life,
+            lease,
+            options,
+            proposer,
+            confirmer,
+            fatal,
+            holder,
+            follower,
+            patience,
+            clock_is_wrong: false,
+        }
     }
 
     /// Renews until the lease holds. For a node that is its own quorum: it is ready then.
@@ -130,6 +149,7 @@ impl Renewals {
             incarnation: self.life,
             view_version: proposer.publisher.current().version,
             version: self.options.version.clone(),
+            wall_us: wall_micros(),
         };
         async move {
             let answer = match proposer.leader() {
@@ -165,8 +185,12 @@ impl Renewals {
                 self.node
             )));
         }
-        metrics::renewal(answer.confirmed, Tick::now().micros_since(answered.sent_at));
+        let now = Tick::now();
+        metrics::renewal(answer.confirmed, now.micros_since(answered.sent_at));
         if answer.confirmed {
+            self.set_clock(answer.time_us, answered.sent_at, now);
+        }
+        if answer.confirmed && self.knows_time(now) {
             let grant = self.holder.confirmed(answered.number, answer.applied_at_least);
             self.grant(grant);
             self.applied();
@@ -174,6 +198,38 @@ impl Renewals {
             self.holder.refused(answered.number);
         }
         Ok(())
+    }
+
+    fn set_clock(&mut self, time_us: i64, sent: Tick, arrived: Tick) {
+        let clock = self.lease.clock();
+        if let Some(offset) = self.follower.told(time_us, sent, arrived) {
+            clock.set(offset);
+        }
+        let ahead = Millis::now().0 - clock.now().0;
+        metrics::clock_ahead(ahead);
+        let wrong = ahead.abs() > CLOCK_WRONG_MS;
+        if wrong != std::mem::replace(&mut self.clock_is_wrong, wrong) {
+            if wrong {
+                tracing::warn!(
+                    ahead_ms = ahead,
+                    "this machine's clock is not what most nodes' clocks show; Callboard goes by those"
+                );
+            } else {
+                tracing::info!("this machine's clock is right again");
+            }
+        }
+    }
+
+    /// True once this node knows the time. Its own clock may be wrong, so it waits to be told before it serves; only
+    /// leaders of older versions never say it.
+    fn knows_time(&mut self, now: Tick) -> bool {
+        let lease_ms = u64::try_from(self.options.lease.as_millis()).unwrap_or(u64::MAX);
+        let patience = *self.patience.get_or_insert(now.plus_millis(lease_ms));
+        if now >= patience && !self.lease.clock().is_set() {
+            let ticks = i64::try_from(now.0).unwrap_or(i64::MAX);
+            self.lease.clock().set(wall_micros().saturating_sub(ticks));
+        }
+        self.lease.clock().is_set()
     }
 
     /// Tells the holder how far this node's state is, and what it says of the node.

@@ -88,7 +88,7 @@ impl Schedules {
         if let Some(known) = self.get(system, name).filter(|known| known.spec() == spec) {
             return Ok(known);
         }
-        let now = Millis::now();
+        let now = self.proposer.now()?;
         check::future(&spec, now)?;
         let first = Times::of(system, name, &spec, now)?.first(now);
         if first.is_none() {
@@ -186,7 +186,7 @@ impl Schedules {
         if let Some(known) = self.get(system, name).filter(|known| known.spec() == spec) {
             return Ok(known);
         }
-        let now = Millis::now();
+        let now = self.proposer.now()?;
         check::future(&spec, now)?;
         let first = Times::of(system, name, &spec, now)?.first(now);
         if first.is_none() {
@@ -239,7 +239,7 @@ impl Schedules {
         check::name(name)?;
         for _ in 0..ATTEMPTS {
             let known = self.get(system, name);
-            let now = Millis::now();
+            let now = self.proposer.now()?;
             let mut resume =
                 Resume { of: named(system, name), generation: 0, number: 0, next: None, missed: 0 };
             if let Some(known) = &known {
@@ -351,7 +351,7 @@ impl Schedules {
     /// # Errors
     /// `StoreUnavailable` while nobody can agree to it; it may be tried again.
     pub async fn ended(&self, ends: Vec<OccurrenceEnd>) -> Result<(), CallError> {
-        let now = Millis::now();
+        let now = self.proposer.now()?;
         let changes: Vec<Change> = {
             let state = self.proposer.replicated.read();
             let all = state.machine.schedules();

@@ -8,7 +8,7 @@ use std::{
 };
 
 use callboard_transport::tasks::{OnError, OnShutdown, Tasks};
-use callboard_types::{Lease, NodeId, Tick};
+use callboard_types::{ClusterClock, Lease, NodeId, Tick};
 use openraft::{
     BasicNode,
     async_runtime::watch::WatchReceiver,
@@ -124,7 +124,10 @@ impl Opened {
                 return Err(open::damaged(&folder, &error.to_string()));
             }
         };
-        let proposer = Proposer { raft, replicated, publisher, peers };
+        // Nobody can reach a node without an address for peers: it is alone by construction.
+        let alone = options.peer_address.is_empty();
+        let clock = if alone { ClusterClock::own() } else { ClusterClock::untold() };
+        let proposer = Proposer { raft, replicated, publisher, peers, clock };
         // Boxed: it holds every part of the control plane, and callers keep this future on their stacks.
         Box::pin(ControlPlane::run(options, identity, entrance, proposer, lives, log_writer)).await
     }
@@ -179,6 +182,7 @@ impl ControlPlane {
         // Nobody can reach a node without an address for peers: it is alone by construction.
         let lease =
             if options.peer_address.is_empty() { Lease::unlimited() } else { Lease::lapsed() };
+        let lease = lease.with_clock(proposer.clock.clone());
         let reports = Reports::default();
         let (batcher, batches) = Batcher::new(proposer.clone());
         tasks.spawn("schedules", OnError::Log, OnShutdown::Abort, batches.run());

@@ -19,6 +19,15 @@ use crate::{
     catalog::TypeRuntime, channels::machine_walk::Stop, pools::Seat, session::SessionLink,
 };
 
+/// Draws a request id that holds the time at which it was drawn, by the cluster's clock: a UUID of version 7.
+#[must_use]
+pub fn draw_id(now: Millis) -> String {
+    let millis = u64::try_from(now.0).unwrap_or(0);
+    let nanos = u32::try_from(millis % 1_000 * 1_000_000).unwrap_or(0);
+    let time = uuid::Timestamp::from_unix(uuid::NoContext, millis / 1_000, nanos);
+    uuid::Uuid::new_v7(time).to_string()
+}
+
 /// Bytes together with what is needed to read them. No content type means "no value".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Payload {

@@ -111,7 +111,11 @@ impl DataPlane {
         let peers = Peers::new(options.peers.clone());
         let (forwards, custody) =
             ForwardQueue::new(node, catalog.clone(), workers.clone(), peers.clone());
-        let local = Local::new(Listeners::new(), catalog.clone(), workers.clone());
+        let local = Local::new(
+            Listeners::new(directory.lease().clock().clone()),
+            catalog.clone(),
+            workers.clone(),
+        );
         let (fan_out, said) = FanOut::new(node, catalog.clone(), peers.clone(), local.clone());
         let parts = inboxes.into_iter().enumerate().map(|(number, inbox)| WorkerParts {
             number,

@@ -4,8 +4,8 @@ use std::{collections::HashSet, sync::Arc};
 
 use callboard_proto::types::v1 as pb;
 use callboard_types::{
-    ActorId, CallError, ErrorKind, Kind, Lease, NodeId, ShardOwner, Tick, actor_id::check_key,
-    shard::key_hash,
+    ActorId, CallError, ClusterClock, ErrorKind, Kind, Lease, NodeId, ShardOwner, Tick,
+    actor_id::check_key, shard::key_hash,
 };
 
 use crate::{
@@ -75,6 +75,12 @@ impl Router {
     #[must_use]
     pub fn node(&self) -> NodeId {
         self.node
+    }
+
+    /// The time of the cluster.
+    #[must_use]
+    pub fn clock(&self) -> &ClusterClock {
+        self.lease.clock()
     }
 
     /// The newest catalog.
@@ -273,7 +279,7 @@ impl Route {
 }
 
 /// The node does not know yet what the cluster agreed on.
-fn behind() -> CallError {
+pub(crate) fn behind() -> CallError {
     CallError::new(
         ErrorKind::LeaseLost,
         "the node does not know yet what the cluster agreed on, and so not whether there is such a type; \

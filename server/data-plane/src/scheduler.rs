@@ -119,7 +119,7 @@ impl Scheduler {
                 () = catalog.changed() => self.firings.look_again(),
                 () = sleep => {}
             }
-            let now = now();
+            let now = self.now();
             for DeliveryEnd { ticket, outcome } in round.drain(..) {
                 let ending = match verdict::of(&outcome) {
                     Fate::Again => Ending::Again,
@@ -141,7 +141,7 @@ impl Scheduler {
 
     /// How long nothing needs to be done unless there is news.
     fn sleep(&self, is_telling: bool) -> Duration {
-        let now = now();
+        let now = self.now();
         let mut wake = Tick::NEVER;
         if self.firings.is_stale() {
             wake = wake.min(self.pass_after);
@@ -157,11 +157,16 @@ impl Scheduler {
         wake.duration_after(now.tick)
     }
 
+    fn now(&self) -> Now {
+        let tick = Tick::now();
+        Now { tick, wall: self.lease.clock().at_after(tick, self.firings.latest()) }
+    }
+
     // === firing ===
 
     /// Fires what is due, as far as there is room.
     async fn fire(&mut self) {
-        let began = now();
+        let began = self.now();
         let catalog = self.router.catalog_reader().load_full();
         if !self.lease.holds_for(began.tick, catalog.view.version) {
             // Others may own the targets by now. What was due meanwhile is looked for when the lease is back.
@@ -175,7 +180,7 @@ impl Scheduler {
             self.firings.begin_pass(began);
         }
         loop {
-            let now = now();
+            let now = self.now();
             let (after, most) = self.firings.next_page(PAGE);
             if most == 0 {
                 break;
@@ -254,7 +259,7 @@ impl Scheduler {
     }
 
     async fn on_told(&mut self, (ends, told): Told) {
-        let now = now();
+        let now = self.now();
         match told {
             Ok(()) => {
                 let gone = self.firings.agreed(now, &ends);
@@ -289,10 +294,6 @@ impl Scheduler {
         }
         self.send_all(queues).await;
     }
-}
-
-fn now() -> Now {
-    Now { tick: Tick::now(), wall: Millis::now() }
 }
 
 /// A number that differs from ticket to ticket.

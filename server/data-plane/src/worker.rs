@@ -158,6 +158,8 @@ impl Worker {
             walks: Walks::new(),
             to_keep: Vec::new(),
             leased: parts.lease.holds_for(Tick::now(), 0),
+            wall: parts.lease.clock().now(),
+            steady: steady::SteadyClock::new(Tick::now(), parts.lease.clock().now()),
             lease: parts.lease,
             directory: parts.directory,
             cancelled: HashSet::new(),
@@ -167,8 +169,6 @@ impl Worker {
             claim_count: 0,
             held: 0,
             now: Tick::now(),
-            wall: Millis::now(),
-            steady: steady::SteadyClock::new(Tick::now(), Millis::now()),
             next_tick: Tick::now(),
             draining: None,
             refusing: false,
@@ -194,8 +194,9 @@ impl Worker {
                 () = sleep => {}
             }
             self.now = Tick::now();
-            self.wall = Millis::now();
             self.look_at_lease();
+            // After the lease: a node that holds one was told the time.
+            self.wall = self.lease.clock().at_after(self.now, self.wall);
             for message in round.drain(..) {
                 self.on_message(message);
             }

@@ -9,7 +9,7 @@ use std::sync::{
 };
 
 use crate::{
-    clock::Tick,
+    clock::{ClusterClock, Tick},
     planted::{self, Bug},
 };
 
@@ -27,6 +27,8 @@ struct Inner {
     end: AtomicU64,
     /// The version of the view at the last grant that ended a gap.
     version: AtomicU64,
+    /// The time comes with the same renewals.
+    clock: ClusterClock,
 }
 
 impl Lease {
@@ -43,7 +45,17 @@ impl Lease {
     }
 
     fn until(end: u64) -> Self {
-        Self(Arc::new(Inner { end: AtomicU64::new(end), version: AtomicU64::new(0) }))
+        Self::new(end, ClusterClock::own())
+    }
+
+    fn new(end: u64, clock: ClusterClock) -> Self {
+        Self(Arc::new(Inner { end: AtomicU64::new(end), version: AtomicU64::new(0), clock }))
+    }
+
+    /// A lease like this one that comes with another clock. For who makes it: copies of this one do not follow.
+    #[must_use]
+    pub fn with_clock(self, clock: ClusterClock) -> Self {
+        Self::new(self.ends_at().0, clock)
     }
 
     /// Lets it hold until a tick. Never shortens it.
@@ -82,6 +94,12 @@ impl Lease {
         let lasts = now.0 < self.0.end.load(Ordering::Acquire);
         lasts && version >= self.0.version.load(Ordering::Acquire)
             || planted::is(Bug::LeaseNotChecked)
+    }
+
+    /// The time of the cluster, which is set by the renewals that extend the lease.
+    #[must_use]
+    pub fn clock(&self) -> &ClusterClock {
+        &self.0.clock
     }
 
     /// When it ends, as far as is known now.

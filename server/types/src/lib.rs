@@ -17,7 +17,7 @@ pub mod shard;
 pub mod view;
 
 pub use actor_id::ActorId;
-pub use clock::{Millis, Tick};
+pub use clock::{ClusterClock, Millis, Tick};
 pub use definition::{Action, Durability, Kind, TypeDefinition};
 pub use error::{CallError, ErrorKind, Retry};
 pub use lease::Lease;

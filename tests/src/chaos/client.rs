@@ -36,7 +36,7 @@ const ATTEMPT_MS: u32 = 4_000;
 const EXPIRED: &str = "REQUEST_EXPIRED";
 
 /// What it says of the end of a chain whose last call is too old by its clock.
-pub const NOT_KEPT: &str = "OUTCOME_NOT_KEPT";
+const NOT_KEPT: &str = "OUTCOME_NOT_KEPT";
 
 /// First and longest pause before a retry. Shorter than an SDK's, to press harder.
 const BACKOFF_MS: (u64, u64) = (10, 500);

@@ -34,6 +34,8 @@ pub struct Nemesis<'a> {
     members: RwLock<Vec<Port>>,
     /// Held while a node's process is in trouble.
     node_trouble: Mutex<()>,
+    /// Held while a node's clock is wrong: the time is what most clocks say.
+    clock_trouble: Mutex<()>,
     /// Ports of nodes that may have ended by themselves, because their disk was full.
     excused: Mutex<Vec<Port>>,
     /// What must not be, in words.
@@ -55,6 +57,7 @@ impl<'a> Nemesis<'a> {
             shared,
             members: RwLock::new(members),
             node_trouble: Mutex::new(()),
+            clock_trouble: Mutex::new(()),
             excused: Mutex::new(Vec::new()),
             findings: Mutex::new(Vec::new()),
             recoveries: Mutex::new(Vec::new()),

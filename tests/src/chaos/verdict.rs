@@ -100,7 +100,15 @@ fn count_calls(calls: &BTreeMap<u64, Call<'_>>, verdict: &mut Verdict) {
     verdict.calls = calls.len();
     for (number, call) in calls {
         match call.answers.first().map(|(_, reply)| *reply) {
-            None | Some(Reply::Unknown { .. }) => verdict.unknown += 1,
+            None => verdict.unknown += 1,
+            // No client's clock is wrong, and one node's moves nothing.
+            Some(Reply::Unknown { reason }) => {
+                verdict.unknown += 1;
+                verdict.findings.push(format!(
+                    "call {number} to {} was taken for too old or too new: {reason}",
+                    call.actor
+                ));
+            }
             Some(Reply::Refused { reason }) => {
                 *verdict.refused.entry(reason.clone()).or_default() += 1;
             }

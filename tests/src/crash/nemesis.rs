@@ -9,7 +9,7 @@ use super::{
     Error, RECOVERY_MAX,
     client::Shared,
     disk::Disk,
-    process::{Host, Node},
+    process::{Host, Node, Still},
 };
 
 /// Undisturbed time before each fault of the node, in milliseconds: from "just started" to "well warmed up".
@@ -21,8 +21,8 @@ const HOST_CALM_MS: std::ops::Range<u64> = 50..1_500;
 /// How long a killed process stays away, in milliseconds.
 const AWAY_MS: std::ops::Range<u64> = 0..80;
 
-/// How long a node runs on after its disk lost power, in milliseconds. What it says then is not to be believed by
-/// anyone who checks only that it says it.
+/// How long a node runs on after its disk lost power, in milliseconds. What it acknowledges then it must not have been
+/// able to store.
 const POWERLESS_MS: std::ops::Range<u64> = 0..150;
 
 /// How often progress is looked for.
@@ -57,6 +57,13 @@ pub async fn kill_node(
 }
 
 /// Cuts the power of the node's disk, kills the node, and restarts it on what is left.
+///
+/// The node stands still at the moment of the cut, because this machine outlives it and a real one would not: an
+/// fdatasync that is under way when ext4 is shut down can report success for data that is then gone (33 times in 346 cuts
+/// under a program of ten lines that only writes and syncs, always within 0.6 ms after the shutdown returned). No real node
+/// could still tell anybody. So there are two kinds of cuts. Either something may be under way to the disk, and the node
+/// never runs again. Or nothing is, and the node runs on without a disk: then every sync fails, and it must acknowledge
+/// nothing more.
 pub async fn cut_power(
     node: &mut Node,
     disk: &mut Disk,
@@ -69,8 +76,15 @@ pub async fn cut_power(
     for cut in 1..=cuts {
         calm(&mut random, NODE_CALM_MS).await;
         node.check_alive()?;
-        disk.cut()?;
-        calm(&mut random, POWERLESS_MS).await;
+        if random.random_bool(0.5) {
+            node.freeze(Still::InFlight).await?;
+            disk.cut()?;
+        } else {
+            node.freeze(Still::Idle).await?;
+            disk.cut()?;
+            node.thaw()?;
+            calm(&mut random, POWERLESS_MS).await;
+        }
         node.kill().await?;
         disk.power_on().await?;
         node.start()?;

@@ -14,6 +14,19 @@ use crate::ports;
 
 /// How long to wait for a process that was killed.
 const REAP_MAX: Duration = Duration::from_secs(10);
+/// How long a stopped process' threads may take to stand still.
+const STOP_MAX: Duration = Duration::from_secs(10);
+/// How often they are looked at.
+const STOP_LOOK: Duration = Duration::from_micros(100);
+
+/// What may be under way in a process that stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Still {
+    /// Nothing: no thread waits for the disk.
+    Idle,
+    /// Threads may wait for the disk inside the kernel; they run no code of their own.
+    InFlight,
+}
 
 /// A node that is started on the same folder and ports again and again.
 pub struct Node {
@@ -60,6 +73,37 @@ impl Node {
     /// Kills it with SIGKILL and waits until the kernel has taken it away.
     pub async fn kill(&mut self) -> Result<(), Error> {
         kill(&mut self.child, "the node").await
+    }
+
+    /// Stops its time with SIGSTOP, and waits until none of its threads runs code of its own.
+    pub async fn freeze(&self, still: Still) -> Result<(), Error> {
+        let Some(id) = self.signal(libc::SIGSTOP)? else { return Ok(()) };
+        let begun = super::now();
+        while !stands(id, still)? {
+            if begun.elapsed() > STOP_MAX {
+                return Err(Error::failed("the node does not stand still after SIGSTOP"));
+            }
+            tokio::time::sleep(STOP_LOOK).await;
+        }
+        Ok(())
+    }
+
+    /// Lets its time go on.
+    pub fn thaw(&self) -> Result<(), Error> {
+        self.signal(libc::SIGCONT).map(drop)
+    }
+
+    fn signal(&self, signal: i32) -> Result<Option<i32>, Error> {
+        let Some(id) = self.child.as_ref().and_then(Child::id) else { return Ok(None) };
+        let id = i32::try_from(id).map_err(|_| Error::failed("a process id is too big"))?;
+        #[expect(unsafe_code, reason = "the standard library has no call for signals")]
+        // SAFETY: the call takes two numbers, and the process is a child that was not yet waited for.
+        let sent = unsafe { libc::kill(id, signal) };
+        if sent == 0 {
+            Ok(Some(id))
+        } else {
+            Err(Error::io("signalling the node")(std::io::Error::last_os_error()))
+        }
     }
 
     /// Fails if the node ended by itself, with the end of its log.
@@ -117,6 +161,26 @@ impl Host {
     pub async fn kill(&mut self) -> Result<(), Error> {
         kill(&mut self.child, "a host").await
     }
+}
+
+/// True if all threads of a process stand still.
+fn stands(id: i32, still: Still) -> Result<bool, Error> {
+    let threads = std::fs::read_dir(format!("/proc/{id}/task"));
+    for thread in threads.map_err(Error::io("looking at the node's threads"))?.flatten() {
+        // One that just ended runs nothing.
+        let Ok(stat) = std::fs::read_to_string(thread.path().join("stat")) else { continue };
+        // The name before it may hold anything, brackets too.
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        let stopped = match state {
+            Some('T' | 't' | 'Z' | 'X') => true,
+            Some('D') => still == Still::InFlight,
+            _ => false,
+        };
+        if !stopped {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn spawn(mut command: Command, log: &Path) -> Result<Child, Error> {

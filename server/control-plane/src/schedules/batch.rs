@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, sync::Arc};
 
-use callboard_types::{CallError, Millis, Tick};
+use callboard_types::{CallError, Tick};
 use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::{mpsc, oneshot};
 
@@ -95,17 +95,18 @@ fn cut(waiting: Vec<Wish>) -> Vec<Vec<Wish>> {
     batches
 }
 
+async fn agree(proposer: &Proposer, changes: Vec<Change>) -> Result<Vec<ChangeResult>, CallError> {
+    let (id, now) = (uuid::Uuid::now_v7().as_u128(), proposer.now()?);
+    let command = Arc::new(Command::ChangeSchedules(ChangeSchedules { id, now, changes }));
+    proposer.check_admitted(&command)?;
+    proposer.propose_changes(&command).await
+}
+
 async fn propose(proposer: Proposer, wishes: Vec<Wish>) {
     let (changes, waiting): (Vec<Change>, Vec<oneshot::Sender<ChangeResult>>) =
         wishes.into_iter().map(|wish| (wish.change, wish.done)).unzip();
     let (began, count) = (Tick::now(), changes.len());
-    let command =
-        ChangeSchedules { id: uuid::Uuid::now_v7().as_u128(), now: Millis::now(), changes };
-    let command = Arc::new(Command::ChangeSchedules(command));
-    let agreed = match proposer.check_admitted(&command) {
-        Ok(()) => proposer.propose_changes(&command).await,
-        Err(error) => Err(error),
-    };
+    let agreed = agree(&proposer, changes).await;
     metrics::schedules_proposed(count, Tick::now().micros_since(began));
     let results: Box<dyn Iterator<Item = ChangeResult> + Send> = match agreed {
         Ok(results) => Box::new(results.into_iter()),

@@ -74,7 +74,8 @@ impl Latecomers {
         loop {
             ticks.tick().await;
             self.tidy();
-            let changes = self.look(&mut after, Millis::now()).await;
+            let Ok(now) = self.0.proposer.now() else { continue };
+            let changes = self.look(&mut after, now).await;
             if changes.is_empty() {
                 continue;
             }

@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use callboard_types::{CallError, ErrorKind, Millis, limits};
+use callboard_types::{CallError, ClusterClock, ErrorKind, limits};
 use tokio::sync::Notify;
 
 use super::{
@@ -29,6 +29,7 @@ pub struct Listeners(Arc<Shared>);
 struct Shared {
     /// Tells this process's tokens from those of others.
     life: u64,
+    clock: ClusterClock,
     state: Mutex<State>,
     ended: AtomicBool,
 }
@@ -67,22 +68,22 @@ pub enum Item {
 impl Listeners {
     /// Nobody listens yet.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(clock: ClusterClock) -> Self {
         let state = State {
-            rings: Rings::new(Millis::now()),
+            rings: Rings::new(clock.now()),
             waiting: HashMap::new(),
             listeners: 0,
             next_id: 0,
         };
         let (_, life) = uuid::Uuid::now_v7().as_u64_pair();
         let (state, ended) = (Mutex::new(state), AtomicBool::new(false));
-        Self(Arc::new(Shared { life, state, ended }))
+        Self(Arc::new(Shared { life, clock, state, ended }))
     }
 
     /// Takes a message. False if it is known already.
     pub fn hear(&self, said: &Arc<Said>) -> bool {
         let mut state = self.0.lock();
-        let fresh = state.rings.hear(said, Millis::now());
+        let fresh = state.rings.hear(said, self.0.clock.now());
         if fresh && !state.waiting.is_empty() {
             let listening = state.waiting.get(&channel(&said.system, &said.channel));
             listening.into_iter().flatten().for_each(|(_, news)| news.notify_one());
@@ -112,7 +113,7 @@ impl Listeners {
         channels: &[String],
         resume: Option<Token>,
     ) -> Result<Listener, CallError> {
-        let now = Millis::now();
+        let now = self.0.clock.now();
         let mut guard = self.0.lock();
         if self.0.ended.load(Ordering::Acquire) {
             return Err(stopping());
@@ -154,12 +155,6 @@ impl Listeners {
         self.0.ended.store(true, Ordering::Release);
         let state = self.0.lock();
         state.waiting.values().flatten().for_each(|(_, news)| news.notify_one());
-    }
-}
-
-impl Default for Listeners {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -227,7 +222,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        let now = Millis::now();
+        let now = self.shared.clock.now();
         let mut guard = self.shared.lock();
         let state = &mut *guard;
         state.listeners -= 1;
@@ -263,7 +258,7 @@ mod tests {
             payload: Payload::default(),
             metadata: Metadata::new(),
             source: None,
-            published_at: Millis(0),
+            published_at: callboard_types::Millis(0),
         })
     }
 
@@ -276,7 +271,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_token_stands_for_everything_that_came_before_it_on_all_channels() {
-        let node = Listeners::new();
+        let node = Listeners::new(ClusterClock::own());
         let both = ["a".to_owned(), "b".to_owned()];
         let mut listener = node.listen("default", &both, None).expect("room");
         for number in 0..6 {
@@ -300,14 +295,14 @@ mod tests {
 
     #[tokio::test]
     async fn another_node_says_again_what_came_lately() {
-        let (one, two) = (Listeners::new(), Listeners::new());
+        let (one, two) = (Listeners::new(ClusterClock::own()), Listeners::new(ClusterClock::own()));
         let news = ["news".to_owned()];
         let listener = one.listen("default", &news, None).expect("room");
         let token = listener.token();
         two.hear(&said("news", 1));
         let mut moved = two.listen("default", &news, Some(token)).expect("room");
         assert_eq!(id(&mut moved).await.0, "1");
-        let old = Token { at: Millis(1), ..token };
+        let old = Token { at: callboard_types::Millis(1), ..token };
         let mut late = two.listen("default", &news, Some(old)).expect("room");
         assert!(matches!(late.next().await, Ok(Item::Missed(0))));
         assert_eq!(id(&mut late).await.0, "1");
@@ -315,7 +310,7 @@ mod tests {
 
     #[tokio::test]
     async fn streams_end_when_the_node_stops() {
-        let node = Listeners::new();
+        let node = Listeners::new(ClusterClock::own());
         let news = ["news".to_owned()];
         let mut listener = node.listen("default", &news, None).expect("room");
         let (item, ()) = tokio::join!(listener.next(), async { node.end() });

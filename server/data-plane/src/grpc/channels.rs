@@ -61,7 +61,11 @@ impl Channels {
         &self,
         request: PublishRequest,
     ) -> Result<PublishResponse, CallError> {
-        let (now, wall) = (Tick::now(), Millis::now());
+        let now = Tick::now();
+        let wall = self.router.clock().at(now);
+        if wall == Millis(0) {
+            return Err(crate::router::behind());
+        }
         let timeout_ms = request.timeout_ms;
         let said = Arc::new(self.checked(request, wall)?);
         self.check_repetition(&said)?;

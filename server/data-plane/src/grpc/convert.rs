@@ -12,7 +12,8 @@ use callboard_proto::{
 use callboard_statestore::StateBlob;
 use callboard_transport::status;
 use callboard_types::{
-    Action, ActorId, CallError, Durability, ErrorKind, Kind, TypeDefinition, TypeSettings, limits,
+    Action, ActorId, CallError, Durability, ErrorKind, Kind, Millis, TypeDefinition, TypeSettings,
+    limits,
     settings::{Deliver, History, Pool, RECEIVE_ACTION, Subscription, Timer},
 };
 
@@ -98,9 +99,10 @@ fn tags_from_proto(tags: HashMap<String, String>) -> Bytes {
     postcard::to_stdvec(&pairs).expect("plain data always encodes").into()
 }
 
-/// A host's answer to a turn. An answer without an outcome breaks the protocol, and fails the turn.
+/// A host's answer to a turn. An answer without an outcome breaks the protocol, and fails the turn. What it sets going gets
+/// ids that were drawn now.
 #[must_use]
-pub fn turn_end(result: TurnResult) -> TurnEnd {
+pub fn turn_end(result: TurnResult, now: Millis) -> TurnEnd {
     let outcome = match result.outcome {
         Some(turn_result::Outcome::Reply(payload)) => Some(Ok(payload_from_proto(Some(payload)))),
         Some(turn_result::Outcome::Error(error)) => {
@@ -121,7 +123,7 @@ pub fn turn_end(result: TurnResult) -> TurnEnd {
             data: Bytes::copy_from_slice(&state.data),
         }),
         tags: result.tags.map(|tags| tags_from_proto(tags.values)),
-        workflow: result.workflow.and_then(workflow::workflow),
+        workflow: result.workflow.and_then(|from| workflow::workflow(from, now)),
     }
 }
 

@@ -9,7 +9,7 @@ use callboard_proto::control::v1::{
 };
 use callboard_statestore::{DeadLetterRow, StateStore};
 use callboard_transport::status::to_status;
-use callboard_types::{CallError, ErrorKind, Millis, Tick, limits};
+use callboard_types::{CallError, ErrorKind, Tick, limits};
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 
@@ -84,7 +84,7 @@ impl DeadLetters {
         let catalog = Arc::clone(&self.router.catalog());
         let actor_type = catalog.require(&item.target.system, &item.target.actor_type)?;
         let key = item.target.key.to_string();
-        let attempt = item.attempt(&row.source, Millis::now(), ReplyTo::Unary(to));
+        let attempt = item.attempt(&row.source, self.router.clock().now(), ReplyTo::Unary(to));
         let deadline = Tick::now().plus_millis(limits::CALL_TIMEOUT_DEFAULT_MS);
         // No row stands for it any longer, so nobody would confirm it.
         let call = Call { asynchronous: true, delivery: false, deadline, ..attempt };
@@ -208,7 +208,7 @@ mod tests {
             action: "add".into(),
             argument: Payload::default(),
             request_id: "first".into(),
-            created_at: Millis(1),
+            created_at: callboard_types::Millis(1),
             metadata: Metadata::new(),
             hops: Vec::new(),
             chain: Vec::new(),

@@ -133,9 +133,15 @@ impl Gateway {
         Ok(Checked { queue, worker: route.worker, routed: route.carry(call), json_for, due })
     }
 
+    /// The time, and the cluster's.
+    pub(super) fn now(&self) -> (Tick, Millis) {
+        let tick = Tick::now();
+        (tick, self.router.clock().at(tick))
+    }
+
     async fn invoke_once(&self, request: InvokeRequest) -> Result<InvokeResponse, CallError> {
         let (to, outcome) = oneshot::channel();
-        let now = (Tick::now(), Millis::now());
+        let now = self.now();
         let catalog = self.router.catalog();
         let checked = self.check(&catalog, request, now)?;
         drop(catalog);
@@ -355,7 +361,7 @@ pub(super) fn identity(
 ) -> Result<(String, Millis), CallError> {
     if given.is_empty() {
         let created_at = if created_at_ms == 0 { wall } else { Millis(created_at_ms) };
-        return Ok((uuid::Uuid::now_v7().to_string(), created_at));
+        return Ok((crate::call::draw_id(wall), created_at));
     }
     convert::check_request_id(&given)?;
     if created_at_ms != 0 {

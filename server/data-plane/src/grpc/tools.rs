@@ -36,8 +36,9 @@ impl Actors {
         let route = self.one_actor(id)?;
         let (to, outcome) = oneshot::channel();
         let queue = self.router.queue_of(&route);
-        let request_id = uuid::Uuid::now_v7().to_string();
-        let now = (Tick::now(), Millis::now());
+        let tick = Tick::now();
+        let now = (tick, self.router.clock().at(tick));
+        let request_id = crate::call::draw_id(now.1);
         let call = tool.call(argument, request_id, now, ReplyTo::Unary(to));
         self.router.send(queue, vec![route.carry(call)]).await;
         outcome.await.unwrap_or_else(|_| {

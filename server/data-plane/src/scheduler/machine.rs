@@ -300,6 +300,11 @@ impl Firings {
         self.pause_ends.unwrap_or(Tick::NEVER).min(unknown)
     }
 
+    /// The newest time that it was told.
+    pub(super) fn latest(&self) -> Millis {
+        self.wall
+    }
+
     /// Ends to tell the cluster; they come back to [`agreed`](Self::agreed) or [`not_agreed`](Self::not_agreed).
     pub(super) fn take_ends(&mut self, most: usize) -> Vec<OccurrenceEnd> {
         let count = self.ends.len().min(most);

@@ -90,7 +90,7 @@ impl Worker {
         let Dead { source, item, due_at, error, attempts } = dead;
         tracing::warn!(%source, %error, attempts, "a delivery was given up; it is a dead letter now");
         DeadLetterRow {
-            id: uuid::Uuid::now_v7().to_string(),
+            id: crate::call::draw_id(self.wall),
             source,
             letter: Letter { item, error, attempts, due_at }.encode(),
             died_at: self.wall,

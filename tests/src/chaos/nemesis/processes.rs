@@ -87,6 +87,7 @@ impl Nemesis<'_> {
         lasts: Duration,
         random: &mut StdRng,
     ) -> Result<(), Error> {
+        let _trouble = self.clock_trouble.lock().await;
         let port = self.any_member(random).await?;
         let seconds = if random.random_bool(0.5) { JUMP } else { -JUMP };
         self.begins(fault, format!("the clock of node {port} jumps by {seconds} s"));

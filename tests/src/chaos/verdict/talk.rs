@@ -1,7 +1,6 @@
 //! From a history to what its calls and schedules set going.
 //!
-//! Delays and schedules go by the wall clock of whichever node is in charge. What a jump of a clock may have moved is
-//! held to less: it may come early or late, but never twice.
+//! Delays and schedules go by the cluster's time, which no single clock moves: nothing comes early, whatever jumped.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,21 +8,15 @@ use super::{Entry, Event, Reply, Verdict};
 use crate::{
     chaos::{
         alarms,
-        client::NOT_KEPT,
         history::Act,
-        plan::Kind,
         talk::{ALARM, HEARER, HEARERS, TELLER},
     },
     check::once::{self, Cause, Known, Mark, Marks, Place, Story},
 };
 
-/// How long before and after a jump of a clock times do not count, in nanoseconds.
-const AROUND_JUMP_NS: u64 = 2_000_000_000;
-
 /// A schedule as the history tells of it.
 #[derive(Debug)]
 struct Alarm {
-    at_ns: u64,
     starts_ms: i64,
     interval_ms: i64,
     firings: u32,
@@ -44,9 +37,8 @@ struct Call<'a> {
 #[derive(Debug, Default)]
 struct Told<'a> {
     calls: BTreeMap<u64, Call<'a>>,
-    answers: HashMap<u64, (u64, &'a Reply)>,
+    answers: HashMap<u64, &'a Reply>,
     alarms: BTreeMap<u64, Alarm>,
-    jumps: Vec<(u64, u64)>,
     /// Milliseconds since 1970 when the history began.
     begun_ms: Option<i64>,
     actors: BTreeMap<String, Marks>,
@@ -58,11 +50,11 @@ pub fn story(entries: &[Entry]) -> Story {
     let told = Told::read(entries);
     let mut causes = BTreeMap::new();
     for (number, call) in &told.calls {
-        let cause = told.cause(call, told.answers.get(number));
+        let cause = told.cause(call, told.answers.get(number).copied());
         causes.extend(cause.map(|cause| (*number, cause)));
     }
     for (number, alarm) in &told.alarms {
-        causes.insert(*number, told.alarm(*number, alarm));
+        causes.insert(*number, Told::alarm(*number, alarm));
     }
     Story { causes, actors: told.actors }
 }
@@ -72,7 +64,7 @@ pub fn check(entries: &[Entry], verdict: &mut Verdict) {
     let story = story(entries);
     let told = Told::read(entries);
     for (number, call) in &told.calls {
-        let reply = told.answers.get(number).map(|(_, reply)| *reply);
+        let reply = told.answers.get(number).copied();
         let counts = &mut verdict.talk;
         match (call.act, reply) {
             (Act::Tell { to, .. }, Some(Reply::Receipt { .. })) => counts.effects += to.len(),
@@ -82,14 +74,6 @@ pub fn check(entries: &[Entry], verdict: &mut Verdict) {
                 if route.last() != Some(at) {
                     verdict.findings.push(format!(
                         "relay {number} was answered by {at}, which is not the end of its route"
-                    ));
-                }
-            }
-            (Act::Relay { .. }, Some(Reply::Unknown { reason })) if reason == NOT_KEPT => {
-                let until_ns = told.answers.get(number).map_or(0, |(at_ns, _)| *at_ns);
-                if !told.jumps(call.at_ns, until_ns) {
-                    verdict.findings.push(format!(
-                        "the end of relay {number} was not kept, although no clock had jumped"
                     ));
                 }
             }
@@ -110,21 +94,13 @@ pub fn check(entries: &[Entry], verdict: &mut Verdict) {
 impl<'a> Told<'a> {
     fn read(entries: &'a [Entry]) -> Self {
         let mut told = Self::default();
-        let mut jumping: HashMap<u64, u64> = HashMap::new();
         for Entry { at_ns, event } in entries {
             match event {
                 Event::Call { call, actor, act, .. } => {
                     told.calls.insert(*call, Call { at_ns: *at_ns, actor, act });
                 }
                 Event::Answer { call, reply, .. } => {
-                    told.answers.entry(*call).or_insert((*at_ns, reply));
-                }
-                Event::Fault { fault, kind, .. } if kind == Kind::ClockJump.name() => {
-                    jumping.insert(*fault, *at_ns);
-                }
-                Event::Healed { fault, .. } => {
-                    let begun = jumping.remove(fault);
-                    told.jumps.extend(begun.map(|begun| (begun, *at_ns)));
+                    told.answers.entry(*call).or_insert(reply);
                 }
                 Event::Marks { actor, total, marks } => {
                     let mark = |(cause, amount, number, at_ms): &(u64, u32, u64, i64)| Mark {
@@ -139,8 +115,6 @@ impl<'a> Told<'a> {
                 event => told.read_alarm(*at_ns, event),
             }
         }
-        // A jump that never ended lasted until the end.
-        told.jumps.extend(jumping.into_values().map(|begun| (begun, u64::MAX / 2)));
         told
     }
 
@@ -150,8 +124,7 @@ impl<'a> Told<'a> {
                 self.begun_ms.get_or_insert(now_ms - (at_ns / 1_000_000) as i64);
                 let (starts_ms, interval_ms) = (*starts_ms, *interval_ms as i64);
                 let (firings, made, deleting, deleted_ms) = (*firings, false, false, None);
-                let new =
-                    Alarm { at_ns, starts_ms, interval_ms, firings, made, deleting, deleted_ms };
+                let new = Alarm { starts_ms, interval_ms, firings, made, deleting, deleted_ms };
                 self.alarms.insert(*alarm, new);
             }
             Event::AlarmMade { alarm } => {
@@ -167,17 +140,9 @@ impl<'a> Told<'a> {
         }
     }
 
-    /// True if a clock may have been wrong at some time between these.
-    fn jumps(&self, from_ns: u64, until_ns: u64) -> bool {
-        self.jumps.iter().any(|(begun, ended)| {
-            begun.saturating_sub(AROUND_JUMP_NS) <= until_ns
-                && ended.saturating_add(AROUND_JUMP_NS) >= from_ns
-        })
-    }
-
-    fn cause(&self, call: &Call<'_>, reply: Option<&(u64, &Reply)>) -> Option<Cause> {
-        let (at_ns, act) = (call.at_ns, call.act);
-        let known = match reply.map(|(_, reply)| *reply) {
+    fn cause(&self, call: &Call<'_>, reply: Option<&Reply>) -> Option<Cause> {
+        let act = call.act;
+        let known = match reply {
             // A later station may have been refused, and earlier ones not.
             Some(Reply::Refused { .. }) if matches!(act, Act::Relay { .. }) => Known::Nothing,
             Some(Reply::Refused { .. }) => Known::Never,
@@ -187,20 +152,13 @@ impl<'a> Told<'a> {
         let own = |amount| Place { actor: call.actor.to_owned(), ..place("", "", amount) };
         let places: Vec<Place> = match act {
             Act::Tell { amount, to } => {
-                let until_ns = reply.map_or(u64::MAX / 2, |(until_ns, _)| *until_ns);
-                let others = to.iter().map(|told| {
-                    let delay_ms = told.delay_ms as i64;
-                    let skewed = delay_ms > 0
-                        && self.jumps(at_ns, until_ns.saturating_add(told.delay_ms * 1_000_000));
-                    let since_ms = self.begun_ms.map(|ms| ms + (at_ns / 1_000_000) as i64);
-                    Place {
-                        not_before_ms: match since_ms {
-                            Some(since_ms) if delay_ms > 0 && !skewed => since_ms + delay_ms,
-                            _ => 0,
-                        },
-                        may_miss: skewed,
-                        ..place(TELLER, &told.key, *amount)
-                    }
+                let since_ms = self.begun_ms.map(|ms| ms + (call.at_ns / 1_000_000) as i64);
+                let others = to.iter().map(|told| Place {
+                    not_before_ms: match since_ms {
+                        Some(since_ms) if told.delay_ms > 0 => since_ms + told.delay_ms as i64,
+                        _ => 0,
+                    },
+                    ..place(TELLER, &told.key, *amount)
                 });
                 std::iter::once(own(*amount)).chain(others).collect()
             }
@@ -217,22 +175,18 @@ impl<'a> Told<'a> {
     }
 
     /// What a schedule must have done.
-    fn alarm(&self, number: u64, alarm: &Alarm) -> Cause {
+    fn alarm(number: u64, alarm: &Alarm) -> Cause {
         let known = if alarm.made { Known::Happened } else { Known::Nothing };
-        let lasts_ms = alarm.starts_ms + alarm.interval_ms * i64::from(alarm.firings);
-        let begun_ms = self.begun_ms.unwrap_or_default();
-        let until_ns = u64::try_from(lasts_ms - begun_ms).unwrap_or(0) * 1_000_000;
-        let skewed = self.jumps(alarm.at_ns, until_ns);
         let firings = (1..=alarm.firings).map(|firing| {
             let due_ms = alarm.starts_ms + alarm.interval_ms * i64::from(firing - 1);
             // What was not yet due when it was gone must never come.
             let gone = alarm.deleted_ms.is_some_and(|deleted_ms| due_ms > deleted_ms);
-            (!gone || skewed).then(|| Place {
+            (!gone).then(|| Place {
                 actor: format!("{ALARM}/{}", alarms::name(number)),
                 amount: alarms::AMOUNT,
                 number: u64::from(firing),
-                not_before_ms: if skewed { 0 } else { due_ms },
-                may_miss: alarm.deleting || (skewed && alarm.interval_ms > 0),
+                not_before_ms: due_ms,
+                may_miss: alarm.deleting,
             })
         });
         Cause { known, places: firings.flatten().collect() }

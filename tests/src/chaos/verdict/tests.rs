@@ -127,7 +127,7 @@ fn what_goes_wrong_between_actors_reaches_the_verdict() {
     finds(answer(30, 21, elsewhere), "twice, and differently");
     let mut entries = talk();
     entries[6] = answer(21, 21, Reply::Unknown { reason: "OUTCOME_NOT_KEPT".into() });
-    assert!(judge(&entries).findings[0].contains("no clock had jumped"));
+    assert!(judge(&entries).findings[0].contains("too old or too new: OUTCOME_NOT_KEPT"));
 }
 
 #[test]

@@ -7,18 +7,24 @@ use callboard_proto::{
 use callboard_types::{ActorId, CallError, ErrorKind, Millis, limits, settings::check_channel};
 
 use super::{check_metadata, check_size, payload_from_proto, system_or_default};
-use crate::activation::workflow::{NextCall, Said, SideEffect, Workflow};
+use crate::{
+    activation::workflow::{NextCall, Said, SideEffect, Workflow},
+    call::draw_id,
+};
 
 /// The workflow of a turn; `None` if it sets nothing going.
 ///
 /// # Errors
 /// `InvalidHostAnswer` with the rule that it breaks. The turn fails with it.
-pub(super) fn workflow(from: pb_host::Workflow) -> Option<Result<Box<Workflow>, CallError>> {
+pub(super) fn workflow(
+    from: pb_host::Workflow,
+    now: Millis,
+) -> Option<Result<Box<Workflow>, CallError>> {
     let empty = from.effects.is_empty() && from.broadcasts.is_empty() && from.next.is_none();
     if empty && !from.checkpoint && !from.deactivate {
         return None;
     }
-    Some(checked(from).map(Box::new).map_err(|broken| {
+    Some(checked(from, now).map(Box::new).map_err(|broken| {
         let text = format!(
             "what the turn sets going breaks a rule ({}); the turn was discarded and nothing was applied",
             broken.message
@@ -27,26 +33,34 @@ pub(super) fn workflow(from: pb_host::Workflow) -> Option<Result<Box<Workflow>, 
     }))
 }
 
-fn checked(from: pb_host::Workflow) -> Result<Workflow, CallError> {
+fn checked(from: pb_host::Workflow, now: Millis) -> Result<Workflow, CallError> {
     if from.effects.len() + from.broadcasts.len() > limits::TURN_OUTPUTS_MAX {
         let error = CallError::new(ErrorKind::InvalidHostAnswer, "too many effects and broadcasts");
         return Err(error.with("limit", limits::TURN_OUTPUTS_MAX));
     }
     let next = match from.next {
         None => None,
-        Some(Next::Pipe(next)) => Some(next_call(next, false)?),
-        Some(Next::Forward(next)) => Some(next_call(next, true)?),
+        Some(Next::Pipe(next)) => Some(next_call(next, false, now)?),
+        Some(Next::Forward(next)) => Some(next_call(next, true, now)?),
     };
     Ok(Workflow {
-        effects: from.effects.into_iter().map(effect).collect::<Result<_, _>>()?,
-        broadcasts: from.broadcasts.into_iter().map(said).collect::<Result<_, _>>()?,
+        effects: from
+            .effects
+            .into_iter()
+            .map(|from| effect(from, now))
+            .collect::<Result<_, _>>()?,
+        broadcasts: from
+            .broadcasts
+            .into_iter()
+            .map(|from| said(from, now))
+            .collect::<Result<_, _>>()?,
         next,
         checkpoint: from.checkpoint,
         deactivate: from.deactivate,
     })
 }
 
-fn effect(from: pb_host::Effect) -> Result<SideEffect, CallError> {
+fn effect(from: pb_host::Effect, now: Millis) -> Result<SideEffect, CallError> {
     if from.delay_ms > 0 && from.due_at_ms != 0 {
         return Err(wrong("an effect has a delay or a due time, not both"));
     }
@@ -64,7 +78,7 @@ fn effect(from: pb_host::Effect) -> Result<SideEffect, CallError> {
         delay_ms: from.delay_ms,
         due_at: Millis(from.due_at_ms),
         metadata: from.metadata,
-        request_id: draw_id(),
+        request_id: draw_id(now),
     })
 }
 
@@ -73,7 +87,7 @@ const DELAY_MAX_MS: i64 = 100 * 366 * 24 * 3_600 * 1_000;
 /// Latest due time: the end of the year 9999.
 const DUE_MAX_MS: i64 = 253_402_300_799_999;
 
-fn said(from: pb_host::Broadcast) -> Result<Said, CallError> {
+fn said(from: pb_host::Broadcast, now: Millis) -> Result<Said, CallError> {
     check_channel(&from.channel)?;
     check_size(from.payload.as_ref().map_or(0, |payload| payload.data.len()))?;
     check_metadata(&from.metadata)?;
@@ -81,14 +95,14 @@ fn said(from: pb_host::Broadcast) -> Result<Said, CallError> {
         channel: from.channel,
         payload: payload_from_proto(from.payload),
         metadata: from.metadata,
-        id: draw_id(),
+        id: draw_id(now),
     })
 }
 
-fn next_call(from: pb_host::NextCall, forwards: bool) -> Result<NextCall, CallError> {
+fn next_call(from: pb_host::NextCall, forwards: bool, now: Millis) -> Result<NextCall, CallError> {
     check_action(&from.action)?;
     let target = target(from.target)?;
-    Ok(NextCall { target, action: from.action, forwards, request_id: draw_id() })
+    Ok(NextCall { target, action: from.action, forwards, request_id: draw_id(now) })
 }
 
 /// The actor that is named; one without a system stays without, because the turn's actor is known elsewhere.
@@ -131,13 +145,11 @@ fn wrong(text: &str) -> CallError {
     CallError::new(ErrorKind::InvalidArgument, text)
 }
 
-fn draw_id() -> String {
-    uuid::Uuid::now_v7().to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NOW: Millis = Millis(1_790_000_000_123);
 
     fn effect_to(actor_type: &str, action: &str) -> pb_host::Effect {
         let target =
@@ -146,7 +158,7 @@ mod tests {
     }
 
     fn said_so(from: pb_host::Workflow) -> Result<Box<Workflow>, CallError> {
-        workflow(from).expect("it sets something going")
+        workflow(from, NOW).expect("it sets something going")
     }
 
     #[test]
@@ -181,11 +193,11 @@ mod tests {
             flow.effects.iter().map(|effect| effect.request_id.as_str()).collect();
         assert_eq!(ids.len(), 3);
         assert!(flow.effects[0].target.system.is_empty(), "the actor's own, whatever that is");
-        assert!(crate::deliveries::drawn_at(&flow.effects[0].request_id).0 > 0);
+        assert_eq!(crate::deliveries::drawn_at(&flow.effects[0].request_id), NOW);
     }
 
     #[test]
     fn a_turn_that_sets_nothing_going_has_no_workflow() {
-        assert!(workflow(pb_host::Workflow::default()).is_none());
+        assert!(workflow(pb_host::Workflow::default(), NOW).is_none());
     }
 }

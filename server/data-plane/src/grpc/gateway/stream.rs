@@ -16,7 +16,7 @@ use std::{
 use callboard_proto::gateway::v1::{
     InvokeResponse, InvokeStreamRequest, InvokeStreamResponse, StreamReply, stream_reply,
 };
-use callboard_types::{CallError, ErrorKind, Millis, Tick, limits};
+use callboard_types::{CallError, ErrorKind, Millis, limits};
 use futures::{Stream, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
@@ -121,7 +121,7 @@ impl Reader {
         queues: &mut [Vec<RoutedCall>],
         later: &mut FuturesUnordered<BoxFuture<'static, StreamAnswer>>,
     ) -> bool {
-        let now = (Tick::now(), Millis::now());
+        let now = self.gateway.now();
         let catalog = self.gateway.router.catalog();
         let count = request.calls.len();
         let before = self.shared.in_flight.fetch_add(count, Ordering::AcqRel);

@@ -153,7 +153,8 @@ impl Reader {
         if results.is_empty() {
             return;
         }
-        let results = results.into_iter().map(|r| (r.turn_id, convert::turn_end(r))).collect();
+        let now = self.hosts.router.clock().now();
+        let results = results.into_iter().map(|r| (r.turn_id, convert::turn_end(r, now))).collect();
         let session = Arc::clone(&self.link);
         self.hosts.router.workers().send(worker, Message::Results { session, results }).await;
     }
