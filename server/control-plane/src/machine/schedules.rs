@@ -24,8 +24,9 @@ pub use due::DueOccurrence;
 pub use record::{Counters, Next, Schedule};
 pub use spec::{Argument, Overlap, Spec, When};
 
-/// What all schedules of a cluster may take, in bytes; every node holds them in memory and in snapshots.
-pub const SCHEDULES_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// What all schedules of a cluster may take, in bytes; every node holds them in memory and in snapshots. Unit tests fill
+/// it, and have less to fill.
+pub const SCHEDULES_BYTES_MAX: usize = if cfg!(test) { 64 << 20 } else { 1 << 30 };
 /// What a schedule takes besides its name and its spec, about.
 const RECORD_BYTES: usize = 256;
 /// Batches of changes that are known by their ids: more than can be proposed while one may be proposed again.
