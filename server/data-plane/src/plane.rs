@@ -111,11 +111,9 @@ impl DataPlane {
         let peers = Peers::new(options.peers.clone());
         let (forwards, custody) =
             ForwardQueue::new(node, catalog.clone(), workers.clone(), peers.clone());
-        let local = Local::new(
-            Listeners::new(directory.lease().clock().clone()),
-            catalog.clone(),
-            workers.clone(),
-        );
+        let lease = directory.lease();
+        let listeners = Listeners::new(lease.clock().clone());
+        let local = Local::new(listeners, catalog.clone(), workers.clone());
         let (fan_out, said) = FanOut::new(node, catalog.clone(), peers.clone(), local.clone());
         let parts = inboxes.into_iter().enumerate().map(|(number, inbox)| WorkerParts {
             number,
@@ -125,13 +123,12 @@ impl DataPlane {
             writes: writes.clone(),
             reads: reads.clone(),
             forwards: forwards.clone(),
-            lease: directory.lease(),
+            lease: lease.clone(),
             directory: Arc::clone(&directory),
             broadcasts: Arc::new(said.clone()),
         });
         let built = parts.map(Worker::new).collect();
-        let router =
-            Router::new(node, catalog, workers.clone(), forwards.clone(), directory.lease());
+        let router = Router::new(node, catalog, workers.clone(), forwards.clone(), lease.clone());
         let channels = Channels::new(router.clone(), said, local);
         let schedules = directory.schedules();
         let looker = Looker::new(router.clone(), Arc::clone(&store), peers);
@@ -139,7 +136,7 @@ impl DataPlane {
         let sessions = Sessions::default();
         let announce = sessions.clone().announce_nodes(router.catalog_reader());
         let reader = |jobs| Reader::new(Arc::clone(&store), workers.clone(), jobs, fatal.clone());
-        let scheduler = Scheduler::new(router.clone(), directory.lease(), Arc::clone(&schedules));
+        let scheduler = Scheduler::new(router.clone(), lease, Arc::clone(&schedules));
         let hosts = Hosts::new(
             router.clone(),
             directory,
