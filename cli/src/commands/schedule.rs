@@ -31,7 +31,7 @@ pub(crate) enum ScheduleCommand {
     /// Fire a schedule now, beside its own times
     Trigger(named::TriggerArgs),
     /// Delete a schedule
-    Delete(named::NamedArgs),
+    Delete(named::DeleteArgs),
     /// Say when times would fire, without making a schedule
     Preview(preview::PreviewArgs),
 }
@@ -49,7 +49,7 @@ impl ScheduleCommand {
             Self::Pause(args) => args.pause(global).await,
             Self::Resume(args) => args.resume(global).await,
             Self::Trigger(args) => args.run(global).await,
-            Self::Delete(args) => args.delete(global).await,
+            Self::Delete(args) => args.run(global).await,
             Self::Preview(args) => args.run(global).await,
         }
     }

@@ -26,7 +26,7 @@ use schedules::{ChangeResult, Schedules};
 
 /// The command versions that this version of callboard can apply, from lowest to highest: see
 /// [`Command::needs_version`].
-pub const COMMAND_VERSIONS: (u32, u32) = (1, 3);
+pub const COMMAND_VERSIONS: (u32, u32) = (1, 4);
 
 /// Nodes of a cluster. Every node keeps all of them in memory and a connection to each.
 pub const NODES_MAX: usize = 1_000;
@@ -147,7 +147,13 @@ impl Machine {
     /// the log was agreed on. A node that is alone needs nobody else to know the command.
     #[must_use]
     pub fn admits(&self, command: &Command) -> bool {
-        command.needs_version() <= self.cluster_version || self.members.len() <= 1
+        self.admits_version(command.needs_version())
+    }
+
+    /// [`admits`](Self::admits), of all commands of a version.
+    #[must_use]
+    pub fn admits_version(&self, version: u32) -> bool {
+        version <= self.cluster_version || self.members.len() <= 1
     }
 
     /// The type with this id.

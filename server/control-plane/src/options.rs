@@ -36,7 +36,8 @@ pub struct Options {
     pub renewal: Duration,
     /// How long a node without a host of a type stays eligible for it: hosts restart.
     pub host_grace: Duration,
-    /// Log entries between two snapshots. A restart applies at most this many again.
+    /// Log entries between two snapshots, at least. There are more while they take less room than a snapshot does, up to a
+    /// hundred times as many; a restart applies them again.
     pub snapshot_entries: u64,
     /// How long a node may be down before it is removed for good. None keeps it until somebody removes it.
     pub remove_down_after: Option<Duration>,

@@ -1,5 +1,6 @@
 //! The shell around the machine: openraft with a durable log, snapshots and a network. Nothing outside knows openraft.
 
+pub(crate) mod cadence;
 pub(crate) mod codec;
 pub(crate) mod log_store;
 pub(crate) mod network;
@@ -33,10 +34,9 @@ pub(crate) fn config(options: &Options) -> Result<Arc<Config>, Error> {
         election_timeout_min: millis(options.election.0) / 2,
         election_timeout_max: millis(options.election.1) / 2,
         install_snapshot_timeout: SNAPSHOT_TIMEOUT_MS,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(options.snapshot_entries),
+        // See `cadence`.
+        snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: ENTRIES_KEPT,
-        // A follower this far behind gets a snapshot; less than that would not cure it.
-        replication_lag_threshold: options.snapshot_entries * 2,
         // A node may be an old copy of itself: it neither leads nor stands for election before it was checked (see
         // `service`).
         enable_elect: false,

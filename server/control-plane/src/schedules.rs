@@ -22,8 +22,9 @@ use crate::{
         Command,
         command::CreateSystem,
         schedules::{
-            Argument, Change, ChangeResult, DueOccurrence, Overlap, Schedule, Spec, When,
+            Argument, Change, ChangeResult, DueOccurrence, Next, Overlap, Schedule, Spec, When,
             change::{Create, Ended, Named, RACED, Resume, Triggered, Update, over_quota},
+            requests::{For, REQUESTS_VERSION},
         },
     },
     propose::Proposer,
@@ -71,7 +72,9 @@ impl Schedules {
         &self.handed
     }
 
-    /// Makes a schedule, and its system if that is not there. The same again changes nothing.
+    /// Makes a schedule, and its system if that is not there. The same again changes nothing, and the same request id again
+    /// does nothing: None says that an earlier attempt made the schedule, and that it has fired or was deleted since. An
+    /// empty request id is always new.
     ///
     /// # Errors
     /// `InvalidArgument` and others say what is wrong with the spec, `ScheduleConflict` that the name stands for another
@@ -82,29 +85,37 @@ impl Schedules {
         name: &str,
         spec: Spec,
         paused: bool,
-    ) -> Result<Arc<Schedule>, CallError> {
+        request_id: &str,
+    ) -> ChangeResult {
         check::name(name)?;
         check::spec(&spec)?;
-        if let Some(known) = self.get(system, name).filter(|known| known.spec() == spec) {
-            return Ok(known);
+        let request = self.request(request_id)?;
+        // A request is agreed on even if there is nothing to do: it has to be known when the schedule is gone.
+        if request.is_none()
+            && let Some(known) = self.get(system, name).filter(|known| known.spec() == spec)
+        {
+            return Ok(Some(known));
         }
         let now = self.proposer.now()?;
-        check::future(&spec, now)?;
-        let first = Times::of(system, name, &spec, now)?.first(now);
-        if first.is_none() {
-            return Err(check::never(&spec));
+        let first = first_time(system, name, &spec, now);
+        if let (Err(refusal), None) = (&first, request) {
+            return Err(refusal.clone());
         }
-        self.make(Create {
+        let create = Create {
             system: system.into(),
             name: name.into(),
             spec,
-            first,
+            first: first.as_ref().ok().copied(),
             paused,
             once: false,
             limit: self.limit,
-        })
-        .await?
-        .ok_or_else(|| vanished(name))
+        };
+        let made = self.make(create, request).await;
+        let Err(refusal) = first else {
+            return made;
+        };
+        // A repetition may come when the time has passed, and only the cluster knows whether it is one.
+        made.map_err(|error| if error.kind == ErrorKind::InvalidArgument { refusal } else { error })
     }
 
     /// Makes a call later, once. Returns the name of its schedule, which is the same for the same request id.
@@ -147,16 +158,18 @@ impl Schedules {
             once: true,
             limit: self.limit,
         };
-        self.make(create).await?;
+        self.make(create, None).await?;
         Ok(name)
     }
 
-    async fn make(&self, create: Create) -> ChangeResult {
+    async fn make(&self, create: Create, request: Option<u128>) -> ChangeResult {
         let (has_system, is_full) = {
             let state = self.proposer.replicated.read();
             let all = state.machine.schedules();
-            let is_full = all.count(&create.system) as u64 >= self.limit
-                && all.get(&create.system, &create.name).is_none();
+            let (system, name) = (&create.system, &create.name);
+            let is_full = all.count(system) as u64 >= self.limit
+                && all.get(system, name).is_none()
+                && !request.is_some_and(|request| all.was_made(system, name, request));
             (state.machine.has_system(&create.system), is_full)
         };
         // Refused from here, so that a flood over the quota does not reach the log.
@@ -167,7 +180,18 @@ impl Schedules {
             let command = Command::CreateSystem(CreateSystem { name: create.system.clone() });
             self.proposer.propose(&command).await?;
         }
-        self.change(Change::Create(create)).await
+        let change = match request {
+            Some(request) => Change::CreateFor(For { request, change: create }),
+            None => Change::Create(create),
+        };
+        self.change(change).await
+    }
+
+    /// What a request id stands for; None if it is empty, or as long as a member may not know of requests.
+    fn request(&self, id: &str) -> Result<Option<u128>, CallError> {
+        check::request_id(id)?;
+        let known = self.proposer.replicated.read().machine.admits_version(REQUESTS_VERSION);
+        Ok((known && !id.is_empty()).then(|| xxh3_128(id.as_bytes())))
     }
 
     /// Gives a schedule another spec. `if_generation` refuses it unless the schedule has that generation; 0 does not.
@@ -187,11 +211,7 @@ impl Schedules {
             return Ok(known);
         }
         let now = self.proposer.now()?;
-        check::future(&spec, now)?;
-        let first = Times::of(system, name, &spec, now)?.first(now);
-        if first.is_none() {
-            return Err(check::never(&spec));
-        }
+        let first = Some(first_time(system, name, &spec, now)?);
         let update = Update { of: named(system, name), spec, first, if_generation };
         self.change(Change::Update(update)).await?.ok_or_else(|| vanished(name))
     }
@@ -284,13 +304,24 @@ impl Schedules {
         triggered.ok_or_else(|| vanished(name))
     }
 
-    /// Forgets a schedule. One that is not there stays so.
+    /// Forgets a schedule. One that is not there stays so. The same request id again does nothing, whatever was made under
+    /// the name since; an empty one is always new.
     ///
     /// # Errors
     /// `InvalidArgument` if nothing can have that name, or `StoreUnavailable`, and it may be tried again.
-    pub async fn delete(&self, system: &str, name: &str) -> Result<(), CallError> {
+    pub async fn delete(
+        &self,
+        system: &str,
+        name: &str,
+        request_id: &str,
+    ) -> Result<(), CallError> {
         check::name(name)?;
-        self.change(Change::Delete(named(system, name))).await.map(|_| ())
+        let of = named(system, name);
+        let change = match self.request(request_id)? {
+            Some(request) => Change::DeleteFor(For { request, change: of }),
+            None => Change::Delete(of),
+        };
+        self.change(change).await.map(|_| ())
     }
 
     /// Says when a spec would fire, without jitter.
@@ -386,6 +417,12 @@ fn ended(end: &OccurrenceEnd, schedule: &Arc<Schedule>, now: Millis) -> Ended {
         next: step.next,
         missed: step.missed,
     }
+}
+
+/// The first time of a spec that is taken up now, or why it has none.
+fn first_time(system: &str, name: &str, spec: &Spec, now: Millis) -> Result<Next, CallError> {
+    check::future(spec, now)?;
+    Times::of(system, name, spec, now)?.first(now).ok_or_else(|| check::never(spec))
 }
 
 fn named(system: &str, name: &str) -> Named {

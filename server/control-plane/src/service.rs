@@ -31,6 +31,7 @@ use crate::{
     propose::Proposer,
     raft::{
         self,
+        cadence::Cadence,
         state_machine::{Replicated, StateMachine},
         types::Raft,
     },
@@ -115,7 +116,9 @@ impl Opened {
         let publisher = Publisher::new(NodeId(identity.node_id));
         let replicated = Replicated::default();
         let open::Files { lives, mut log, snapshots } = files;
-        let machine = StateMachine::new(Arc::clone(&replicated), snapshots, publisher.clone());
+        let cadence = Cadence::new(options.snapshot_entries);
+        let state = Arc::clone(&replicated);
+        let machine = StateMachine::new(state, snapshots, publisher.clone(), cadence.clone());
         let log_writer = log.writer();
         let raft = match Raft::new(identity.node_id, config, peers.clone(), log, machine).await {
             Ok(raft) => raft,
@@ -129,7 +132,9 @@ impl Opened {
         let clock = if alone { ClusterClock::own() } else { ClusterClock::untold() };
         let proposer = Proposer { raft, replicated, publisher, peers, clock };
         // Boxed: it holds every part of the control plane, and callers keep this future on their stacks.
-        Box::pin(ControlPlane::run(options, identity, entrance, proposer, lives, log_writer)).await
+        let running =
+            ControlPlane::run(options, identity, entrance, proposer, lives, log_writer, cadence);
+        Box::pin(running).await
     }
 }
 
@@ -170,8 +175,11 @@ impl ControlPlane {
         proposer: Proposer,
         lives: Lives,
         log_writer: Option<JoinHandle<()>>,
+        cadence: Cadence,
     ) -> Result<(Self, Handle), Error> {
         let tasks = Tasks::new();
+        let snapshots = cadence.run(proposer.raft.clone());
+        tasks.spawn("snapshots", OnError::Log, OnShutdown::Abort, snapshots);
         let (tell, fatal) = watch::channel(None);
         watch_raft(&tasks, &proposer, tell.clone());
         let (confirmer, rounds) = Confirmer::new(proposer.clone(), options.timings());

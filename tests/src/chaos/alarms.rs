@@ -93,20 +93,25 @@ async fn live(shared: Arc<Shared>, seed: u64) {
             catchup_window_ms: WINDOW_MS,
             ..ScheduleSpec::default()
         }),
+        // An attempt that nobody answered may be late, and must not make the schedule once more after its deletion.
+        request_id: name(alarm),
         ..CreateScheduleRequest::default()
     };
-    let Some(attempts) = settle(&shared, &mut random, &Ask::Create(Box::new(request))).await else {
+    if !settle(&shared, &mut random, &Ask::Create(Box::new(request))).await {
         return;
-    };
+    }
     recorder.note(Event::AlarmMade { alarm });
-    // An attempt that nobody answered may still be on its way, and would make the schedule once more after its deletion.
-    if attempts > 1 || !random.random_ratio(1, 3) {
+    if !random.random_ratio(1, 3) {
         return;
     }
     tokio::time::sleep(Duration::from_millis(random.random_range(DELETE_MS))).await;
     recorder.note(Event::AlarmDeleting { alarm });
-    let request = DeleteScheduleRequest { name: name(alarm), ..DeleteScheduleRequest::default() };
-    if settle(&shared, &mut random, &Ask::Delete(request)).await.is_some() {
+    let request = DeleteScheduleRequest {
+        name: name(alarm),
+        request_id: name(alarm),
+        ..DeleteScheduleRequest::default()
+    };
+    if settle(&shared, &mut random, &Ask::Delete(request)).await {
         recorder.note(Event::AlarmDeleted { alarm, now_ms: Millis::now().0 });
     }
 }
@@ -134,20 +139,18 @@ pub fn name(alarm: u64) -> String {
     format!("a{alarm}")
 }
 
-/// Asks one node after the other until one agrees, and says how often it asked. `None` if none does, or never will.
-async fn settle(shared: &Shared, random: &mut StdRng, ask: &Ask) -> Option<u32> {
+/// Asks one node after the other until one agrees. False if none does, or never will.
+async fn settle(shared: &Shared, random: &mut StdRng, ask: &Ask) -> bool {
     let give_up = super::now() + GIVE_UP;
-    let mut attempts = 0;
     while super::now() < give_up {
-        attempts += 1;
         if let Some(client) = shared.pick_port(random).and_then(connect) {
             match timeout(ATTEMPT, ask.of(client)).await {
-                Ok(Ok(())) => return Some(attempts),
+                Ok(Ok(())) => return true,
                 Ok(Err(refused)) => {
                     let error = status::from_status(&refused);
                     if error.retry() == Retry::Never {
                         shared.recorder().say(format!("an alarm is refused: {error}"));
-                        return None;
+                        return false;
                     }
                 }
                 Err(_) => {}
@@ -155,7 +158,7 @@ async fn settle(shared: &Shared, random: &mut StdRng, ask: &Ask) -> Option<u32> 
         }
         tokio::time::sleep(AGAIN).await;
     }
-    None
+    false
 }
 
 fn connect(port: crate::net::Port) -> Option<SchedulesServiceClient<Channel>> {

@@ -68,6 +68,10 @@ fn spec_of(more: Value) -> Value {
     with(json!({"type": "Counter", "key": "k", "action": "add"}), more)
 }
 
+fn made(schedule: Schedule) -> CreateScheduleResponse {
+    CreateScheduleResponse { schedule: Some(schedule), ..CreateScheduleResponse::default() }
+}
+
 /// A schedule as the server tells it, with a cron spec.
 fn schedule(name: &str) -> Schedule {
     Schedule {
@@ -131,7 +135,7 @@ async fn spec(stage: Stage) -> Check {
     same("jitter, catch-up, firings", numbers, [1_500, 60_001, 12])?;
     let bounds = (spec.starts_at_ms, spec.ends_at_ms);
     same("start and end", bounds, (1_800_000_000_001, 1_900_000_000_002))?;
-    call.reply(&CreateScheduleResponse { schedule: Some(schedule("mornings")) });
+    call.reply(&made(schedule("mornings")));
     same("the result", client.ok(id).await?, told("mornings"))?;
     client.no_more_calls().await
 }
@@ -163,7 +167,7 @@ async fn when(stage: Stage) -> Check {
             generation: 1,
             ..Schedule::default()
         };
-        call.reply(&CreateScheduleResponse { schedule: Some(answer) });
+        call.reply(&made(answer));
         let expected = json!({
             "name": "s", "type": "Counter", "key": "k", "action": "add", "argument": null,
             "paused": false, "generation": 1, "next_ms": null, "fired": 0, "missed": 0,
@@ -181,13 +185,16 @@ async fn nameless(stage: Stage) -> Check {
     let method = "SchedulesService/CreateSchedule";
     let (first, call) = client.control::<CreateScheduleRequest>(method).await?;
     ensure(!first.name.is_empty(), "the SDK made up no name")?;
+    ensure(!first.request_id.is_empty(), "the SDK made up no request id")?;
     call.break_connection();
     let (second, call) = client.control::<CreateScheduleRequest>(method).await?;
     same("the name of the second attempt", &second.name, &first.name)?;
+    same("the request id of the second attempt", &second.request_id, &first.request_id)?;
     call.error(&server_error("NO_LEADER", 14, Retry::Safe));
     let (third, call) = client.control::<CreateScheduleRequest>(method).await?;
     same("the name of the third attempt", &third.name, &first.name)?;
-    call.reply(&CreateScheduleResponse { schedule: Some(schedule(&first.name)) });
+    same("the request id of the third attempt", &third.request_id, &first.request_id)?;
+    call.reply(&made(schedule(&first.name)));
     same("the result", client.ok(id).await?, told(&first.name))
 }
 
@@ -232,6 +239,7 @@ async fn managed(stage: Stage) -> Check {
     let (request, call) =
         client.control::<DeleteScheduleRequest>("SchedulesService/DeleteSchedule").await?;
     same("name", request.name.as_str(), "s")?;
+    ensure(!request.request_id.is_empty(), "the SDK made up no request id")?;
     call.reply(&DeleteScheduleResponse {});
     same("the result of the deletion", client.ok(id).await?, Value::Null)?;
     client.no_more_calls().await

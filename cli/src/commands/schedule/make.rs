@@ -2,6 +2,7 @@
 
 use callboard_proto::control::v1::CreateScheduleRequest;
 use clap::Args;
+use uuid::Uuid;
 
 use super::{
     shown::Schedule,
@@ -29,6 +30,11 @@ pub(crate) struct CreateArgs {
     /// Make it paused
     #[arg(long)]
     paused: bool,
+
+    /// Names the request: the same one again makes nothing anew, even if the schedule has fired or was deleted since. Drawn
+    /// anew if left out
+    #[arg(long, value_name = "REQUEST_ID")]
+    key: Option<String>,
 }
 
 // === impl CreateArgs ===
@@ -41,9 +47,14 @@ impl CreateArgs {
             name: self.name,
             spec: Some(self.call.fill(self.times.spec()?)?),
             paused: self.paused,
+            request_id: self.key.unwrap_or_else(|| Uuid::now_v7().to_string()),
         };
         let connection = global.connect().await?;
+        global.talk().detail(&format!("request id {}", request.request_id));
         let answer = connection.answer(connection.schedules().create_schedule(request)).await?;
+        if answer.gone {
+            global.talk().note("an earlier attempt made it, and it has fired or was deleted since");
+        }
         Ok(global.printer().one(&Schedule::from_answer(answer.schedule)?)?)
     }
 }

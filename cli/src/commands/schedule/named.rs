@@ -18,6 +18,18 @@ pub(crate) struct NamedArgs {
     name: String,
 }
 
+/// Which schedule to delete.
+#[derive(Args)]
+pub(crate) struct DeleteArgs {
+    /// The schedule's name
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    /// Names the request: the same one again does not delete what was made under the name since. Drawn anew if left out
+    #[arg(long, value_name = "REQUEST_ID")]
+    key: Option<String>,
+}
+
 /// Which schedule to fire.
 #[derive(Args)]
 pub(crate) struct TriggerArgs {
@@ -59,13 +71,21 @@ impl NamedArgs {
         let answer = connection.answer(connection.schedules().resume_schedule(request)).await?;
         Ok(global.printer().one(&Schedule::from_answer(answer.schedule)?)?)
     }
+}
 
+// === impl DeleteArgs ===
+
+impl DeleteArgs {
     /// Deletes the schedule.
-    pub(super) async fn delete(self, global: &Global) -> Result<(), Failure> {
-        let (system, name) = (global.system.clone(), self.name);
+    pub(super) async fn run(self, global: &Global) -> Result<(), Failure> {
+        let done = format!("there is no schedule \"{}\" any more", self.name);
+        let request = DeleteScheduleRequest {
+            system: global.system.clone(),
+            name: self.name,
+            request_id: self.key.unwrap_or_else(|| Uuid::now_v7().to_string()),
+        };
         let connection = global.connect().await?;
-        let done = format!("there is no schedule \"{name}\" any more");
-        let request = DeleteScheduleRequest { system, name };
+        global.talk().detail(&format!("request id {}", request.request_id));
         connection.answer(connection.schedules().delete_schedule(request)).await?;
         global.talk().note(&done);
         Ok(())

@@ -132,7 +132,11 @@ class Schedules:
         if there is none. Making one again that is the same changes nothing.
         """
         request = pb.CreateScheduleRequest(
-            system=self._system, name=name or uuid7(), spec=_spec(call, when), paused=paused
+            system=self._system,
+            name=name or uuid7(),
+            spec=_spec(call, when),
+            paused=paused,
+            request_id=uuid7(),
         )
         made = await self._unary(SchedulesService.CREATE_SCHEDULE, request, None)
         return _schedule(made.schedule)
@@ -188,7 +192,7 @@ class Schedules:
 
     async def delete(self, name: str) -> None:
         """Deletes a schedule. An occurrence that was handed to its actor still runs."""
-        request = pb.DeleteScheduleRequest(system=self._system, name=name)
+        request = pb.DeleteScheduleRequest(system=self._system, name=name, request_id=uuid7())
         await self._unary(SchedulesService.DELETE_SCHEDULE, request, None)
 
     async def preview(

@@ -112,9 +112,9 @@ export class Schedules {
     spec: ScheduleSpec,
     options: ToolOptions & { readonly name?: string; readonly paused?: boolean } = {},
   ): Promise<Schedule> {
-    // Made up here, so that a retry makes no second one.
+    // Made up here, so that a retry makes no second one, even if the first has fired or was deleted since.
     const { name = uuidv7(), paused = false } = options;
-    const request = { ...this.#named(name), spec: specOf(spec), paused };
+    const request = { ...this.#named(name), spec: specOf(spec), paused, requestId: uuidv7() };
     return read((await this.#control.call(methods.createSchedule, request, options)).schedule);
   }
 
@@ -167,7 +167,8 @@ export class Schedules {
 
   /** Deletes a schedule. A call that was handed to its actor still runs. */
   async delete(name: string, options?: ToolOptions): Promise<void> {
-    await this.#control.call(methods.deleteSchedule, this.#named(name), options);
+    const request = { ...this.#named(name), requestId: uuidv7() };
+    await this.#control.call(methods.deleteSchedule, request, options);
   }
 
   /** Says when a spec would fire next, without making a schedule. Fewer times than asked for if it ends. */

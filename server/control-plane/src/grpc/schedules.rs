@@ -14,6 +14,7 @@ use callboard_proto::control::v1::{
 use callboard_transport::status::to_status;
 use callboard_types::{CallError, ErrorKind, Millis};
 use tonic::{Request, Response, Status};
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{Handle, machine::DEFAULT_SYSTEM, schedules};
 
@@ -54,15 +55,25 @@ impl Schedules {
         Ok(spec)
     }
 
-    async fn create(&self, request: CreateScheduleRequest) -> Result<Schedule, CallError> {
+    async fn create(
+        &self,
+        request: CreateScheduleRequest,
+    ) -> Result<CreateScheduleResponse, CallError> {
         let system = system(&request.system)?;
+        let id = request.request_id.as_str();
         let name = match request.name.as_str() {
-            "" => uuid::Uuid::now_v7().to_string(),
+            "" if id.is_empty() => uuid::Uuid::now_v7().to_string(),
+            // The same at each attempt.
+            "" => format!("request-{:032x}", xxh3_128(id.as_bytes())),
             given => given.to_owned(),
         };
         let spec = self.spec(system, &name, request.spec)?;
-        let made = self.all().create(system, &name, spec, request.paused).await?;
-        Ok(convert::schedule(&made))
+        let asked = spec.clone();
+        let made = self.all().create(system, &name, spec, request.paused, id).await?;
+        let gone = made.is_none();
+        let schedule = made
+            .map_or_else(|| convert::gone(system, name, asked), |made| convert::schedule(&made));
+        Ok(CreateScheduleResponse { schedule: Some(schedule), gone })
     }
 
     async fn update(&self, request: UpdateScheduleRequest) -> Result<Schedule, CallError> {
@@ -129,8 +140,7 @@ impl SchedulesService for Schedules {
         &self,
         request: Request<CreateScheduleRequest>,
     ) -> Result<Response<CreateScheduleResponse>, Status> {
-        let schedule = Some(self.create(request.into_inner()).await.map_err(status)?);
-        Ok(Response::new(CreateScheduleResponse { schedule }))
+        self.create(request.into_inner()).await.map(Response::new).map_err(status)
     }
 
     async fn update_schedule(
@@ -194,7 +204,8 @@ impl SchedulesService for Schedules {
     ) -> Result<Response<DeleteScheduleResponse>, Status> {
         let request = request.into_inner();
         let system = system(&request.system).map_err(status)?;
-        self.all().delete(system, &request.name).await.map_err(status)?;
+        let deleted = self.all().delete(system, &request.name, &request.request_id).await;
+        deleted.map_err(status)?;
         Ok(Response::new(DeleteScheduleResponse {}))
     }
 

@@ -159,7 +159,8 @@ impl Command {
             | Self::HostedChanged(_)
             | Self::RaiseEpochs(_)
             | Self::SetClusterVersion(_) => 2,
-            Self::TypesOfferedWith(_) | Self::ChangeSchedules(_) => 3,
+            Self::TypesOfferedWith(_) => 3,
+            Self::ChangeSchedules(command) => command.needs_version(),
         }
     }
 

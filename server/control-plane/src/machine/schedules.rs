@@ -7,12 +7,14 @@
 pub mod change;
 mod due;
 pub mod record;
+mod remembered;
+pub mod requests;
 pub mod spec;
 pub mod stored;
 
 use std::sync::Arc;
 
-use callboard_types::{CallError, DueCursor, ErrorKind, Millis, limits};
+use callboard_types::{CallError, DueCursor, ErrorKind, Millis};
 use imbl::{OrdMap, OrdSet, Vector};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
@@ -24,6 +26,8 @@ pub use due::DueOccurrence;
 pub use record::{Counters, Next, Schedule};
 pub use spec::{Argument, Overlap, Spec, When};
 
+use remembered::Remembered;
+
 /// What all schedules of a cluster may take, in bytes; every node holds them in memory and in snapshots. Unit tests fill
 /// it, and have less to fill.
 pub const SCHEDULES_BYTES_MAX: usize = if cfg!(test) { 64 << 20 } else { 1 << 30 };
@@ -34,11 +38,6 @@ const BATCHES_KNOWN: usize = 4_096;
 /// Refusals among the results of batches that are known. Of more, the oldest batches are forgotten before their time: what
 /// is refused and proposed again is refused again, or done once.
 const REFUSALS_KNOWN: usize = 64 * 1_024;
-/// Delayed calls and schedules with one time that are remembered when they are gone. With more, the oldest are forgotten
-/// before their time.
-const GONE_MAX: usize = 1_000_000;
-/// So many are remembered however old they are: a proposer whose clock is ahead must not empty the memory.
-const GONE_MIN: usize = 100_000;
 
 /// Every schedule of a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,9 +52,10 @@ pub struct Schedules {
     batches: Vector<(u128, Arc<Refusals>)>,
     /// How many refusals those have.
     refusals: usize,
-    /// Delayed calls that were made, by the hash of system and name, with the times at which they went.
-    gone: OrdSet<u128>,
-    gone_since: Vector<(Millis, u128)>,
+    /// Delayed calls and schedules with one time that have fired, since they went.
+    gone: Remembered,
+    /// Requests that were done, whatever became of their schedules since.
+    requests: Remembered,
 }
 
 /// Refused changes of a batch, by their places in it.
@@ -153,8 +153,8 @@ impl Schedules {
         }
         let mut results = Vec::with_capacity(changes.len());
         for change in changes {
-            results.push(match &change {
-                Change::Create(create) if !has_system(&create.system) => no_system(&create.system),
+            results.push(match change.needs_system() {
+                Some(system) if !has_system(system) => no_system(system),
                 _ => change.run(self, now),
             });
         }
@@ -222,22 +222,6 @@ impl Schedules {
             self.due.remove(&(one.due, schedule.number));
         }
         self.bytes -= schedule.bytes();
-    }
-
-    /// Remembers that what had one time is gone, and forgets that of which nobody asks any more.
-    fn remember_gone(&mut self, now: Millis, hash: u128) {
-        if self.gone.insert(hash).is_none() {
-            self.gone_since.push_back((now, hash));
-        }
-        let old = now.plus(-limits::OUTCOME_WINDOW_MS);
-        while let Some((since, hash)) = self.gone_since.front().copied() {
-            let count = self.gone_since.len();
-            if count <= GONE_MIN || since >= old && count <= GONE_MAX {
-                break;
-            }
-            self.gone_since.pop_front();
-            self.gone.remove(&hash);
-        }
     }
 }
 

@@ -4,15 +4,27 @@ pub mod v1;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use callboard_types::{NodeId, ShardOwner, TypeDefinition, TypeSettings, TypeView};
+use callboard_types::{Millis, NodeId, ShardOwner, TypeDefinition, TypeSettings, TypeView};
 use serde::{Deserialize, Serialize};
 
-use super::{Machine, Member, TypeRecord, schedules::stored::StoredSchedules};
+use super::{
+    Machine, Member, TypeRecord,
+    schedules::{Schedules, stored::StoredSchedules},
+};
 
-/// A machine to be written down, in format 3. Changing a field, here or in a part, needs a new format; the ones before
+/// A machine to be written down, in format 4. Changing a field, here or in a part, needs a new format; the ones before
 /// stay readable, as [`v1`] shows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
+    known: StoredKnown,
+    /// Requests about schedules that were done, and when.
+    requests: Vec<(Millis, u128)>,
+}
+
+/// What format 3 holds: a machine in which nothing needs the fourth command version. Still written as long as nodes that
+/// read nothing newer may be members.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredKnown {
     plain: StoredPlain,
     /// By type id: the settings of types that have any. The stored form of a definition has no room for them.
     settings: Vec<(u32, TypeSettings)>,
@@ -63,6 +75,12 @@ struct StoredType {
 
 impl From<&Machine> for Stored {
     fn from(machine: &Machine) -> Self {
+        Self { known: machine.into(), requests: machine.schedules.requests() }
+    }
+}
+
+impl From<&Machine> for StoredKnown {
+    fn from(machine: &Machine) -> Self {
         let plain = TypeSettings::default();
         let types = machine.types().filter(|view| view.definition.settings != plain);
         Self {
@@ -77,16 +95,30 @@ impl Stored {
     /// The machine in format 2, if that format has room for all of it and the cluster may have to read it.
     #[must_use]
     pub fn as_plain(&self) -> Option<&StoredPlain> {
-        let fits = self.plain.cluster_version <= 2
-            && self.settings.is_empty()
-            && self.schedules.is_empty();
-        fits.then_some(&self.plain)
+        let known = self.as_known()?;
+        let fits = known.plain.cluster_version <= 2
+            && known.settings.is_empty()
+            && known.schedules.is_empty();
+        fits.then_some(&known.plain)
+    }
+
+    /// The machine in format 3, on the same terms.
+    #[must_use]
+    pub fn as_known(&self) -> Option<&StoredKnown> {
+        let fits = self.known.plain.cluster_version <= 3 && self.requests.is_empty();
+        fits.then_some(&self.known)
+    }
+}
+
+impl From<StoredKnown> for Stored {
+    fn from(known: StoredKnown) -> Self {
+        Self { known, requests: Vec::new() }
     }
 }
 
 impl From<StoredPlain> for Stored {
     fn from(plain: StoredPlain) -> Self {
-        Self { plain, settings: Vec::new(), schedules: StoredSchedules::default() }
+        StoredKnown { plain, settings: Vec::new(), schedules: StoredSchedules::default() }.into()
     }
 }
 
@@ -154,8 +186,9 @@ impl From<&TypeRecord> for StoredType {
 
 impl From<Stored> for Machine {
     fn from(stored: Stored) -> Self {
+        let Stored { known: stored, requests } = stored;
         let mut settings: BTreeMap<u32, TypeSettings> = stored.settings.into_iter().collect();
-        let schedules = stored.schedules.into();
+        let schedules = Schedules::from(stored.schedules).with_requests(requests);
         let stored = stored.plain;
         let descriptors: BTreeMap<Arc<str>, Arc<[u8]>> =
             stored.descriptors.into_iter().map(|(hash, set)| (hash.into(), set.into())).collect();

@@ -10,8 +10,8 @@ use openraft::{
 use tempfile::TempDir;
 
 use super::{
-    log_store::LogStore, snapshot_store::SnapshotStore, state_machine::StateMachine,
-    types::TypeConfig,
+    cadence::Cadence, log_store::LogStore, snapshot_store::SnapshotStore,
+    state_machine::StateMachine, types::TypeConfig,
 };
 use crate::view::Publisher;
 
@@ -23,8 +23,9 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for InTemporaryFo
         let log = LogStore::open(&folder.path().join("log.redb")).expect("an empty log");
         let snapshots =
             SnapshotStore::open(&folder.path().join("snapshot.redb")).expect("no snapshot");
-        let publisher = Publisher::new(NodeId(1));
-        Ok((folder, log, StateMachine::new(Arc::default(), snapshots, publisher)))
+        let (publisher, cadence) = (Publisher::new(NodeId(1)), Cadence::new(1_000));
+        let machine = StateMachine::new(Arc::default(), snapshots, publisher, cadence);
+        Ok((folder, log, machine))
     }
 }
 

@@ -14,6 +14,7 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    cadence::Cadence,
     codec::{self, CodecError},
     snapshot_store::{SnapshotBytes, SnapshotStore},
     types::{Entry, LogId, Membership, Reply, Snapshot, SnapshotMeta, TypeConfig},
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     machine::{
         Applied, Command, Machine,
-        stored::{Stored, StoredPlain, v1::StoredV1},
+        stored::{Stored, StoredKnown, StoredPlain, v1::StoredV1},
     },
     metrics,
     view::Publisher,
@@ -47,10 +48,13 @@ pub(crate) struct StateMachine {
     state: Replicated,
     snapshots: SnapshotStore,
     publisher: Publisher,
+    cadence: Cadence,
 }
 
-/// The format of a [`StoredState`]. Format 2 held a [`StoredPlain`] in the machine's place, format 1 a [`StoredV1`].
-const SNAPSHOT_FORMAT: u8 = 3;
+/// The format of a [`StoredState`]. Format 3 held a [`StoredKnown`] in the machine's place; formats 2 and 1 had no version
+/// of schedules, and held a [`StoredPlain`] and a [`StoredV1`].
+const SNAPSHOT_FORMAT: u8 = 4;
+const KNOWN_FORMAT: u8 = 3;
 const PLAIN_FORMAT: u8 = 2;
 
 /// A state to be written down.
@@ -65,6 +69,7 @@ struct StoredState {
 pub(crate) struct SnapshotBuilder {
     state: State,
     snapshots: SnapshotStore,
+    cadence: Cadence,
 }
 
 // === impl State ===
@@ -92,11 +97,11 @@ impl State {
         if let Some(plain) = machine.as_plain() {
             return codec::seal_format(PLAIN_FORMAT, &(self.version, plain));
         }
-        let stored = StoredState {
-            version: self.version,
-            schedules_version: self.schedules_version,
-            machine,
-        };
+        let (version, schedules_version) = (self.version, self.schedules_version);
+        if let Some(known) = machine.as_known() {
+            return codec::seal_format(KNOWN_FORMAT, &(version, schedules_version, known));
+        }
+        let stored = StoredState { version, schedules_version, machine };
         codec::seal_format(SNAPSHOT_FORMAT, &stored)
     }
 
@@ -145,8 +150,13 @@ impl State {
 // === impl StateMachine ===
 
 impl StateMachine {
-    pub(crate) fn new(state: Replicated, snapshots: SnapshotStore, publisher: Publisher) -> Self {
-        Self { state, snapshots, publisher }
+    pub(crate) fn new(
+        state: Replicated,
+        snapshots: SnapshotStore,
+        publisher: Publisher,
+        cadence: Cadence,
+    ) -> Self {
+        Self { state, snapshots, publisher, cadence }
     }
 }
 
@@ -164,8 +174,14 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         Strm: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
     {
         let mut replies: Vec<(ApplyResponder<TypeConfig>, Reply)> = Vec::new();
+        let (mut count, mut bytes) = (0, 0);
         while let Some(entry) = entries.next().await {
             let (entry, responder) = entry?;
+            count += 1;
+            bytes += match &entry.payload {
+                EntryPayload::Normal(proposal) => proposal.as_bytes().len(),
+                EntryPayload::Blank | EntryPayload::Membership(_) => 0,
+            };
             let reply = self.state.write().apply(entry)?;
             replies.extend(responder.map(|responder| (responder, reply)));
         }
@@ -174,11 +190,17 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         for (responder, reply) in replies {
             responder.send(reply);
         }
+        self.cadence.applied(count, bytes);
         Ok(())
     }
 
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
-        SnapshotBuilder { state: self.state.read().clone(), snapshots: self.snapshots.clone() }
+        self.cadence.began();
+        SnapshotBuilder {
+            state: self.state.read().clone(),
+            snapshots: self.snapshots.clone(),
+            cadence: self.cadence.clone(),
+        }
     }
 
     async fn install_snapshot(
@@ -194,6 +216,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             );
             io::Error::new(io::ErrorKind::InvalidData, text)
         })?;
+        self.cadence.began();
+        self.cadence.written(snapshot.len());
         let (snapshots, saved) = (self.snapshots.clone(), meta.clone());
         blocking(move || snapshots.save(&saved, &snapshot)).await?;
         {
@@ -221,11 +245,13 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
         let (state, snapshots) = (self.state.clone(), self.snapshots.clone());
+        let cadence = self.cadence.clone();
         blocking(move || {
             let bytes = SnapshotBytes::from(state.sealed());
             let meta = state.meta();
             snapshots.save(&meta, &bytes)?;
             metrics::snapshot_built(bytes.len());
+            cadence.written(bytes.len());
             Ok(Snapshot { meta, snapshot: bytes })
         })
         .await
@@ -254,6 +280,11 @@ pub(crate) fn from_sealed(snapshot: &[u8]) -> Result<(Machine, u64), CodecError>
 fn read(snapshot: &[u8]) -> Result<StoredState, CodecError> {
     match codec::unseal_format(snapshot)? {
         (SNAPSHOT_FORMAT, body) => codec::decode_body(body),
+        (KNOWN_FORMAT, body) => {
+            let (version, schedules_version, machine): (u64, u64, StoredKnown) =
+                codec::decode_body(body)?;
+            Ok(StoredState { version, schedules_version, machine: machine.into() })
+        }
         (PLAIN_FORMAT, body) => {
             let (version, machine): (u64, StoredPlain) = codec::decode_body(body)?;
             Ok(StoredState { version, schedules_version: 0, machine: machine.into() })

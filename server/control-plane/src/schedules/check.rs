@@ -28,7 +28,7 @@ pub(crate) fn name(name: &str) -> Result<(), CallError> {
     ))
 }
 
-/// Checks the id of a trigger.
+/// Checks the id of a request.
 pub(crate) fn request_id(id: &str) -> Result<(), CallError> {
     if id.len() <= limits::REQUEST_ID_BYTES_MAX {
         return Ok(());

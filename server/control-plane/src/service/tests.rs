@@ -9,4 +9,6 @@ mod membership;
 mod one_node;
 mod operate;
 mod peer;
+mod requests;
 mod schedules;
+mod snapshots;

@@ -112,6 +112,12 @@ pub(super) fn schedule(from: &Schedule) -> pb::Schedule {
     }
 }
 
+/// Writes a schedule of which nothing is known any more but what was asked for.
+pub(super) fn gone(system: &str, name: String, spec: Spec) -> pb::Schedule {
+    let (system, spec) = (system.to_owned(), Some(spec_to_proto(spec)));
+    pb::Schedule { system, name, spec, ..pb::Schedule::default() }
+}
+
 fn spec_to_proto(from: Spec) -> pb::ScheduleSpec {
     let target = ActorId { system: from.system, r#type: from.actor_type, key: from.key };
     let Argument { content_type, type_url, data } = from.argument;

@@ -20,6 +20,11 @@ pub struct ChangeSchedules {
 }
 
 impl ChangeSchedules {
+    /// The highest that a change needs.
+    pub(super) fn needs_version(&self) -> u32 {
+        self.changes.iter().map(Change::needs_version).fold(3, u32::max)
+    }
+
     /// Applies it. Told apart from other commands by its results.
     pub(in crate::machine) fn run(self, machine: &mut Machine) -> Applied {
         let systems = &machine.systems;

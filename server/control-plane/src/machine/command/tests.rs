@@ -8,6 +8,7 @@ use crate::{
     machine::schedules::{
         Argument, Change, Next, Overlap, Spec, When,
         change::{Create, Ended, Missed, Named, Resume, Triggered, Update},
+        requests::For,
     },
     raft::types::Proposal,
 };
@@ -194,5 +195,50 @@ fn the_encoding_of_changes_of_schedules_is_frozen() {
         let command = ChangeSchedules { id: 5, now: Millis(6), changes: vec![change] };
         let body = [&[20, 5, 12, 1][..], &body].concat();
         check_frozen(Command::ChangeSchedules(command), &body);
+    }
+}
+
+/// As above, for version 4.
+#[test]
+fn the_encoding_of_requests_about_schedules_is_frozen() {
+    let spec = Spec {
+        system: String::new(),
+        actor_type: "a".into(),
+        key: "b".into(),
+        action: "c".into(),
+        argument: Argument::default(),
+        metadata: Vec::new(),
+        when: When::After(8),
+        jitter_ms: 0,
+        overlap: Overlap::Skip,
+        window_ms: 4,
+        starts_at: None,
+        ends_at: None,
+        max_firings: None,
+    };
+    let [a, b, c] = [97, 98, 99];
+    let create = Create {
+        system: "a".into(),
+        name: "b".into(),
+        spec,
+        first: None,
+        paused: false,
+        once: false,
+        limit: 5,
+    };
+    let of = Named { system: "a".into(), name: "b".into() };
+    let call = [0, 1, a, 1, b, 1, c, 0, 0, 0, 0, 1, 8, 0, 0, 4, 0, 0, 0];
+    let written: [(Change, Vec<u8>); 2] = [
+        (
+            Change::CreateFor(For { request: 300, change: create }),
+            [&[8, 172, 2, 1, a, 1, b][..], &call, &[0, 0, 0, 5]].concat(),
+        ),
+        (Change::DeleteFor(For { request: 300, change: of }), vec![9, 172, 2, 1, a, 1, b]),
+    ];
+    for (change, body) in written {
+        let command = ChangeSchedules { id: 5, now: Millis(6), changes: vec![change] };
+        let command = Command::ChangeSchedules(command);
+        assert_eq!(command.needs_version(), 4);
+        check_frozen(command, &[&[20, 5, 12, 1][..], &body].concat());
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Next, Schedule, Schedules, Spec, When, call_hash,
     record::{More, TRIGGERS_MAX, Trigger},
+    requests::{For, REQUESTS_VERSION},
     shot_hash, unknown,
 };
 use crate::machine::schedules::SCHEDULES_BYTES_MAX;
@@ -40,6 +41,12 @@ pub enum Change {
     Ended(Ended),
     /// Occurrences were too late.
     Missed(Missed),
+
+    // From here on: command version 4.
+    /// Makes a schedule, once for a request.
+    CreateFor(For<Create>),
+    /// Forgets a schedule, once for a request.
+    DeleteFor(For<Named>),
 }
 
 /// A schedule to be made.
@@ -156,9 +163,7 @@ impl Change {
             Self::Resume(resume) => resume.run(all),
             Self::Trigger(trigger) => trigger.run(all, now),
             Self::Delete(of) => {
-                if let Some(gone) = all.get(&of.system, &of.name).cloned() {
-                    all.remove(&gone);
-                }
+                of.delete(all);
                 Ok(None)
             }
             Self::Ended(ended) => {
@@ -169,15 +174,41 @@ impl Change {
                 missed.run(all);
                 Ok(None)
             }
+            Self::CreateFor(create) => create.run(all, now),
+            Self::DeleteFor(delete) => {
+                delete.run(all, now);
+                Ok(None)
+            }
+        }
+    }
+
+    /// The command version that nodes must know to apply it.
+    #[must_use]
+    pub fn needs_version(&self) -> u32 {
+        match self {
+            Self::CreateFor(_) | Self::DeleteFor(_) => REQUESTS_VERSION,
+            _ => 3,
+        }
+    }
+
+    /// The system that must exist.
+    pub(super) fn needs_system(&self) -> Option<&str> {
+        match self {
+            Self::Create(create) | Self::CreateFor(For { change: create, .. }) => {
+                Some(&create.system)
+            }
+            _ => None,
         }
     }
 
     /// The schedule that is named, for answers to repetitions.
     pub(super) fn named(&self) -> Option<(&str, &str)> {
         let of = match self {
-            Self::Create(create) => return Some((&create.system, &create.name)),
+            Self::Create(create) | Self::CreateFor(For { change: create, .. }) => {
+                return Some((&create.system, &create.name));
+            }
             Self::Update(update) => &update.of,
-            Self::Pause(of) | Self::Delete(of) => of,
+            Self::Pause(of) | Self::Delete(of) | Self::DeleteFor(For { change: of, .. }) => of,
             Self::Resume(resume) => &resume.of,
             Self::Trigger(trigger) => &trigger.of,
             Self::Ended(_) | Self::Missed(_) => return None,
@@ -192,12 +223,12 @@ impl Change {
         CHANGE_BYTES
             + 2 * names
             + match self {
-                Self::Create(Create { spec, .. }) | Self::Update(Update { spec, .. }) => {
-                    2 * spec.bytes()
-                }
+                Self::Create(Create { spec, .. })
+                | Self::CreateFor(For { change: Create { spec, .. }, .. })
+                | Self::Update(Update { spec, .. }) => 2 * spec.bytes(),
                 Self::Pause(_) | Self::Resume(_) | Self::Trigger(_) => ANSWER_BYTES,
                 Self::Ended(ended) => ended.error.len(),
-                Self::Delete(_) | Self::Missed(_) => 0,
+                Self::Delete(_) | Self::DeleteFor(_) | Self::Missed(_) => 0,
             }
     }
 }
@@ -215,10 +246,16 @@ impl Named {
         edit(&mut after)?;
         Ok(Some(if after == *before { before } else { all.put(Some(&before), after) }))
     }
+
+    pub(super) fn delete(&self, all: &mut Schedules) {
+        if let Some(gone) = all.get(&self.system, &self.name).cloned() {
+            all.remove(&gone);
+        }
+    }
 }
 
 impl Create {
-    fn run(self, all: &mut Schedules, now: Millis) -> ChangeResult {
+    pub(super) fn run(self, all: &mut Schedules, now: Millis) -> ChangeResult {
         if let Some(known) = all.get(&self.system, &self.name) {
             let spec = known.spec();
             if spec == self.spec || self.once && known.once && spec.is_same_call(&self.spec) {
@@ -226,11 +263,11 @@ impl Create {
             }
             return Err(taken(&self.name));
         }
-        if self.once && all.gone.contains(&call_hash(&self.system, &self.name)) {
+        if self.once && all.gone.contains(call_hash(&self.system, &self.name)) {
             return Ok(None);
         }
         let encoded = self.spec.encode();
-        let fired = all.gone.contains(&shot_hash(&self.system, &self.name, &encoded));
+        let fired = all.gone.contains(shot_hash(&self.system, &self.name, &encoded));
         if !fired && all.count(&self.system) as u64 >= self.limit {
             return Err(over_quota(&self.system, self.limit));
         }
@@ -367,9 +404,9 @@ impl Ended {
         if after.is_spent() {
             all.remove(&before);
             if after.once {
-                all.remember_gone(now, call_hash(&before.system, &before.name));
+                all.gone.insert(now, call_hash(&before.system, &before.name));
             } else if matches!(before.spec().when, When::At(_)) {
-                all.remember_gone(now, shot_hash(&before.system, &before.name, &before.spec));
+                all.gone.insert(now, shot_hash(&before.system, &before.name, &before.spec));
             }
             return;
         }

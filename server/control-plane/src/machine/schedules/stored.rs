@@ -1,7 +1,8 @@
-//! Schedules as they stand in snapshots of format 3.
+//! Schedules as they stand in snapshots of format 3. Format 4 has the requests beside them.
 
 use std::sync::Arc;
 
+use callboard_types::Millis;
 use serde::{Deserialize, Serialize};
 
 use super::{Memory, Schedule, Schedules};
@@ -23,10 +24,22 @@ impl StoredSchedules {
     }
 }
 
+impl Schedules {
+    /// The requests that were done, for [`with_requests`](Self::with_requests).
+    pub(in crate::machine) fn requests(&self) -> Vec<(Millis, u128)> {
+        self.requests.iter().collect()
+    }
+
+    pub(in crate::machine) fn with_requests(mut self, requests: Vec<(Millis, u128)>) -> Self {
+        self.requests = requests.into_iter().collect();
+        self
+    }
+}
+
 impl From<&Schedules> for StoredSchedules {
     fn from(all: &Schedules) -> Self {
         let batches = all.batches.iter().cloned().collect();
-        let gone = all.gone_since.iter().copied().collect();
+        let gone = all.gone.iter().collect();
         Self {
             last_number: all.last_number,
             schedules: all.by_number.values().cloned().collect(),
@@ -42,8 +55,7 @@ impl From<StoredSchedules> for Schedules {
             last_number: stored.last_number,
             refusals: batches.iter().map(|(_, refusals)| refusals.len()).sum(),
             batches: batches.into_iter().collect(),
-            gone: gone.iter().map(|(_, hash)| *hash).collect(),
-            gone_since: gone.into_iter().collect(),
+            gone: gone.into_iter().collect(),
             ..Self::default()
         };
         let mut system: Arc<str> = "".into();

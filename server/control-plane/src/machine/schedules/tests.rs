@@ -5,6 +5,8 @@ use proptest::prelude::*;
 
 use super::{
     change::{Create, Ended, Missed, Named, RACED, Resume, Triggered, Update},
+    remembered::{REMEMBERED_MAX, REMEMBERED_MIN},
+    requests::For,
     *,
 };
 use crate::machine::{
@@ -12,6 +14,8 @@ use crate::machine::{
     command::{ChangeSchedules, fixtures::machine},
     stored::Stored,
 };
+
+mod requests;
 
 fn spec(when: When) -> Spec {
     Spec {
@@ -88,8 +92,9 @@ impl Cluster {
 
     /// Has many others go, as many as are remembered whatever the time.
     fn crowd(&mut self, now: i64) {
-        for other in 0..GONE_MIN as u128 {
-            self.machine.schedules.remember_gone(Millis(now), other);
+        for other in 0..REMEMBERED_MIN as u128 {
+            self.machine.schedules.gone.insert(Millis(now), other);
+            self.machine.schedules.requests.insert(Millis(now), other);
         }
     }
 
@@ -398,6 +403,11 @@ fn changes() -> impl Strategy<Value = Vec<(i64, Change)>> {
         1 => (name(), 0_u128..8)
             .prop_map(|(name, request)| Change::Trigger(Triggered { of: of(name), request })),
         1 => name().prop_map(|name| Change::Delete(of(name))),
+        2 => (name(), 0_i64..5_000, 0_u128..4).prop_map(|(name, first, request)| {
+            Change::CreateFor(For { request, change: create(name, first) })
+        }),
+        1 => (name(), 0_u128..4)
+            .prop_map(|(name, request)| Change::DeleteFor(For { request, change: of(name) })),
         8 => (1_u64..5, 1_u64..3, 1_u64..8, next(), 0_u64..3, any::<bool>()).prop_map(
             |(schedule, generation, number, next, missed, failed)| {
                 let error = if failed { "X: y".to_owned() } else { String::new() };

@@ -2,9 +2,20 @@ use callboard_types::{NodeId, ShardOwner, TypeDefinition};
 
 use super::*;
 use crate::{
-    machine::command::{Bootstrap, DescriptorSet, NodeUpsert, RegisterTypes},
+    machine::{
+        command::{
+            Bootstrap, ChangeSchedules, DescriptorSet, NodeUpsert, RegisterTypes, TypesOfferedWith,
+        },
+        schedules::{
+            Argument, Change, Next, Overlap, Spec, When,
+            change::{Create, Ended, Named, Triggered},
+            requests::For,
+        },
+    },
     raft::types::Proposal,
 };
+
+mod frozen;
 
 /// What the version before clusters wrote for the commands of [`commands`]. These bytes stand in data folders.
 const LOGGED: [&[u8]; 3] = [

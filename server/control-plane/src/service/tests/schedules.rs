@@ -23,7 +23,7 @@ use crate::{
     machine::schedules::{Argument, Counters, Overlap, Spec, When},
 };
 
-fn spec(when: When) -> Spec {
+pub(super) fn spec(when: When) -> Spec {
     Spec {
         system: String::new(),
         actor_type: "Counter".into(),
@@ -42,7 +42,7 @@ fn spec(when: When) -> Spec {
 }
 
 /// Waits until something is due at the node, and returns it.
-fn until_due(node: &Node, count: usize) -> Vec<Occurrence> {
+pub(super) fn until_due(node: &Node, count: usize) -> Vec<Occurrence> {
     let schedules = node.handle.schedules();
     node.run(async {
         let looking = async {
@@ -58,7 +58,7 @@ fn until_due(node: &Node, count: usize) -> Vec<Occurrence> {
     })
 }
 
-fn end(of: &Occurrence) -> OccurrenceEnd {
+pub(super) fn end(of: &Occurrence) -> OccurrenceEnd {
     OccurrenceEnd {
         schedule: of.at.schedule,
         generation: of.generation,
@@ -81,10 +81,13 @@ fn the_leader_dies_between_due_and_ended_and_no_occurrence_is_lost_or_ends_twice
         let made = (0..20).map(|number| async move {
             let mut spec = spec(When::Every(3_600_000));
             spec.starts_at = Some(soon);
-            schedules.create("default", &format!("s{number}"), spec, false).await.expect("made");
+            schedules
+                .create("default", &format!("s{number}"), spec, false, "")
+                .await
+                .expect("made");
         });
         join_all(made).await;
-        schedules.create("default", "once", spec(When::At(soon)), false).await.expect("made");
+        schedules.create("default", "once", spec(When::At(soon)), false, "").await.expect("made");
     });
     let due = until_due(&nodes[other], 21);
     assert!(Millis::now() >= soon, "never early");
@@ -130,10 +133,10 @@ fn what_nobody_fired_in_time_is_counted_and_the_next_takes_its_place() {
     // Nobody hosts the type: the leader counts.
     let mut short = spec(When::Every(200));
     short.window_ms = 1;
-    node.run(schedules.create("default", "short", short, false)).expect("made");
+    node.run(schedules.create("default", "short", short, false, "")).expect("made");
     let mut missed = spec(When::At(Millis::now().plus(50)));
     missed.window_ms = 1;
-    node.run(schedules.create("default", "single", missed, false)).expect("made");
+    node.run(schedules.create("default", "single", missed, false, "")).expect("made");
     node.run(async {
         let mut changed = schedules.changed();
         let counted = async {
@@ -161,7 +164,7 @@ fn a_call_that_runs_for_longer_than_the_window_is_not_late() {
     let schedules = node.handle.schedules().clone();
     let mut long = spec(When::Every(300));
     long.window_ms = 5_000;
-    node.run(schedules.create("default", "long", long, false)).expect("made");
+    node.run(schedules.create("default", "long", long, false, "")).expect("made");
     let due = until_due(node, 1);
     // As if it was handed out long ago.
     let later = Millis::now().plus(3_600_000);
@@ -179,8 +182,8 @@ fn pause_resume_update_and_trigger_are_agreed_through_any_node() {
     let (node, schedules) = on(1);
     let cron = |line: &str| spec(When::Cron { line: line.into(), zone: "Europe/Berlin".into() });
     node.run(async {
-        let made = schedules.create("shop", "nightly", cron("0 3 * * *"), true).await;
-        assert!(made.expect("made").paused_at().is_some());
+        let made = schedules.create("shop", "nightly", cron("0 3 * * *"), true, "").await;
+        assert!(made.expect("made").expect("there").paused_at().is_some());
         assert!(node.handle.view().borrow().has_system("shop"), "it is made with the schedule");
         let resumed = schedules.resume("shop", "nightly").await.expect("resumed");
         assert!(resumed.paused_at().is_none());
@@ -198,8 +201,8 @@ fn pause_resume_update_and_trigger_are_agreed_through_any_node() {
     assert_eq!((due.len(), &*due[0].name, due[0].generation), (1, "nightly", 2));
     assert_eq!(&*due[0].target.system, "shop");
     node.run(async {
-        schedules.delete("shop", "nightly").await.expect("deleted");
-        schedules.delete("shop", "nightly").await.expect("gone already");
+        schedules.delete("shop", "nightly", "").await.expect("deleted");
+        schedules.delete("shop", "nightly", "").await.expect("gone already");
         assert_eq!(schedules.due(DueCursor::default(), Millis::now(), 10), []);
     });
 }
@@ -262,12 +265,12 @@ fn bad_specs_are_refused_with_what_to_do() {
         for name in &nameless {
             let every = || spec(When::Every(1_000));
             let refused = [
-                schedules.create("default", name, every(), false).await.map(|_| ()),
+                schedules.create("default", name, every(), false, "").await.map(|_| ()),
                 schedules.update("default", name, every(), 0).await.map(|_| ()),
                 schedules.pause("default", name).await.map(|_| ()),
                 schedules.resume("default", name).await.map(|_| ()),
                 schedules.trigger("default", name, "").await.map(|_| ()),
-                schedules.delete("default", name).await,
+                schedules.delete("default", name, "").await,
             ];
             for refused in refused {
                 assert_eq!(refused.expect_err("no name").kind, ErrorKind::InvalidArgument);
@@ -285,22 +288,22 @@ fn bad_specs_are_refused_with_what_to_do() {
     bad.push(("$", internal));
     node.run(async {
         for (said, spec) in bad {
-            let error = schedules.create("default", "x", spec, false).await.expect_err(said);
+            let error = schedules.create("default", "x", spec, false, "").await.expect_err(said);
             assert_eq!(error.kind, ErrorKind::InvalidArgument, "{error}");
             assert!(error.message.contains(said), "{said}: {error}");
         }
         let fine = spec(When::Every(1_000));
         let mut large = fine.clone();
         large.argument.data = vec![0; 16 * 1024 + 1];
-        let error = schedules.create("default", "x", large, false).await.expect_err("large");
+        let error = schedules.create("default", "x", large, false, "").await.expect_err("large");
         assert_eq!(error.kind, ErrorKind::PayloadTooLarge);
         for name in ["a", "b"] {
-            schedules.create("default", name, fine.clone(), false).await.expect("made");
+            schedules.create("default", name, fine.clone(), false, "").await.expect("made");
         }
         let log = node.handle.proposer.last_log_index();
         let flood = (0..5_000).map(|number| {
             let (schedules, fine) = (schedules.clone(), fine.clone());
-            async move { schedules.create("default", &format!("f{number}"), fine, false).await }
+            async move { schedules.create("default", &format!("f{number}"), fine, false, "").await }
         });
         for refused in join_all(flood).await {
             assert_eq!(refused.expect_err("full").kind, ErrorKind::QuotaExceeded);
@@ -378,7 +381,7 @@ fn registrations_travel_together() {
             let (schedules, spec) = (schedules.clone(), Arc::clone(&spec));
             async move {
                 let name = format!("s{number}");
-                schedules.create("default", &name, Spec::clone(&spec), false).await
+                schedules.create("default", &name, Spec::clone(&spec), false, "").await
             }
         });
         for made in join_all(made).await {
@@ -412,7 +415,7 @@ fn a_million_pending_schedules_fit_one_node_and_come_back() {
                     spec.argument.content_type = "application/json".into();
                     spec.argument.data = br#"{"text":"remember"}"#.to_vec();
                     let name = format!("reminder-{chunk}-{number}");
-                    schedules.create("default", &name, spec, false).await.expect("made");
+                    schedules.create("default", &name, spec, false, "").await.expect("made");
                 }
             });
             join_all(made).await;
@@ -422,6 +425,12 @@ fn a_million_pending_schedules_fit_one_node_and_come_back() {
     let rate = u64::from(count) * 1_000_000 / micros;
     let grown = resident() - before;
     measured(&format!("{count} schedules at {rate}/s; memory grew by {} MiB", grown >> 20));
+    let state = nodes[0].handle.proposer.replicated.read().clone();
+    let began = Tick::now();
+    let bytes = state.sealed().len();
+    let micros = Tick::now().micros_since(began);
+    measured(&format!("a snapshot has {bytes} bytes, encoded in {} ms", micros / 1_000));
+    drop(state);
     drop(schedules);
     nodes[0].stop();
     let began = Tick::now();

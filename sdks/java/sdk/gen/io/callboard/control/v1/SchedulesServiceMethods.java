@@ -12,7 +12,10 @@ import io.grpc.protobuf.ProtoUtils;
  * The methods, as gRPC wants them described.
  */
 public final class SchedulesServiceMethods {
-  /** Makes a schedule. Making one again that is the same changes nothing. */
+  /**
+   * Makes a schedule. Making one again that is the same changes nothing. An attempt whose answer was lost is repeated
+   * with the same request id: it does nothing if the first one did it, even if the schedule has fired or was deleted since.
+   */
   public static final MethodDescriptor<CreateScheduleRequest, CreateScheduleResponse> CREATE_SCHEDULE =
       MethodDescriptor.<CreateScheduleRequest, CreateScheduleResponse>newBuilder()
           .setType(MethodDescriptor.MethodType.UNARY)

@@ -185,6 +185,7 @@ class CreateScheduleRequest(_message.Message):
     NAME_FIELD_NUMBER: _typing.Literal[2]
     SPEC_FIELD_NUMBER: _typing.Literal[3]
     PAUSED_FIELD_NUMBER: _typing.Literal[4]
+    REQUEST_ID_FIELD_NUMBER: _typing.Literal[5]
     system: _builtins.str
     """The system; empty stands for `default`. It is made if it does not exist."""
     name: _builtins.str
@@ -195,6 +196,12 @@ class CreateScheduleRequest(_message.Message):
         ...
     paused: _builtins.bool
     """True to make it paused."""
+    request_id: _builtins.str
+    """Names the request: a repetition within ten minutes makes nothing anew, and a delay is counted from the attempt that
+    made the schedule. Best a UUID that is drawn for each schedule to be made and kept for all attempts; at most 128
+    bytes. Empty: a repetition does nothing as long as the schedule is there, or once it has fired at its at_ms. Ignored
+    as long as nodes of an older version are members.
+    """
     def __init__(
         self,
         *,
@@ -202,22 +209,27 @@ class CreateScheduleRequest(_message.Message):
         name: _builtins.str | None = ...,
         spec: ScheduleSpec | None = ...,
         paused: _builtins.bool | None = ...,
+        request_id: _builtins.str | None = ...,
     ) -> None: ...
     def HasField(self, field_name: _typing.Literal["spec"]) -> _builtins.bool: ...
 
 
 class CreateScheduleResponse(_message.Message):
-    """The schedule is there."""
+    """The schedule is there, or was."""
     DESCRIPTOR: _descriptor.Descriptor
     SCHEDULE_FIELD_NUMBER: _typing.Literal[1]
+    GONE_FIELD_NUMBER: _typing.Literal[2]
     @_builtins.property
     def schedule(self) -> Schedule:
-        """It, as it stands."""
+        """It, as it stands; as it was asked for and without a next time if it is gone."""
         ...
+    gone: _builtins.bool
+    """True if an earlier attempt with the request id made it, and it has fired or was deleted since."""
     def __init__(
         self,
         *,
         schedule: Schedule | None = ...,
+        gone: _builtins.bool | None = ...,
     ) -> None: ...
     def HasField(self, field_name: _typing.Literal["schedule"]) -> _builtins.bool: ...
 
@@ -451,15 +463,21 @@ class DeleteScheduleRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
     SYSTEM_FIELD_NUMBER: _typing.Literal[1]
     NAME_FIELD_NUMBER: _typing.Literal[2]
+    REQUEST_ID_FIELD_NUMBER: _typing.Literal[3]
     system: _builtins.str
     """The system; empty stands for `default`."""
     name: _builtins.str
     """The name within the system."""
+    request_id: _builtins.str
+    """Names the request: a repetition within ten minutes does not delete a schedule that was made under the name since. As
+    that of CreateScheduleRequest. Empty: a repetition deletes again.
+    """
     def __init__(
         self,
         *,
         system: _builtins.str | None = ...,
         name: _builtins.str | None = ...,
+        request_id: _builtins.str | None = ...,
     ) -> None: ...
 
 

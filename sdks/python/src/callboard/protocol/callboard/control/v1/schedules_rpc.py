@@ -33,7 +33,9 @@ from .schedules_pb2 import (
 class SchedulesService:
     """Calls that are made by the clock. Answered by every node."""
     CREATE_SCHEDULE = Rpc("/callboard.control.v1.SchedulesService/CreateSchedule", CreateScheduleRequest, CreateScheduleResponse)
-    """Makes a schedule. Making one again that is the same changes nothing."""
+    """Makes a schedule. Making one again that is the same changes nothing. An attempt whose answer was lost is repeated
+    with the same request id: it does nothing if the first one did it, even if the schedule has fired or was deleted since.
+    """
     UPDATE_SCHEDULE = Rpc("/callboard.control.v1.SchedulesService/UpdateSchedule", UpdateScheduleRequest, UpdateScheduleResponse)
     """Gives a schedule another spec; it keeps its counters, and occurrences that were due before are as they were."""
     GET_SCHEDULE = Rpc("/callboard.control.v1.SchedulesService/GetSchedule", GetScheduleRequest, GetScheduleResponse)

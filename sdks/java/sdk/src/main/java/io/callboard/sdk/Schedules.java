@@ -79,6 +79,7 @@ public final class Schedules {
             .setName(Objects.requireNonNull(name, "name"))
             .setSpec(spec(call, when))
             .setPaused(paused)
+            .setRequestId(RequestIds.next(System.currentTimeMillis()))
             .build();
     return schedule(queries.ask(SchedulesServiceMethods.CREATE_SCHEDULE, request).getSchedule());
   }
@@ -193,7 +194,12 @@ public final class Schedules {
    * @param name which
    */
   public void delete(String name) {
-    DeleteScheduleRequest request = DeleteScheduleRequest.newBuilder().setSystem(system).setName(name).build();
+    DeleteScheduleRequest request =
+        DeleteScheduleRequest.newBuilder()
+            .setSystem(system)
+            .setName(name)
+            .setRequestId(RequestIds.next(System.currentTimeMillis()))
+            .build();
     queries.ask(SchedulesServiceMethods.DELETE_SCHEDULE, request);
   }
 
