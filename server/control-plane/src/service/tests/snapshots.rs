@@ -14,8 +14,7 @@ use crate::machine::schedules::When;
 /// The index up to which the newest snapshot holds everything.
 fn snapshot(node: &Node) -> Option<u64> {
     let metrics = node.handle.proposer.raft.metrics();
-    let index = metrics.borrow_watched().snapshot.map(|log_id| log_id.index);
-    index
+    metrics.borrow_watched().snapshot.map(|log_id| log_id.index)
 }
 
 /// Makes so many entries, each a change of one schedule.
