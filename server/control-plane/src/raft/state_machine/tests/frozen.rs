@@ -1,6 +1,6 @@
 //! The bytes of snapshots with schedules, as they stand in data folders: they never change.
 
-use callboard_types::{Millis, TypeSettings, settings::Timer};
+use callboard_types::{CallError, ErrorKind, Millis, TypeSettings, settings::Timer};
 
 use super::*;
 
@@ -18,13 +18,9 @@ const SCHEDULED: &[u8] = &[
     3, 1, 4, 1, 10, 0, 1, 6, 1, 100, 2, 1, 1, 120, 2, 0, 0, 1, 0, 1, 100, 0, 0, 0, 0, 0, 1, 2, 1,
     100, 1, 172, 2, 4, 7, 100, 101, 102, 97, 117, 108, 116, 6, 102, 97, 105, 108, 101, 100, 30, 1,
     115, 1, 116, 1, 107, 1, 97, 1, 99, 1, 117, 1, 7, 1, 1, 109, 1, 118, 2, 232, 7, 3, 1, 4, 1, 10,
-    0, 1, 6, 1, 100, 2, 1, 2, 140, 1, 1, 0, 0, 1, 0, 0, 1, 2, 1, 1, 122, 1, 101, 0, 0, 2, 5, 0, 6,
-    1, 0, 33, 85, 115, 121, 115, 116, 101, 109, 32, 100, 101, 102, 97, 117, 108, 116, 32, 104, 97,
-    115, 32, 110, 111, 32, 115, 99, 104, 101, 100, 117, 108, 101, 32, 34, 110, 111, 98, 111, 100,
-    121, 34, 59, 32, 96, 99, 97, 108, 108, 98, 111, 97, 114, 100, 32, 115, 99, 104, 101, 100, 117,
-    108, 101, 32, 108, 105, 115, 116, 96, 32, 115, 104, 111, 119, 115, 32, 116, 104, 111, 115, 101,
-    32, 105, 116, 32, 104, 97, 115, 0, 0, 0, 1, 100, 227, 160, 167, 186, 233, 186, 211, 208, 207,
-    253, 173, 154, 214, 242, 137, 248, 220, 175, 3, 204, 53, 35, 200, 123, 46, 180, 173,
+    0, 1, 6, 1, 100, 2, 1, 2, 140, 1, 1, 0, 0, 1, 0, 0, 1, 2, 1, 1, 122, 1, 101, 0, 0, 1, 5, 0, 1,
+    100, 227, 160, 167, 186, 233, 186, 211, 208, 207, 253, 173, 154, 214, 242, 137, 248, 220, 175,
+    3, 157, 145, 76, 128, 21, 41, 101, 253,
 ];
 
 /// The same after [`requested`].
@@ -43,15 +39,14 @@ const REQUESTED: &[u8] = &[
     115, 1, 116, 1, 107, 1, 97, 1, 99, 1, 117, 1, 7, 1, 1, 109, 1, 118, 2, 232, 7, 3, 1, 4, 1, 10,
     0, 1, 6, 1, 100, 2, 1, 2, 140, 1, 1, 0, 0, 1, 0, 0, 1, 2, 1, 1, 122, 1, 101, 0, 0, 5, 7, 100,
     101, 102, 97, 117, 108, 116, 1, 114, 29, 1, 115, 1, 116, 1, 107, 1, 97, 1, 99, 1, 117, 1, 7, 1,
-    1, 109, 1, 118, 1, 8, 3, 1, 4, 1, 10, 0, 1, 6, 1, 100, 1, 1, 1, 120, 2, 1, 0, 0, 3, 5, 0, 6, 1,
-    0, 33, 85, 115, 121, 115, 116, 101, 109, 32, 100, 101, 102, 97, 117, 108, 116, 32, 104, 97,
-    115, 32, 110, 111, 32, 115, 99, 104, 101, 100, 117, 108, 101, 32, 34, 110, 111, 98, 111, 100,
-    121, 34, 59, 32, 96, 99, 97, 108, 108, 98, 111, 97, 114, 100, 32, 115, 99, 104, 101, 100, 117,
-    108, 101, 32, 108, 105, 115, 116, 96, 32, 115, 104, 111, 119, 115, 32, 116, 104, 111, 115, 101,
-    32, 105, 116, 32, 104, 97, 115, 0, 0, 0, 7, 0, 1, 100, 227, 160, 167, 186, 233, 186, 211, 208,
-    207, 253, 173, 154, 214, 242, 137, 248, 220, 175, 3, 1, 100, 217, 133, 252, 241, 137, 219, 204,
-    160, 192, 204, 181, 146, 166, 184, 175, 209, 130, 167, 2, 229, 153, 102, 234, 31, 4, 228, 188,
+    1, 109, 1, 118, 1, 8, 3, 1, 4, 1, 10, 0, 1, 6, 1, 100, 1, 1, 1, 120, 2, 1, 0, 0, 2, 5, 0, 7, 0,
+    1, 100, 227, 160, 167, 186, 233, 186, 211, 208, 207, 253, 173, 154, 214, 242, 137, 248, 220,
+    175, 3, 1, 100, 217, 133, 252, 241, 137, 219, 204, 160, 192, 204, 181, 146, 166, 184, 175, 209,
+    130, 167, 2, 234, 135, 97, 240, 128, 192, 142, 137,
 ];
+
+/// A refused change by its place.
+const REFUSAL: &[u8] = &[1, 7, 34, 1, 109, 1, 1, 107, 1, 118, 0, 0];
 
 fn create(name: &str, when: When, first: i64) -> Create {
     Create {
@@ -83,7 +78,7 @@ fn batch(id: u128, changes: Vec<Change>) -> Command {
     Command::ChangeSchedules(ChangeSchedules { id, now: Millis(50), changes })
 }
 
-/// A type with settings; schedules that are as they were made, paused, triggered, failed and gone; a refusal.
+/// A type with settings; schedules that are as they were made, paused, triggered, failed and gone.
 fn scheduled() -> State {
     let of = |name: &str| Named { system: "default".into(), name: name.into() };
     let mut bell = TypeDefinition::new("Bell");
@@ -124,9 +119,8 @@ fn scheduled() -> State {
         Change::Ended(ended(3, 1, "", None)),
         Change::Ended(ended(4, 1, "e", next)),
     ];
-    let refused = vec![Change::Pause(of("nobody"))];
     let mut state = State::default();
-    let all = commands().into_iter().chain([offered, batch(5, changes.into()), batch(6, refused)]);
+    let all = commands().into_iter().chain([offered, batch(5, changes.into())]);
     for command in all {
         state.machine.apply(command).outcome.expect("applied");
     }
@@ -158,4 +152,13 @@ fn snapshots_with_schedules_are_frozen() {
 #[test]
 fn snapshots_with_requests_are_frozen() {
     check_frozen(&requested(scheduled()), 4, REQUESTED);
+}
+
+/// Stands in snapshots with the batch in which it was refused. Apart from the others, because a machine's words may change.
+#[test]
+fn the_encoding_of_a_refusal_is_frozen() {
+    let refusal = CallError::new(ErrorKind::ScheduleConflict, "m").with("k", "v");
+    let bytes = codec::encode(&(7_u32, &refusal));
+    assert_eq!(bytes, REFUSAL);
+    assert_eq!(codec::decode(&bytes), Ok((7_u32, refusal)));
 }
