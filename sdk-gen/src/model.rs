@@ -440,6 +440,10 @@ pub struct ActorSettings {
     pub shards: u32,
     /// No action runs on state that is not committed.
     pub speculation_off: bool,
+    /// Instances of a pool that are always in memory; 0 for other kinds.
+    pub pool_min: u32,
+    /// Instances of a pool that run at a time; 0 for other kinds.
+    pub pool_max: u32,
 }
 
 /// `callboard.type.v1.Kind` without its "not said".
@@ -449,6 +453,8 @@ pub enum ActorKind {
     Named,
     /// One actor per key.
     Unnamed,
+    /// Equal instances without state or key.
+    Pooled,
 }
 
 impl ActorKind {
@@ -457,6 +463,7 @@ impl ActorKind {
         match self {
             ActorKind::Named => 1,
             ActorKind::Unnamed => 2,
+            ActorKind::Pooled => 3,
         }
     }
 }

@@ -89,6 +89,30 @@ message State { map<string, int64> items = 1; }
 }
 
 #[test]
+fn a_pool_of_spawn_becomes_one_of_callboards() {
+    let text = r#"syntax = "proto3";
+package shop;
+import "spawn/actors/extensions.proto";
+service Resizer {
+  option (spawn.actors.actor) = { kind: POOLED };
+  rpc Resize(Image) returns (Image);
+}
+message Image { bytes data = 1; }
+"#;
+    let model = compile(&[("shop.proto", text)]).unwrap();
+    let file = model.targets().next().unwrap();
+    assert_eq!(file.actors().next().unwrap().1.kind, ActorKind::Pooled);
+    let own = text
+        .replace("spawn/actors/extensions.proto", "callboard/options/v1/options.proto")
+        .replace(
+            "(spawn.actors.actor) = { kind: POOLED }",
+            "(callboard.options.v1.actor) = { kind: KIND_POOLED }",
+        );
+    let own = compile(&[("shop.proto", &own)]).unwrap();
+    assert_eq!(own.targets().next().unwrap().descriptor, file.descriptor);
+}
+
+#[test]
 fn plugin_and_descriptor_set_give_the_model_that_the_sources_give() {
     let mut compiler = protox::Compiler::new([
         incrementor(),

@@ -106,6 +106,28 @@ fn snapshot_intervals_need_snapshots() {
 }
 
 #[test]
+fn pools_have_bounds_and_no_state() {
+    let text = "service A {
+  option (callboard.options.v1.actor) = {
+    kind: KIND_POOLED, durability: DURABILITY_VOLATILE, state_type: \"M\", pool_min: 5, pool_max: 4
+  };
+  rpc Do(M) returns (M);
+}
+service B { option (callboard.options.v1.actor).pool_max = 4; rpc Do(M) returns (M); }
+service C { option (callboard.options.v1.actor).kind = KIND_POOLED; rpc Do(M) returns (M); }";
+    insta::assert_snapshot!(faults(text), @r#"
+    t.proto:3:1: instances of a pool have no state, so 'durability' has no meaning
+      help: remove 'durability', or use another kind
+    t.proto:3:1: instances of a pool have no state, so 'state_type' has no meaning
+      help: remove 'state_type', or use another kind
+    t.proto:3:1: pool_min 5 is above pool_max 4
+      help: let the pool have at least as many instances as are always in memory
+    t.proto:9:1: pool_min and pool_max have no meaning without kind KIND_POOLED
+      help: set the kind, or remove the bounds
+    "#);
+}
+
+#[test]
 fn both_options_on_one_service_are_one_too_many() {
     let text = "import \"spawn/actors/extensions.proto\";
 service A {
@@ -132,7 +154,7 @@ service A {
     t.proto:4:1: 'subjects' belongs to projections, which are not supported
       help: remove 'subjects' from (spawn.actors.actor)
     t.proto:4:1: kind PROJECTION is not supported
-      help: use NAMED or UNNAMED
+      help: use NAMED, UNNAMED or POOLED
     t.proto:6:3: method 'All' is a view of a projection, which is not supported
       help: remove the option (spawn.actors.view)
     "#);

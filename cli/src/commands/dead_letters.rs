@@ -1,4 +1,4 @@
-//! `callboard dead-letters …`: effects that could not be delivered.
+//! `callboard dead-letters …`: effects, and messages to channels, that could not be delivered.
 
 use callboard_proto::control::v1::{
     DeadLetter, DropDeadLetterRequest, ListDeadLettersRequest, RetryDeadLetterRequest,
@@ -18,7 +18,7 @@ use crate::{
 pub(crate) enum DeadLettersCommand {
     /// List dead letters of the system, the oldest first
     List(ListArgs),
-    /// Deliver a dead letter again; it goes once its target accepted it
+    /// Deliver a dead letter again; it goes once its target, or every shard that listens to its channel, has it
     Retry(LetterArgs),
     /// Forget a dead letter
     Drop(LetterArgs),
@@ -53,6 +53,7 @@ struct Letter {
     source: String,
     target: String,
     action: String,
+    channel: String,
     request_id: String,
     reason: String,
     message: String,
@@ -69,12 +70,24 @@ impl From<DeadLetter> for Letter {
             source: letter.source.as_ref().map(name_of).unwrap_or_default(),
             target: letter.target.as_ref().map(name_of).unwrap_or_default(),
             action: letter.action,
+            channel: letter.channel,
             request_id: letter.request_id,
             reason: error.reason,
             message: error.message,
             attempts: letter.attempts,
             created_at_ms: letter.created_at_ms,
             died_at_ms: letter.died_at_ms,
+        }
+    }
+}
+
+impl Letter {
+    /// Whom it was for, for people.
+    fn whom(&self) -> String {
+        if self.channel.is_empty() {
+            self.target.clone()
+        } else {
+            format!("channel {}", self.channel)
         }
     }
 }
@@ -88,8 +101,8 @@ impl Noun for Letter {
         vec![
             self.id.clone(),
             self.source.clone(),
-            self.target.clone(),
-            self.action.clone(),
+            self.whom(),
+            if self.action.is_empty() { "-".into() } else { self.action.clone() },
             self.reason.clone(),
             self.attempts.to_string(),
             output::time(self.died_at_ms),

@@ -11,7 +11,7 @@ use prost_reflect::{
 };
 use prost_types::{DescriptorProto, FileDescriptorProto};
 
-use super::{ActorSettings, File, ServiceKind};
+use super::{ActorKind, ActorSettings, File, ServiceKind};
 use crate::{error::Error, frontend::embedded};
 
 /// Re-encodes files with the extensions of a whole pool known.
@@ -237,7 +237,9 @@ fn actor_options(
         set("name", Value::String(settings.type_name.clone()));
     }
     set("kind", Value::EnumNumber(settings.kind.number()));
-    set("durability", Value::EnumNumber(settings.durability.number()));
+    if settings.kind != ActorKind::Pooled {
+        set("durability", Value::EnumNumber(settings.durability.number()));
+    }
     if let Some(state_type) = &settings.state_type {
         set("state_type", Value::String(state_type.clone()));
     }

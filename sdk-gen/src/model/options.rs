@@ -97,12 +97,16 @@ fn own_settings(
     let kind = match fields.number("kind") {
         0 | 2 => ActorKind::Unnamed,
         1 => ActorKind::Named,
+        3 => ActorKind::Pooled,
         other => {
-            faults.push(unknown_number(position, "kind", other, "KIND_NAMED or KIND_UNNAMED"));
+            let known = "KIND_NAMED, KIND_UNNAMED or KIND_POOLED";
+            faults.push(unknown_number(position, "kind", other, known));
             ActorKind::Unnamed
         }
     };
-    let durability = match fields.number("durability") {
+    let said = fields.number("durability");
+    let durability = match said {
+        0 if kind == ActorKind::Pooled => Durability::Volatile,
         0 | 1 => Durability::Durable,
         2 => Durability::Snapshot,
         3 => Durability::Volatile,
@@ -113,7 +117,10 @@ fn own_settings(
         }
     };
     let state_type = resolve_state_type(&fields.string("state_type"), service, position, faults);
-    ActorSettings {
+    if kind == ActorKind::Pooled && said != 0 {
+        faults.push(stateful_pool(position, "durability"));
+    }
+    let settings = ActorSettings {
         type_name: if name.is_empty() { service.name().to_owned() } else { name },
         kind,
         durability,
@@ -124,7 +131,44 @@ fn own_settings(
         mailbox_limit: fields.small("mailbox_limit"),
         shards: fields.small("shards"),
         speculation_off: fields.is_true("speculation_off"),
+        pool_min: fields.small("pool_min"),
+        pool_max: fields.small("pool_max"),
+    };
+    check_pool(&settings, position, faults);
+    settings
+}
+
+/// A pool has bounds and no state; other kinds may have a state, and no bounds.
+fn check_pool(settings: &ActorSettings, position: &Position, faults: &mut Vec<Diagnostic>) {
+    let (min, max) = (settings.pool_min, settings.pool_max);
+    if settings.kind != ActorKind::Pooled {
+        if (min, max) != (0, 0) {
+            faults.push(Diagnostic::new(
+                position,
+                "pool_min and pool_max have no meaning without kind KIND_POOLED",
+                "set the kind, or remove the bounds",
+            ));
+        }
+        return;
     }
+    if settings.state_type.is_some() {
+        faults.push(stateful_pool(position, "state_type"));
+    }
+    if max != 0 && min > max {
+        faults.push(Diagnostic::new(
+            position,
+            format!("pool_min {min} is above pool_max {max}"),
+            "let the pool have at least as many instances as are always in memory",
+        ));
+    }
+}
+
+fn stateful_pool(position: &Position, option: &str) -> Diagnostic {
+    Diagnostic::new(
+        position,
+        format!("instances of a pool have no state, so '{option}' has no meaning"),
+        format!("remove '{option}', or use another kind"),
+    )
 }
 
 /// Spawn's words in ours: a kind that is not said is NAMED; an actor with `stateful` or a `state_type` keeps its state,
@@ -139,12 +183,13 @@ fn spawn_settings(
     let kind = match fields.number("kind") {
         0 | 1 => ActorKind::Named,
         2 => ActorKind::Unnamed,
+        3 => ActorKind::Pooled,
         other => {
             let name = usize::try_from(other).ok().and_then(|index| SPAWN_KINDS.get(index));
             faults.push(Diagnostic::new(
                 position,
                 format!("kind {} is not supported", name.copied().unwrap_or("(unknown)")),
-                "use NAMED or UNNAMED",
+                "use NAMED, UNNAMED or POOLED",
             ));
             ActorKind::Unnamed
         }
@@ -160,12 +205,16 @@ fn spawn_settings(
     }
     let state_type = resolve_state_type(&fields.string("state_type"), service, position, faults);
     let interval = fields.number("snapshot_interval");
-    let durability = match (fields.is_true("stateful") || state_type.is_some(), interval) {
+    let stateful = fields.is_true("stateful");
+    if kind == ActorKind::Pooled && stateful {
+        faults.push(stateful_pool(position, "stateful"));
+    }
+    let durability = match (stateful || state_type.is_some(), interval) {
         (false, _) => Durability::Volatile,
         (true, 0) => Durability::Durable,
         (true, _) => Durability::Snapshot,
     };
-    ActorSettings {
+    let settings = ActorSettings {
         type_name: service.name().to_owned(),
         kind,
         durability,
@@ -176,7 +225,11 @@ fn spawn_settings(
         mailbox_limit: 0,
         shards: 0,
         speculation_off: false,
-    }
+        pool_min: 0,
+        pool_max: 0,
+    };
+    check_pool(&settings, position, faults);
+    settings
 }
 
 fn unknown_number(position: &Position, option: &str, number: u64, known: &str) -> Diagnostic {

@@ -185,6 +185,25 @@ async def a_message_reaches_active_listeners_and_with_every_all_that_have_state(
     assert kit.state.lines[-1] == "all: from outside"
 
 
+async def the_actor_of_a_named_type_hears_before_it_was_ever_called() -> None:
+    class Journal(JsonActor[Log], kind=Kind.NAMED, channels=[Channel("news", "hear")]):
+        state_type = Log
+
+        @action()
+        async def hear(self, ctx: Context[Log], line: str) -> None:
+            """Hears the news."""
+            ctx.state.lines.append(line)
+
+    kit = TestKit(Journal)
+    await kit.publish("news", "first")
+    assert kit.state.lines == ["first"]
+    other = _kit()
+    other.add(Journal)
+    await other.publish("news", "first")
+    assert other.state_of(other.actor_id("Journal", "Journal")).lines == ["first"]
+    assert other.revision == 0, "an actor of another type exists from its first commit on"
+
+
 async def a_pipe_and_a_forward_let_the_next_actor_answer() -> None:
     kit = _kit()
     assert await kit.call("pipe", "a", idempotency_key="k") == "noted piped a"

@@ -21,7 +21,7 @@ export type Durability = "durable" | "snapshot" | "volatile";
 
 /**
  * Which actors of a type get what is said on a channel: those in memory, at most once; or every actor with a stored state,
- * exactly once.
+ * and the one of a named type in any case, exactly once.
  */
 export type Deliver = "active" | "every";
 

@@ -129,7 +129,7 @@ impl DataPlane {
         });
         let built = parts.map(Worker::new).collect();
         let router = Router::new(node, catalog, workers.clone(), forwards.clone(), lease.clone());
-        let channels = Channels::new(router.clone(), said, local);
+        let channels = Channels::new(router.clone(), said.clone(), local);
         let schedules = directory.schedules();
         let looker = Looker::new(router.clone(), Arc::clone(&store), peers);
         let sinks = Arc::new(AtomicU64::new(1));
@@ -167,7 +167,7 @@ impl DataPlane {
                     Arc::clone(&sinks),
                 ),
                 hosts,
-                dead_letters: DeadLetters::new(router.clone(), Arc::clone(&store)),
+                dead_letters: DeadLetters::new(router.clone(), Arc::clone(&store), said),
                 actors: Actors::new(router.clone(), store, looker.clone(), sessions.clone()),
                 forwarding: Forwarding::new(router.clone(), looker, channels.clone(), sinks),
                 channels,

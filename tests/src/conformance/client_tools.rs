@@ -414,6 +414,7 @@ fn letter(id: &str) -> DeadLetter {
         attempts: 4,
         created_at_ms: 1_700_000_000_001,
         died_at_ms: 1_700_000_000_002,
+        channel: String::new(),
     }
 }
 

@@ -3,8 +3,10 @@
 mod bad_input;
 mod channels;
 mod cli;
+mod cli_actors;
 mod cli_node;
 mod cluster;
+mod dead_letters;
 mod firing;
 mod forward;
 mod host;
@@ -13,6 +15,7 @@ mod node;
 mod pools;
 mod readme;
 mod sessions;
+mod shell;
 mod tidy;
 mod tools;
 mod trouble;

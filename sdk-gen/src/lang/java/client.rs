@@ -43,6 +43,13 @@ fn references(unit: &Unit<'_>, scope: &mut Scope<'_>, printer: &mut Printer) {
         });
         return;
     }
+    if unit.settings.kind == ActorKind::Pooled {
+        printer.comment(CommentStyle::JavaDoc, &["Any instance of the pool."]);
+        printer.block(format!("public {reference} ref() {{"), "}", |printer| {
+            printer.line(format!("return new {reference}(caller, {id}.of({def}.TYPE));"));
+        });
+        return;
+    }
     printer.comment(CommentStyle::JavaDoc, &["The actor with this key."]);
     let open = format!("public {reference} ref({string} key) {{");
     printer.block(open, "}", |printer| {

@@ -97,7 +97,11 @@ fn steps(unit: &Unit<'_>, scope: &mut Scope<'_>) -> Vec<String> {
     if settings.kind == ActorKind::Named {
         steps.push(format!(".kind({}.NAMED)", scope.sdk("Kind")));
     }
+    if settings.kind == ActorKind::Pooled {
+        steps.push(format!(".pooled({}, {})", settings.pool_min, settings.pool_max));
+    }
     let durability = match settings.durability {
+        _ if settings.kind == ActorKind::Pooled => None,
         Durability::Durable => None,
         Durability::Snapshot => Some("SNAPSHOT"),
         Durability::Volatile => Some("VOLATILE"),

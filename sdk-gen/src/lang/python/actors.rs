@@ -143,7 +143,14 @@ impl Actors<'_> {
         if settings.kind == ActorKind::Named {
             given.push(format!("kind={}.NAMED", self.sdk("Kind")));
         }
+        if settings.kind == ActorKind::Pooled {
+            let bounds = [("min", settings.pool_min), ("max", settings.pool_max)];
+            let said = bounds.iter().filter(|(_, bound)| *bound != 0);
+            let said: Vec<String> = said.map(|(name, n)| format!("{name}={n}")).collect();
+            given.push(format!("pooled={}({})", self.sdk("Pooled"), said.join(", ")));
+        }
         let durability = match settings.durability {
+            _ if settings.kind == ActorKind::Pooled => None,
             Durability::Durable => None,
             Durability::Snapshot => Some("SNAPSHOT"),
             Durability::Volatile => Some("VOLATILE"),
@@ -341,11 +348,12 @@ fn constructor(p: &mut Printer, parameter: &str, class: &str, settings: &ActorSe
     });
 }
 
-/// A NAMED actor has one key, its type name, which nobody needs to write.
+/// A NAMED actor has one key, its type name, which nobody needs to write; instances of a pool have none.
 fn key_parameter(settings: &ActorSettings) -> String {
     match settings.kind {
         ActorKind::Named => format!("key: str = {}", literal(&settings.type_name)),
         ActorKind::Unnamed => "key: str".to_owned(),
+        ActorKind::Pooled => "key: str = \"\"".to_owned(),
     }
 }
 

@@ -254,6 +254,7 @@ impl Writer<'_> {
                 ("The only actor of the type.", format!("key: string = {type_name}"))
             }
             ActorKind::Unnamed => ("The actor with this key.", "key: string".to_owned()),
+            ActorKind::Pooled => ("Any instance of the pool.", "key: string = \"\"".to_owned()),
         };
         self.out.blank().comment(
             CommentStyle::JsDoc,
@@ -281,15 +282,27 @@ impl Writer<'_> {
 
 fn settings(out: &mut Printer, settings: &ActorSettings) {
     let kind = match settings.kind {
-        ActorKind::Named => "named",
-        ActorKind::Unnamed => "unnamed",
+        ActorKind::Named => Some("named"),
+        ActorKind::Unnamed => Some("unnamed"),
+        ActorKind::Pooled => None,
     };
     let durability = match settings.durability {
         Durability::Durable => "durable",
         Durability::Snapshot => "snapshot",
         Durability::Volatile => "volatile",
     };
-    out.line(format!("kind: \"{kind}\",")).line(format!("durability: \"{durability}\","));
+    match kind {
+        Some(kind) => {
+            out.line(format!("kind: \"{kind}\",")).line(format!("durability: \"{durability}\","));
+        }
+        None => {
+            let bounds = [("min", settings.pool_min), ("max", settings.pool_max)];
+            let given = bounds.iter().filter(|(_, bound)| *bound != 0);
+            let given: Vec<String> = given.map(|(name, n)| format!(" {name}: {n}")).collect();
+            let space = if given.is_empty() { "" } else { " " };
+            out.line(format!("pooled: {{{}{space}}},", given.join(",")));
+        }
+    }
     for (name, value) in [
         ("idleTimeout", settings.idle_timeout_ms),
         ("snapshotInterval", settings.snapshot_interval_ms),

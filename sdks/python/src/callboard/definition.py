@@ -54,7 +54,8 @@ class Deliver(enum.IntEnum):
 
     #: Those that are in memory, at most once. The default, except for NAMED types.
     ACTIVE = 1
-    #: Every actor with a stored state, from its first commit until it is deleted, exactly once.
+    #: Every actor with a stored state, from its first commit until it is deleted, and the one of a
+    #: NAMED type at any time, exactly once.
     #: Durable types only; the default for NAMED ones.
     EVERY = 2
 

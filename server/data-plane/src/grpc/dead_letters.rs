@@ -9,7 +9,7 @@ use callboard_proto::control::v1::{
 };
 use callboard_statestore::{DeadLetterRow, StateStore};
 use callboard_transport::status::to_status;
-use callboard_types::{CallError, ErrorKind, Tick, limits};
+use callboard_types::{ActorId, CallError, ErrorKind, Tick, limits};
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 
@@ -19,7 +19,12 @@ use super::{
 };
 use crate::{
     call::{Call, ReplyTo},
-    deliveries::{CallItem, Item, letter::Letter},
+    channels::{Done, FanOutQueue, Job, Said},
+    deliveries::{
+        BroadcastItem, CallItem, Item,
+        letter::Letter,
+        verdict::{self, Fate},
+    },
     router::Router,
     worker::RoutedCall,
 };
@@ -32,6 +37,7 @@ const ACCEPT_WITHIN: Duration = Duration::from_millis(limits::CALL_TIMEOUT_DEFAU
 pub struct DeadLetters {
     router: Router,
     store: Arc<dyn StateStore>,
+    said: FanOutQueue,
 }
 
 impl std::fmt::Debug for DeadLetters {
@@ -41,10 +47,10 @@ impl std::fmt::Debug for DeadLetters {
 }
 
 impl DeadLetters {
-    /// A service over router and store.
+    /// A service over router and store, and the fan-out for messages.
     #[must_use]
-    pub fn new(router: Router, store: Arc<dyn StateStore>) -> Self {
-        Self { router, store }
+    pub fn new(router: Router, store: Arc<dyn StateStore>, said: FanOutQueue) -> Self {
+        Self { router, store, said }
     }
 
     async fn list(
@@ -65,26 +71,29 @@ impl DeadLetters {
         })
     }
 
-    /// Makes the call of a letter again. The letter goes once the target has accepted it. A target that ran it already knows
-    /// its request id; if its turn was discarded, the error is what that id stands for, and the call gets another id.
+    /// Delivers a letter again. It goes once its target has accepted it, or every shard that listens has recorded it.
     async fn retry(&self, id: &str) -> Result<(), CallError> {
         let row = self.store.dead_letter(id).await.map_err(|error| unavailable(&error))?;
         let row = row.ok_or_else(|| unknown(id))?;
         let read = Letter::decode(&row.letter)
             .and_then(|letter| Ok((Item::decode(&letter.item)?, letter.error)));
         let (item, error) = read.map_err(|error| unreadable(&error))?;
-        let item = match item {
-            Item::Call(item) => again(*item, &error, id),
-            Item::Broadcast(_) => {
-                let text = "the letter is a message to a channel, which is not said a second time; drop it, or publish anew";
-                return Err(CallError::new(ErrorKind::InvalidArgument, text));
-            }
-        };
+        match item {
+            Item::Call(item) => self.call_again(&row.source, again(*item, &error, id)).await?,
+            Item::Broadcast(item) => self.say_again(row.source, *item).await?,
+        }
+        self.store.drop_dead_letter(id).await.map_err(|error| unavailable(&error))?;
+        Ok(())
+    }
+
+    /// Makes the call of a letter again. A target that ran it already knows its request id; if its turn was discarded, the
+    /// error is what that id stands for, and the call got another id.
+    async fn call_again(&self, source: &ActorId, item: CallItem) -> Result<(), CallError> {
         let (to, outcome) = oneshot::channel();
         let catalog = Arc::clone(&self.router.catalog());
         let actor_type = catalog.require(&item.target.system, &item.target.actor_type)?;
         let key = item.target.key.to_string();
-        let attempt = item.attempt(&row.source, self.router.clock().now(), ReplyTo::Unary(to));
+        let attempt = item.attempt(source, self.router.clock().now(), ReplyTo::Unary(to));
         let deadline = Tick::now().plus_millis(limits::CALL_TIMEOUT_DEFAULT_MS);
         // No row stands for it any longer, so nobody would confirm it.
         let call = Call { asynchronous: true, delivery: false, deadline, ..attempt };
@@ -92,15 +101,45 @@ impl DeadLetters {
         let routed = aimed.map_err(|refused| refused.1)?;
         self.router.send(self.router.queue_for(&routed), vec![routed]).await;
         match tokio::time::timeout(ACCEPT_WITHIN, outcome).await {
-            Ok(Ok(outcome)) => drop(outcome?),
+            // An error of the action's own is the outcome of a call that has run.
+            Ok(Ok(outcome)) if verdict::of(&outcome) == Fate::Delivered => Ok(()),
+            Ok(Ok(outcome)) => outcome.map(drop),
             Ok(Err(_)) | Err(_) => {
                 let text =
                     "the target did not accept the call in time; the letter is kept. Retry it";
-                return Err(CallError::new(ErrorKind::DeadlineExceeded, text));
+                Err(CallError::new(ErrorKind::DeadlineExceeded, text))
             }
         }
-        self.store.drop_dead_letter(id).await.map_err(|error| unavailable(&error))?;
-        Ok(())
+    }
+
+    /// Says the message of a letter again, under its own id: shards that recorded it already do not record it a second time.
+    async fn say_again(&self, source: ActorId, item: BroadcastItem) -> Result<(), CallError> {
+        let now = self.router.clock().now();
+        if item.created_at.plus(limits::DELIVERED_WINDOW_MS) < now {
+            let text = "the message is so old that shards which had it may have forgotten its id, and their actors would \
+                        hear it twice; the letter is kept. Drop it, or publish the message anew";
+            let error = CallError::new(ErrorKind::RequestExpired, text);
+            return Err(error.with("window_ms", limits::DELIVERED_WINDOW_MS));
+        }
+        let said = Said {
+            id: item.id,
+            system: Arc::clone(&source.system),
+            channel: item.channel.into(),
+            payload: item.payload,
+            metadata: item.metadata,
+            source: Some(source),
+            // Actors that are to have it get as long for it as they would for a new one.
+            published_at: now,
+        };
+        let (done, end) = oneshot::channel();
+        let until = Tick::now().plus_millis(limits::CALL_TIMEOUT_DEFAULT_MS);
+        let job = Job { said: Arc::new(said), until, done: Done::Publisher(done) };
+        self.said.hand(job).map_err(|(_, error)| error)?;
+        let end = end.await.map_err(|_| {
+            let text = "the node stopped before it answered; the letter is kept. Retry it";
+            CallError::new(ErrorKind::OutcomeUnknown, text)
+        });
+        end?.map(drop)
     }
 
     async fn forget(&self, id: &str) -> Result<(), CallError> {
@@ -145,6 +184,7 @@ fn shown(row: DeadLetterRow) -> DeadLetter {
                     letter.created_at_ms = item.created_at.0;
                 }
                 Item::Broadcast(item) => {
+                    letter.channel = item.channel;
                     letter.payload = convert::payload_to_proto(item.payload);
                     letter.request_id = item.id;
                     letter.created_at_ms = item.created_at.0;

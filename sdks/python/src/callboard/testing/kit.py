@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ..actor import Actor, bind
 from ..codec import message_payload
-from ..definition import ActionDef, ActorDef
+from ..definition import ActionDef, ActorDef, Kind
 from ..errors import CallError
 from ..ids import ActorId, uuid7
 from ..protocol.callboard.host.v1.host_pb2 import TurnResult
@@ -57,13 +57,16 @@ class TestKit(Generic[S, R]):
         system: str = "default",
     ) -> None:
         bound = bind(actor)
-        self._world = World(now)
+        self._world = World(now, system)
         self._world.actors[bound.definition.name] = bound
         self._system = system
         self._id = ActorId(bound.definition.name, key, system)
         self._next = _Next()
         #: Calls the actor under test.
         self.ref: R = cast(R, actor.reference(self, key))
+        if bound.definition.kind == Kind.NAMED:
+            # It is there before it was ever called, under the key that the test gave it.
+            self._world.life(self._id)
         if state is not None:
             codec = bound.definition.state
             self._life.state = Payload(

@@ -92,6 +92,7 @@ class Outgoing:
         if source is not None:
             said = Broadcast(channel, any_value(payload), source, dict(metadata))
             self.broadcasts.append(said)
+        self._world.begin_named()
         for actor, life in list(self._world.lives.items()):
             for heard in life.bound.definition.channels:
                 if heard.name == channel and _hears(life, heard):
@@ -197,4 +198,4 @@ class Outgoing:
 def _hears(life: Life, heard: Channel) -> bool:
     named = life.bound.definition.kind == Kind.NAMED
     deliver = heard.deliver or (Deliver.EVERY if named else Deliver.ACTIVE)
-    return life.revision > 0 if deliver == Deliver.EVERY else life.active
+    return named or life.revision > 0 if deliver == Deliver.EVERY else life.active

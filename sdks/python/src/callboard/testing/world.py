@@ -11,7 +11,7 @@ from typing import Any
 
 from ..actor import BoundActor
 from ..codec import any_payload, any_value
-from ..definition import ActorDef
+from ..definition import ActorDef, Kind
 from ..errors import CallError, Code, Retry
 from ..ids import ActorId
 from ..protocol.callboard.host.v1.host_pb2 import (
@@ -42,7 +42,8 @@ class World:
     state_bytes_max = 0
     message_bytes_max = 0
 
-    def __init__(self, now: datetime) -> None:
+    def __init__(self, now: datetime, system: str) -> None:
+        self.system = system
         self.outgoing = Outgoing(self)
         self.clock = VirtualClock(now, self.advance)
         self.actors: dict[str, BoundActor] = {}
@@ -68,6 +69,13 @@ class World:
         if life is None:
             life = self.lives[actor] = Life(self.actors[actor.type])
         return life
+
+    def begin_named(self) -> None:
+        """An actor of a NAMED type is there before it was ever called."""
+        known = {actor.type for actor in self.lives}
+        for name, bound in self.actors.items():
+            if bound.definition.kind == Kind.NAMED and name not in known:
+                self.life(ActorId(name, name, self.system))
 
     def deactivate_idle(self) -> None:
         """Ends the activations that nobody called for their idle timeout."""

@@ -128,6 +128,15 @@ public final class ActorDefinition<A, S> {
   }
 
   /**
+   * How many instances a pooled type has.
+   *
+   * @return null if the definition says nothing of it
+   */
+  public ActorSettings.Pool pool() {
+    return from.pool;
+  }
+
+  /**
    * The full name of the proto service.
    *
    * @return empty if the type has none
@@ -251,6 +260,7 @@ public final class ActorDefinition<A, S> {
     private Function<A, S> initial = actor -> null;
     private Kind kind = Kind.UNNAMED;
     private Durability durability = Durability.DURABLE;
+    private ActorSettings.Pool pool;
     private String service = "";
     private FileDescriptor file;
     private Duration idleTimeout = Duration.ZERO;
@@ -341,6 +351,20 @@ public final class ActorDefinition<A, S> {
      */
     public Builder<A, S> durability(Durability durability) {
       this.durability = Objects.requireNonNull(durability, "durability");
+      return this;
+    }
+
+    /**
+     * Makes the type a pooled one: no state that is kept and no keys, many instances at once, each call to any of them.
+     * Takes the place of kind and durability. Bounds in the actor's own settings count instead of these.
+     *
+     * @param min instances that are always in memory
+     * @param max instances that run at a time in the whole cluster; 0 for the server's default
+     * @return this
+     */
+    public Builder<A, S> pooled(int min, int max) {
+      this.pool = ActorSettings.NONE.withPool(min, max).pool();
+      this.kind = Kind.POOLED;
       return this;
     }
 

@@ -6,6 +6,9 @@ public enum Deliver {
   DEFAULT,
   /** Those that are in memory, at most once. */
   ACTIVE,
-  /** Every actor with a stored state, from its first commit until it is deleted, exactly once. Durable types only. */
+  /**
+   * Every actor with a stored state, from its first commit until it is deleted, and the one of a NAMED type at any time,
+   * exactly once. Durable types only.
+   */
   EVERY
 }

@@ -159,6 +159,23 @@ class WorkflowTest {
   }
 
   @Test
+  void theActorOfANamedTypeHearsBeforeItWasEverCalled() {
+    JsonActor<Log> journal =
+        JsonActor.define("Journal", Log.class)
+            .kind(Kind.NAMED)
+            .initial(() -> new Log(List.of()))
+            .channel(NEWS, HEAR)
+            .action(HEAR, (context, note) -> line(context, note.text()))
+            .build();
+    TestKit<Log> own = TestKit.of(journal, "Journal");
+    own.publish(NEWS, new Note("first"));
+    assertEquals(List.of("first"), own.state().lines());
+    TestKit<Log> added = kit.add(journal, "Journal");
+    kit.publish(NEWS, new Note("second"));
+    assertEquals(List.of("second"), added.state().lines());
+  }
+
+  @Test
   void settingsThatNameAnUnknownActionAreRefused() {
     JsonActor.Builder<Log> timer = JsonActor.define("T", Log.class).timer(TICK, Duration.ofSeconds(1));
     assertTrue(assertThrows(IllegalStateException.class, timer::build).getMessage().contains("\"tick\""));

@@ -159,8 +159,15 @@ public final class Wire {
               .setReadOnly(binding.readOnly())
               .setSpeculationOff(binding.speculationOff()));
     }
+    if (type.pool() != null) {
+      addPool(out, type.pool());
+    }
     addSettings(out, settings);
     return out.build();
+  }
+
+  private static void addPool(ActorTypeDefinition.Builder out, ActorSettings.Pool pool) {
+    out.setKind(Kind.KIND_POOLED).setPoolMin(pool.min()).setPoolMax(pool.max());
   }
 
   private static void addSettings(ActorTypeDefinition.Builder out, ActorSettings settings) {
@@ -176,9 +183,7 @@ public final class Wire {
               .setDeliver(DELIVERS.get(subscribed.deliver())));
     }
     if (settings.pool() != null) {
-      out.setKind(Kind.KIND_POOLED)
-          .setPoolMin(settings.pool().min())
-          .setPoolMax(settings.pool().max());
+      addPool(out, settings.pool());
     }
     if (out.getKind() == Kind.KIND_POOLED) {
       out.setDurability(Durability.DURABILITY_UNSPECIFIED);

@@ -315,10 +315,10 @@ final class Life<S> {
   List<String> hearing(String channel) {
     List<String> actions = new ArrayList<>();
     for (ActorSettings.Subscribed subscribed : engine.settings().subscriptions()) {
+      boolean named = engine.definition().kind() == Kind.NAMED;
       boolean every =
-          subscribed.deliver() == Deliver.EVERY
-              || subscribed.deliver() == Deliver.DEFAULT && engine.definition().kind() == Kind.NAMED;
-      if (subscribed.channel().equals(channel) && (every ? revision > 0 : active)) {
+          subscribed.deliver() == Deliver.EVERY || subscribed.deliver() == Deliver.DEFAULT && named;
+      if (subscribed.channel().equals(channel) && (every ? named || revision > 0 : active)) {
         actions.add(subscribed.action());
       }
     }
