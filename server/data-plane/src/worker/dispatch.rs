@@ -30,6 +30,10 @@ impl Worker {
             return false;
         }
         let ready = self.step_aside(slot, |activation, env, fx| activation.turns_ready(env, fx));
+        if self.table.get(slot).is_some_and(|entry| entry.activation.wants_commit()) {
+            // A tool needed no host and changed the actor after the round's commit was made.
+            self.commit(slot);
+        }
         let Some(ready) = ready.filter(|ready| *ready > 0) else { return true };
         let entry = self.table.get(slot).expect("it took a step");
         let Some(slot_type) = self.types[entry.type_id as usize].as_ref() else { return true };

@@ -6,6 +6,7 @@ mod epochs;
 mod lease;
 mod moves;
 mod timers;
+mod tools;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 

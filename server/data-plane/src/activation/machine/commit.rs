@@ -4,7 +4,7 @@ use bytes::Bytes;
 use callboard_statestore::{ActorCommit, ActorRecord, OutboxInsert};
 use callboard_types::{ActorId, Durability, Revision, Tick};
 
-use super::{Activation, Deliver, Effect, Env, Phase, Queued, Work, accepted};
+use super::{Activation, Deliver, Effect, Env, Phase, Queued, Settled, Work, accepted};
 
 /// Turns of one actor that are to be committed together.
 #[derive(Debug)]
@@ -26,11 +26,10 @@ impl Activation {
         shard: u32,
         next_row: &mut u64,
     ) -> Option<CommitUnit> {
-        let settled = || self.busy.iter().flat_map(|busy| busy.settled.iter().rev());
-        let fresh = || settled().take_while(|s| s.number > self.submitted_count);
+        let fresh = || self.fresh();
         let clears = !self.stale_rows.is_empty() || self.outcomes.is_save_due();
         let clears_rows = clears && self.phase == Phase::Active;
-        if !clears_rows && !fresh().any(|settled| settled.undurable) {
+        if !clears_rows && !self.wants_commit() {
             return None;
         }
         let up_to = fresh().next().map_or(self.submitted_count, |last| last.number);
@@ -60,6 +59,18 @@ impl Activation {
         };
         self.outcomes.row_taken();
         Some(CommitUnit { commit, up_to })
+    }
+
+    /// True if something was settled since the last commit that the next one is to hold.
+    #[must_use]
+    pub fn wants_commit(&self) -> bool {
+        self.fresh().any(|settled| settled.undurable)
+    }
+
+    /// What was settled since the last commit, the newest first.
+    fn fresh(&self) -> impl Iterator<Item = &Settled> {
+        let settled = self.busy.iter().flat_map(|busy| busy.settled.iter().rev());
+        settled.take_while(|settled| settled.number > self.submitted_count)
     }
 
     /// The rows of what was settled since the last commit.
