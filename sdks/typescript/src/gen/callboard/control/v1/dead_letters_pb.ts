@@ -9,11 +9,11 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
 
 /** Describes the file callboard/control/v1/dead_letters.proto. */
 export const file_callboard_control_v1_dead_letters: GenFile = /*@__PURE__*/ fileDesc(
-  "CidjYWxsYm9hcmQvY29udHJvbC92MS9kZWFkX2xldHRlcnMucHJvdG8SFGNhbGxib2FyZC5jb250cm9sLnYxGhxjYWxsYm9hcmQvdHlwZS92MS90eXBlLnByb3RvIqsCCgpEZWFkTGV0dGVyEgoKAmlkGAEgASgJEioKBnNvdXJjZRgCIAEoCzIaLmNhbGxib2FyZC50eXBlLnYxLkFjdG9ySWQSKgoGdGFyZ2V0GAMgASgLMhouY2FsbGJvYXJkLnR5cGUudjEuQWN0b3JJZBIOCgZhY3Rpb24YBCABKAkSKwoHcGF5bG9hZBgFIAEoCzIaLmNhbGxib2FyZC50eXBlLnYxLlBheWxvYWQSEgoKcmVxdWVzdF9pZBgGIAEoCRIrCgVlcnJvchgHIAEoCzIcLmNhbGxib2FyZC50eXBlLnYxLkNhbGxFcnJvchIQCghhdHRlbXB0cxgIIAEoDRIVCg1jcmVhdGVkX2F0X21zGAkgASgDEhIKCmRpZWRfYXRfbXMYCiABKAMiZAoWTGlzdERlYWRMZXR0ZXJzUmVxdWVzdBIOCgZzeXN0ZW0YASABKAkSEwoLc291cmNlX3R5cGUYAiABKAkSEQoJcGFnZV9zaXplGAMgASgNEhIKCnBhZ2VfdG9rZW4YBCABKAkiZQoXTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USMQoHbGV0dGVycxgBIAMoCzIgLmNhbGxib2FyZC5jb250cm9sLnYxLkRlYWRMZXR0ZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiQKFlJldHJ5RGVhZExldHRlclJlcXVlc3QSCgoCaWQYASABKAkiGQoXUmV0cnlEZWFkTGV0dGVyUmVzcG9uc2UiIwoVRHJvcERlYWRMZXR0ZXJSZXF1ZXN0EgoKAmlkGAEgASgJIhgKFkRyb3BEZWFkTGV0dGVyUmVzcG9uc2Uy4QIKEkRlYWRMZXR0ZXJzU2VydmljZRJuCg9MaXN0RGVhZExldHRlcnMSLC5jYWxsYm9hcmQuY29udHJvbC52MS5MaXN0RGVhZExldHRlcnNSZXF1ZXN0Gi0uY2FsbGJvYXJkLmNvbnRyb2wudjEuTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USbgoPUmV0cnlEZWFkTGV0dGVyEiwuY2FsbGJvYXJkLmNvbnRyb2wudjEuUmV0cnlEZWFkTGV0dGVyUmVxdWVzdBotLmNhbGxib2FyZC5jb250cm9sLnYxLlJldHJ5RGVhZExldHRlclJlc3BvbnNlEmsKDkRyb3BEZWFkTGV0dGVyEisuY2FsbGJvYXJkLmNvbnRyb2wudjEuRHJvcERlYWRMZXR0ZXJSZXF1ZXN0GiwuY2FsbGJvYXJkLmNvbnRyb2wudjEuRHJvcERlYWRMZXR0ZXJSZXNwb25zZUIbChdpby5jYWxsYm9hcmQuY29udHJvbC52MVABYgZwcm90bzM",
+  "CidjYWxsYm9hcmQvY29udHJvbC92MS9kZWFkX2xldHRlcnMucHJvdG8SFGNhbGxib2FyZC5jb250cm9sLnYxGhxjYWxsYm9hcmQvdHlwZS92MS90eXBlLnByb3RvIrwCCgpEZWFkTGV0dGVyEgoKAmlkGAEgASgJEioKBnNvdXJjZRgCIAEoCzIaLmNhbGxib2FyZC50eXBlLnYxLkFjdG9ySWQSKgoGdGFyZ2V0GAMgASgLMhouY2FsbGJvYXJkLnR5cGUudjEuQWN0b3JJZBIOCgZhY3Rpb24YBCABKAkSKwoHcGF5bG9hZBgFIAEoCzIaLmNhbGxib2FyZC50eXBlLnYxLlBheWxvYWQSEgoKcmVxdWVzdF9pZBgGIAEoCRIrCgVlcnJvchgHIAEoCzIcLmNhbGxib2FyZC50eXBlLnYxLkNhbGxFcnJvchIQCghhdHRlbXB0cxgIIAEoDRIVCg1jcmVhdGVkX2F0X21zGAkgASgDEhIKCmRpZWRfYXRfbXMYCiABKAMSDwoHY2hhbm5lbBgLIAEoCSJkChZMaXN0RGVhZExldHRlcnNSZXF1ZXN0Eg4KBnN5c3RlbRgBIAEoCRITCgtzb3VyY2VfdHlwZRgCIAEoCRIRCglwYWdlX3NpemUYAyABKA0SEgoKcGFnZV90b2tlbhgEIAEoCSJlChdMaXN0RGVhZExldHRlcnNSZXNwb25zZRIxCgdsZXR0ZXJzGAEgAygLMiAuY2FsbGJvYXJkLmNvbnRyb2wudjEuRGVhZExldHRlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiJAoWUmV0cnlEZWFkTGV0dGVyUmVxdWVzdBIKCgJpZBgBIAEoCSIZChdSZXRyeURlYWRMZXR0ZXJSZXNwb25zZSIjChVEcm9wRGVhZExldHRlclJlcXVlc3QSCgoCaWQYASABKAkiGAoWRHJvcERlYWRMZXR0ZXJSZXNwb25zZTLhAgoSRGVhZExldHRlcnNTZXJ2aWNlEm4KD0xpc3REZWFkTGV0dGVycxIsLmNhbGxib2FyZC5jb250cm9sLnYxLkxpc3REZWFkTGV0dGVyc1JlcXVlc3QaLS5jYWxsYm9hcmQuY29udHJvbC52MS5MaXN0RGVhZExldHRlcnNSZXNwb25zZRJuCg9SZXRyeURlYWRMZXR0ZXISLC5jYWxsYm9hcmQuY29udHJvbC52MS5SZXRyeURlYWRMZXR0ZXJSZXF1ZXN0Gi0uY2FsbGJvYXJkLmNvbnRyb2wudjEuUmV0cnlEZWFkTGV0dGVyUmVzcG9uc2USawoORHJvcERlYWRMZXR0ZXISKy5jYWxsYm9hcmQuY29udHJvbC52MS5Ecm9wRGVhZExldHRlclJlcXVlc3QaLC5jYWxsYm9hcmQuY29udHJvbC52MS5Ecm9wRGVhZExldHRlclJlc3BvbnNlQhsKF2lvLmNhbGxib2FyZC5jb250cm9sLnYxUAFiBnByb3RvMw",
   [file_callboard_type_v1_type],
 );
 
-/** An effect that could not be delivered. */
+/** An effect, or a message to a channel, that could not be delivered. */
 export type DeadLetter = Message<"callboard.control.v1.DeadLetter"> & {
   /** Names it. */
   id: string;
@@ -21,16 +21,16 @@ export type DeadLetter = Message<"callboard.control.v1.DeadLetter"> & {
   /** The actor whose turn set it going. */
   source?: ActorId | undefined;
 
-  /** Whom it was for. */
+  /** Whom it was for; unset for messages. */
   target?: ActorId | undefined;
 
-  /** The action that it calls. */
+  /** The action that it calls; empty for messages. */
   action: string;
 
-  /** The argument as bytes. */
+  /** The argument, or the message, as bytes. */
   payload?: Payload | undefined;
 
-  /** The request id of its call. */
+  /** The request id of its call, or the id of the message. */
   requestId: string;
 
   /** Why it could not be delivered. */
@@ -44,6 +44,9 @@ export type DeadLetter = Message<"callboard.control.v1.DeadLetter"> & {
 
   /** When it was given up. */
   diedAtMs: bigint;
+
+  /** The channel that the message was for; empty for effects. */
+  channel: string;
 };
 
 /** Describes the message callboard.control.v1.DeadLetter. Use `create(DeadLetterSchema)` to make one. */
@@ -92,7 +95,7 @@ export type RetryDeadLetterRequest = Message<"callboard.control.v1.RetryDeadLett
 export const RetryDeadLetterRequestSchema: GenMessage<RetryDeadLetterRequest> = /*@__PURE__*/
   messageDesc(file_callboard_control_v1_dead_letters, 3);
 
-/** Its target has accepted it. */
+/** Its target, or every shard that listens, has it. */
 export type RetryDeadLetterResponse = Message<"callboard.control.v1.RetryDeadLetterResponse"> & {
 };
 
@@ -118,7 +121,7 @@ export type DropDeadLetterResponse = Message<"callboard.control.v1.DropDeadLette
 export const DropDeadLetterResponseSchema: GenMessage<DropDeadLetterResponse> = /*@__PURE__*/
   messageDesc(file_callboard_control_v1_dead_letters, 6);
 
-/** Effects that could not be delivered. */
+/** Effects, and messages to channels, that could not be delivered. */
 export const DeadLettersService: GenService<{
   /** Lists dead letters of a system, the oldest first, a page at a time. */
   listDeadLetters: {
@@ -126,13 +129,16 @@ export const DeadLettersService: GenService<{
     input: typeof ListDeadLettersRequestSchema;
     output: typeof ListDeadLettersResponseSchema;
   };
-  /** Delivers a dead letter again, with its own request id. It goes once its target accepted it. */
+  /**
+   * Delivers a dead letter again, with its own request id. It goes once its target accepted it, or every shard that listens
+   * to its channel recorded it. A repetition finds no letter and delivers nothing.
+   */
   retryDeadLetter: {
     methodKind: "unary";
     input: typeof RetryDeadLetterRequestSchema;
     output: typeof RetryDeadLetterResponseSchema;
   };
-  /** Forgets a dead letter. */
+  /** Forgets a dead letter. A repetition finds no letter. */
   dropDeadLetter: {
     methodKind: "unary";
     input: typeof DropDeadLetterRequestSchema;

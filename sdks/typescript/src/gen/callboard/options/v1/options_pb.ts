@@ -10,7 +10,7 @@ import { file_google_protobuf_descriptor } from "@bufbuild/protobuf/wkt";
 
 /** Describes the file callboard/options/v1/options.proto. */
 export const file_callboard_options_v1_options: GenFile = /*@__PURE__*/ fileDesc(
-  "CiJjYWxsYm9hcmQvb3B0aW9ucy92MS9vcHRpb25zLnByb3RvEhRjYWxsYm9hcmQub3B0aW9ucy52MRocY2FsbGJvYXJkL3R5cGUvdjEvdHlwZS5wcm90bxogZ29vZ2xlL3Byb3RvYnVmL2Rlc2NyaXB0b3IucHJvdG8imgIKDEFjdG9yT3B0aW9ucxIMCgRuYW1lGAEgASgJEiUKBGtpbmQYAiABKA4yFy5jYWxsYm9hcmQudHlwZS52MS5LaW5kEjEKCmR1cmFiaWxpdHkYAyABKA4yHS5jYWxsYm9hcmQudHlwZS52MS5EdXJhYmlsaXR5EhIKCnN0YXRlX3R5cGUYBCABKAkSFwoPaWRsZV90aW1lb3V0X21zGAUgASgEEhwKFHNuYXBzaG90X2ludGVydmFsX21zGAYgASgEEhcKD3R1cm5fdGltZW91dF9tcxgHIAEoBBIVCg1tYWlsYm94X2xpbWl0GAggASgNEg4KBnNoYXJkcxgJIAEoDRIXCg9zcGVjdWxhdGlvbl9vZmYYCiABKAgiKAoNQWN0aW9uT3B0aW9ucxIXCg9zcGVjdWxhdGlvbl9vZmYYASABKAg6VAoFYWN0b3ISHy5nb29nbGUucHJvdG9idWYuU2VydmljZU9wdGlvbnMY8YwDIAEoCzIiLmNhbGxib2FyZC5vcHRpb25zLnYxLkFjdG9yT3B0aW9uczpVCgZhY3Rpb24SHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxjyjAMgASgLMiMuY2FsbGJvYXJkLm9wdGlvbnMudjEuQWN0aW9uT3B0aW9uczoxCghhY3Rvcl9pZBIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMY84wDIAEoCEIbChdpby5jYWxsYm9hcmQub3B0aW9ucy52MVABYgZwcm90bzM",
+  "CiJjYWxsYm9hcmQvb3B0aW9ucy92MS9vcHRpb25zLnByb3RvEhRjYWxsYm9hcmQub3B0aW9ucy52MRocY2FsbGJvYXJkL3R5cGUvdjEvdHlwZS5wcm90bxogZ29vZ2xlL3Byb3RvYnVmL2Rlc2NyaXB0b3IucHJvdG8ivgIKDEFjdG9yT3B0aW9ucxIMCgRuYW1lGAEgASgJEiUKBGtpbmQYAiABKA4yFy5jYWxsYm9hcmQudHlwZS52MS5LaW5kEjEKCmR1cmFiaWxpdHkYAyABKA4yHS5jYWxsYm9hcmQudHlwZS52MS5EdXJhYmlsaXR5EhIKCnN0YXRlX3R5cGUYBCABKAkSFwoPaWRsZV90aW1lb3V0X21zGAUgASgEEhwKFHNuYXBzaG90X2ludGVydmFsX21zGAYgASgEEhcKD3R1cm5fdGltZW91dF9tcxgHIAEoBBIVCg1tYWlsYm94X2xpbWl0GAggASgNEg4KBnNoYXJkcxgJIAEoDRIXCg9zcGVjdWxhdGlvbl9vZmYYCiABKAgSEAoIcG9vbF9taW4YCyABKA0SEAoIcG9vbF9tYXgYDCABKA0iKAoNQWN0aW9uT3B0aW9ucxIXCg9zcGVjdWxhdGlvbl9vZmYYASABKAg6VAoFYWN0b3ISHy5nb29nbGUucHJvdG9idWYuU2VydmljZU9wdGlvbnMY8YwDIAEoCzIiLmNhbGxib2FyZC5vcHRpb25zLnYxLkFjdG9yT3B0aW9uczpVCgZhY3Rpb24SHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxjyjAMgASgLMiMuY2FsbGJvYXJkLm9wdGlvbnMudjEuQWN0aW9uT3B0aW9uczoxCghhY3Rvcl9pZBIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMY84wDIAEoCEIbChdpby5jYWxsYm9hcmQub3B0aW9ucy52MVABYgZwcm90bzM",
   [file_callboard_type_v1_type, file_google_protobuf_descriptor],
 );
 
@@ -22,7 +22,7 @@ export type ActorOptions = Message<"callboard.options.v1.ActorOptions"> & {
   /** The life of its actors. Unset means KIND_UNNAMED. */
   kind: Kind;
 
-  /** What happens to their state. Unset means DURABILITY_DURABLE. */
+  /** What happens to their state. Unset means DURABILITY_DURABLE; pools have no state and leave it out. */
   durability: Durability;
 
   /**
@@ -48,6 +48,12 @@ export type ActorOptions = Message<"callboard.options.v1.ActorOptions"> & {
 
   /** True to keep actions from running on state that is not yet committed. */
   speculationOff: boolean;
+
+  /** KIND_POOLED: instances that are always in memory. At most pool_max. */
+  poolMin: number;
+
+  /** KIND_POOLED: instances that run at a time in the whole cluster; 0 stands for 16. */
+  poolMax: number;
 };
 
 /** Describes the message callboard.options.v1.ActorOptions. Use `create(ActorOptionsSchema)` to make one. */

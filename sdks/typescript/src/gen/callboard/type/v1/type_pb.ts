@@ -294,7 +294,10 @@ export const Deliver = {
   UNSPECIFIED: 0,
   /** Those that are in memory, at most once. */
   ACTIVE: 1,
-  /** Every actor with a stored state, from its first commit until it is deleted, exactly once. Durable types only. */
+  /**
+   * Every actor with a stored state, from its first commit until it is deleted, and the one of a NAMED type at any time,
+   * exactly once. Durable types only.
+   */
   EVERY: 2,
 } as const;
 

@@ -7,7 +7,7 @@ import io.grpc.MethodDescriptor;
 import io.grpc.protobuf.ProtoUtils;
 
 /**
- * Effects that could not be delivered.
+ * Effects, and messages to channels, that could not be delivered.
  *
  * The methods, as gRPC wants them described.
  */
@@ -21,7 +21,10 @@ public final class DeadLettersServiceMethods {
           .setResponseMarshaller(ProtoUtils.marshaller(ListDeadLettersResponse.getDefaultInstance()))
           .build();
 
-  /** Delivers a dead letter again, with its own request id. It goes once its target accepted it. */
+  /**
+   * Delivers a dead letter again, with its own request id. It goes once its target accepted it, or every shard that listens
+   * to its channel recorded it. A repetition finds no letter and delivers nothing.
+   */
   public static final MethodDescriptor<RetryDeadLetterRequest, RetryDeadLetterResponse> RETRY_DEAD_LETTER =
       MethodDescriptor.<RetryDeadLetterRequest, RetryDeadLetterResponse>newBuilder()
           .setType(MethodDescriptor.MethodType.UNARY)
@@ -30,7 +33,7 @@ public final class DeadLettersServiceMethods {
           .setResponseMarshaller(ProtoUtils.marshaller(RetryDeadLetterResponse.getDefaultInstance()))
           .build();
 
-  /** Forgets a dead letter. */
+  /** Forgets a dead letter. A repetition finds no letter. */
   public static final MethodDescriptor<DropDeadLetterRequest, DropDeadLetterResponse> DROP_DEAD_LETTER =
       MethodDescriptor.<DropDeadLetterRequest, DropDeadLetterResponse>newBuilder()
           .setType(MethodDescriptor.MethodType.UNARY)

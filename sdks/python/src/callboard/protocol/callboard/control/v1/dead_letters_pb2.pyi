@@ -18,7 +18,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 
 class DeadLetter(_message.Message):
-    """An effect that could not be delivered."""
+    """An effect, or a message to a channel, that could not be delivered."""
     DESCRIPTOR: _descriptor.Descriptor
     ID_FIELD_NUMBER: _typing.Literal[1]
     SOURCE_FIELD_NUMBER: _typing.Literal[2]
@@ -30,6 +30,7 @@ class DeadLetter(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _typing.Literal[8]
     CREATED_AT_MS_FIELD_NUMBER: _typing.Literal[9]
     DIED_AT_MS_FIELD_NUMBER: _typing.Literal[10]
+    CHANNEL_FIELD_NUMBER: _typing.Literal[11]
     id: _builtins.str
     """Names it."""
     @_builtins.property
@@ -38,16 +39,16 @@ class DeadLetter(_message.Message):
         ...
     @_builtins.property
     def target(self) -> _callboard_type_v1_type_pb2.ActorId:
-        """Whom it was for."""
+        """Whom it was for; unset for messages."""
         ...
     action: _builtins.str
-    """The action that it calls."""
+    """The action that it calls; empty for messages."""
     @_builtins.property
     def payload(self) -> _callboard_type_v1_type_pb2.Payload:
-        """The argument as bytes."""
+        """The argument, or the message, as bytes."""
         ...
     request_id: _builtins.str
-    """The request id of its call."""
+    """The request id of its call, or the id of the message."""
     @_builtins.property
     def error(self) -> _callboard_type_v1_type_pb2.CallError:
         """Why it could not be delivered."""
@@ -58,6 +59,8 @@ class DeadLetter(_message.Message):
     """When its turn committed it, in milliseconds since 1970."""
     died_at_ms: _builtins.int
     """When it was given up."""
+    channel: _builtins.str
+    """The channel that the message was for; empty for effects."""
     def __init__(
         self,
         *,
@@ -71,6 +74,7 @@ class DeadLetter(_message.Message):
         attempts: _builtins.int | None = ...,
         created_at_ms: _builtins.int | None = ...,
         died_at_ms: _builtins.int | None = ...,
+        channel: _builtins.str | None = ...,
     ) -> None: ...
     def HasField(self, field_name: _typing.Literal["source", "target", "payload", "error"]) -> _builtins.bool: ...
 
@@ -133,7 +137,7 @@ class RetryDeadLetterRequest(_message.Message):
 
 
 class RetryDeadLetterResponse(_message.Message):
-    """Its target has accepted it."""
+    """Its target, or every shard that listens, has it."""
     DESCRIPTOR: _descriptor.Descriptor
     def __init__(self) -> None: ...
 

@@ -12,18 +12,19 @@ from google.protobuf import descriptor_pb2 as _google_protobuf_descriptor_pb2
 _pool = _descriptor_pool.Default()
 _pool.AddSerializedFile(
     b"\x0a\"callboard/options/v1/options.proto\x12\x14callboard.options.v1\x1a\x1ccallboard/ty"
-    b"pe/v1/type.proto\x1a google/protobuf/descriptor.proto\"\x9a\x02\x0a\x0cActorOptions\x12"
+    b"pe/v1/type.proto\x1a google/protobuf/descriptor.proto\"\xbe\x02\x0a\x0cActorOptions\x12"
     b"\x0c\x0a\x04name\x18\x01 \x01(\x09\x12%\x0a\x04kind\x18\x02 \x01(\x0e2\x17.callboard.typ"
     b"e.v1.Kind\x121\x0a\x0adurability\x18\x03 \x01(\x0e2\x1d.callboard.type.v1.Durability\x12"
     b"\x12\x0a\x0astate_type\x18\x04 \x01(\x09\x12\x17\x0a\x0fidle_timeout_ms\x18\x05 \x01("
     b"\x04\x12\x1c\x0a\x14snapshot_interval_ms\x18\x06 \x01(\x04\x12\x17\x0a\x0fturn_timeout_m"
     b"s\x18\x07 \x01(\x04\x12\x15\x0a\x0dmailbox_limit\x18\x08 \x01(\x0d\x12\x0e\x0a\x06shards"
-    b"\x18\x09 \x01(\x0d\x12\x17\x0a\x0fspeculation_off\x18\x0a \x01(\x08\"(\x0a\x0dActionOpti"
-    b"ons\x12\x17\x0a\x0fspeculation_off\x18\x01 \x01(\x08:T\x0a\x05actor\x12\x1f.google.proto"
-    b"buf.ServiceOptions\x18\xf1\x8c\x03 \x01(\x0b2\".callboard.options.v1.ActorOptions:U\x0a"
-    b"\x06action\x12\x1e.google.protobuf.MethodOptions\x18\xf2\x8c\x03 \x01(\x0b2#.callboard.o"
-    b"ptions.v1.ActionOptions:1\x0a\x08actor_id\x12\x1d.google.protobuf.FieldOptions\x18\xf3"
-    b"\x8c\x03 \x01(\x08B\x1b\x0a\x17io.callboard.options.v1P\x01b\x06proto3"
+    b"\x18\x09 \x01(\x0d\x12\x17\x0a\x0fspeculation_off\x18\x0a \x01(\x08\x12\x10\x0a\x08pool_"
+    b"min\x18\x0b \x01(\x0d\x12\x10\x0a\x08pool_max\x18\x0c \x01(\x0d\"(\x0a\x0dActionOptions"
+    b"\x12\x17\x0a\x0fspeculation_off\x18\x01 \x01(\x08:T\x0a\x05actor\x12\x1f.google.protobuf"
+    b".ServiceOptions\x18\xf1\x8c\x03 \x01(\x0b2\".callboard.options.v1.ActorOptions:U\x0a\x06"
+    b"action\x12\x1e.google.protobuf.MethodOptions\x18\xf2\x8c\x03 \x01(\x0b2#.callboard.optio"
+    b"ns.v1.ActionOptions:1\x0a\x08actor_id\x12\x1d.google.protobuf.FieldOptions\x18\xf3\x8c"
+    b"\x03 \x01(\x08B\x1b\x0a\x17io.callboard.options.v1P\x01b\x06proto3"
 )
 DESCRIPTOR = _pool.FindFileByName("callboard/options/v1/options.proto")
 

@@ -30,12 +30,14 @@ class ActorOptions(_message.Message):
     MAILBOX_LIMIT_FIELD_NUMBER: _typing.Literal[8]
     SHARDS_FIELD_NUMBER: _typing.Literal[9]
     SPECULATION_OFF_FIELD_NUMBER: _typing.Literal[10]
+    POOL_MIN_FIELD_NUMBER: _typing.Literal[11]
+    POOL_MAX_FIELD_NUMBER: _typing.Literal[12]
     name: _builtins.str
     """The type's name. Empty means the service's own name without the package."""
     kind: _builtins.int
     """The life of its actors. Unset means KIND_UNNAMED."""
     durability: _builtins.int
-    """What happens to their state. Unset means DURABILITY_DURABLE."""
+    """What happens to their state. Unset means DURABILITY_DURABLE; pools have no state and leave it out."""
     state_type: _builtins.str
     """The message that holds the state: a full name, or a name that resolves from the service's package. Empty means that
     the actor keeps its state as JSON.
@@ -52,6 +54,10 @@ class ActorOptions(_message.Message):
     """How many shards the keys are spread over. Only the first registration counts."""
     speculation_off: _builtins.bool
     """True to keep actions from running on state that is not yet committed."""
+    pool_min: _builtins.int
+    """KIND_POOLED: instances that are always in memory. At most pool_max."""
+    pool_max: _builtins.int
+    """KIND_POOLED: instances that run at a time in the whole cluster; 0 stands for 16."""
     def __init__(
         self,
         *,
@@ -65,6 +71,8 @@ class ActorOptions(_message.Message):
         mailbox_limit: _builtins.int | None = ...,
         shards: _builtins.int | None = ...,
         speculation_off: _builtins.bool | None = ...,
+        pool_min: _builtins.int | None = ...,
+        pool_max: _builtins.int | None = ...,
     ) -> None: ...
 
 

@@ -62,7 +62,9 @@ class Deliver(_enum.IntEnum):
     DELIVER_ACTIVE = 1
     """Those that are in memory, at most once."""
     DELIVER_EVERY = 2
-    """Every actor with a stored state, from its first commit until it is deleted, exactly once. Durable types only."""
+    """Every actor with a stored state, from its first commit until it is deleted, and the one of a NAMED type at any time,
+    exactly once. Durable types only.
+    """
 
 
 class ActorId(_message.Message):
