@@ -186,8 +186,9 @@ async def a_message_reaches_active_listeners_and_with_every_all_that_have_state(
 
 
 async def the_actor_of_a_named_type_hears_before_it_was_ever_called() -> None:
-    class Journal(JsonActor[Log], kind=Kind.NAMED, channels=[Channel("news", "hear")]):
+    class Journal(JsonActor[Log], channels=[Channel("news", "hear")]):
         state_type = Log
+        settings = Settings(kind=Kind.NAMED)
 
         @action()
         async def hear(self, ctx: Context[Log], line: str) -> None:

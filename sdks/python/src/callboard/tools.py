@@ -148,16 +148,21 @@ def _fill_at(request: Any, revision: int | None, time: datetime | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """An effect that could not be delivered."""
+    """An effect, or a message to a channel, that could not be delivered."""
 
     #: Names it, for `retry` and `drop`.
     id: str
     source: ActorId
+    #: Without type and key for messages.
     target: ActorId
+    #: Empty for messages.
     action: str
-    #: A JSON value, or a protobuf message of a type that this process knows; None for none.
+    #: The argument, or what was said: a JSON value, or a protobuf message of a type that this
+    #: process knows; None for none.
     argument: Any
     request_id: str
+    #: The channel that the message was for; empty for effects.
+    channel: str
     #: Why it could not be delivered.
     error: CallError
     attempts: int
@@ -209,6 +214,7 @@ def _letter(letter: letters_pb.DeadLetter) -> DeadLetter:
         action=letter.action,
         argument=any_value(letter.payload),
         request_id=letter.request_id,
+        channel=letter.channel,
         error=CallError.from_proto(letter.error),
         attempts=letter.attempts,
         created_at=from_millis(letter.created_at_ms),

@@ -133,11 +133,13 @@ export interface DeadLetter {
   readonly id: string;
   /** The actor that told it. */
   readonly source: ActorAddress;
-  /** The actor that it was for. */
+  /** The actor that it was for; without type and key if it is a message to a channel. */
   readonly target: ActorAddress;
-  /** The action, by wire name. */
+  /** The action, by wire name; empty for messages. */
   readonly action: string;
-  /** The argument: the value if it is JSON, else the bytes of the message. */
+  /** The channel that the message was for; empty for effects. */
+  readonly channel: string;
+  /** The argument, or what was said: the value if it is JSON, else the bytes of the message. */
   readonly argument: unknown;
   /** The request id of the call. */
   readonly requestId: string;
@@ -176,6 +178,7 @@ export class DeadLetters {
           source: idToAddress(source),
           target: idToAddress(target),
           action: letter.action,
+          channel: letter.channel,
           argument: decodeLoosely(payload),
           requestId: letter.requestId,
           error: error && errorFromWire(error),

@@ -4,13 +4,14 @@ import io.callboard.type.v1.Payload;
 import java.time.Instant;
 
 /**
- * An effect that could not be delivered.
+ * An effect, or a message to a channel, that could not be delivered.
  *
  * @param id names it
  * @param source the actor whose turn told it
- * @param target whom it is for
- * @param action which action
- * @param argument its argument, encoded; without content type there is none. See {@link #argument(Codec)}
+ * @param target whom it is for; without type and key if it is a message
+ * @param action which action; empty for messages
+ * @param channel which channel the message was for; empty for effects
+ * @param argument its argument, or what was said, encoded; without content type there is none. See {@link #argument(Codec)}
  * @param requestId its request id
  * @param error why it could not be delivered; not thrown
  * @param attempts how often it was tried
@@ -22,6 +23,7 @@ public record DeadLetter(
     ActorId source,
     ActorId target,
     String action,
+    String channel,
     Payload argument,
     String requestId,
     CallException error,

@@ -83,6 +83,7 @@ public final class DeadLetters {
         Wire.actorId(from.getSource()),
         Wire.actorId(from.getTarget()),
         from.getAction(),
+        from.getChannel(),
         from.getPayload(),
         from.getRequestId(),
         Wire.exception(from.getError()),
