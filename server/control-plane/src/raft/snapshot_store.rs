@@ -18,8 +18,11 @@ const META: TableDefinition<'_, (), &[u8]> = TableDefinition::new("meta");
 /// Bytes of a row, and of a piece on the wire.
 pub(crate) const CHUNK_BYTES: usize = 1024 * 1024;
 /// Largest snapshot that a node takes from a peer.
-pub(crate) const SNAPSHOT_BYTES_MAX: usize = 1024 * 1024 * 1024;
-const _: () = assert!(4 * crate::machine::REGISTERED_BYTES_MAX <= SNAPSHOT_BYTES_MAX);
+pub(crate) const SNAPSHOT_BYTES_MAX: usize = 3 * 1024 * 1024 * 1024;
+const _: () = assert!(
+    4 * crate::machine::REGISTERED_BYTES_MAX + 2 * crate::machine::schedules::SCHEDULES_BYTES_MAX
+        <= SNAPSHOT_BYTES_MAX
+);
 /// A snapshot is read once, at start: there is nothing to cache.
 const CACHE_BYTES: usize = 1024 * 1024;
 
