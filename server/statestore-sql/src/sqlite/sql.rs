@@ -112,6 +112,11 @@ pub(crate) fn padded(count: usize) -> usize {
     SIZES.into_iter().find(|size| *size >= count).unwrap_or(256)
 }
 
+/// The same for rows that often come: at most seven too many, in one statement.
+pub(crate) fn eighths(count: usize) -> usize {
+    if count <= 8 { count } else { count.next_multiple_of(8) }
+}
+
 fn build(shape: Shape) -> String {
     match shape {
         Shape::Upsert { rows, begin } => {

@@ -9,7 +9,7 @@ use crate::{
     counter::signed,
     sqlite::{
         lane::Parameters,
-        sql::{Flow, Shape, chunks, padded, powers},
+        sql::{Flow, Shape, chunks, eighths, padded, powers},
     },
     workflow::{Pasts, Steps, letters, sent, tombstones},
 };
@@ -87,8 +87,10 @@ impl Writer {
 
     /// Removes rows that were delivered, and keeps letters of those that were given up.
     pub(super) async fn end_deliveries(&mut self, ended: &[&OutboxDone]) -> Result<(), Error> {
-        self.name(
+        self.name_padded(
             ended,
+            // There may be as many as turns, and each that is named once more costs a search.
+            eighths,
             |rows| Flow::End { rows },
             |parameters, done| {
                 parameters
@@ -213,8 +215,19 @@ impl Writer {
         shape: impl Fn(usize) -> Flow,
         row: impl Fn(&mut Parameters, &T),
     ) -> Result<(), Error> {
+        self.name_padded(items, padded, shape, row).await
+    }
+
+    /// The same, with a size of the caller's for each number of rows.
+    async fn name_padded<T>(
+        &mut self,
+        items: &[T],
+        size: impl Fn(usize) -> usize,
+        shape: impl Fn(usize) -> Flow,
+        row: impl Fn(&mut Parameters, &T),
+    ) -> Result<(), Error> {
         for part in items.chunks(ROWS_MAX) {
-            let size = padded(part.len());
+            let size = size(part.len());
             let mut parameters = Parameters::with_room(size * 4);
             for at in 0..size {
                 row(&mut parameters, &part[at.min(part.len() - 1)]);
