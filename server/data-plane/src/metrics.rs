@@ -64,6 +64,8 @@ pub struct WorkerMetrics {
     calls_held: Gauge,
     mailbox_wait: Histogram,
     host_time: Histogram,
+    delivered: u64,
+    deliveries_done: Counter,
 }
 
 impl WorkerMetrics {
@@ -83,6 +85,8 @@ impl WorkerMetrics {
             calls_held: gauge!(CALLS_HELD, "worker" => worker),
             mailbox_wait: histogram!(MAILBOX_WAIT_SECONDS),
             host_time: histogram!(HOST_SECONDS),
+            delivered: 0,
+            deliveries_done: counter!(DELIVERIES_TOTAL, "end" => "delivered"),
         }
     }
 
@@ -121,6 +125,15 @@ impl WorkerMetrics {
         counter!(CALLS_HANDED_BACK_TOTAL).increment(1);
     }
 
+    /// A delivery has ended.
+    pub fn delivery_ended(&mut self, dead: bool) {
+        if dead {
+            counter!(DELIVERIES_TOTAL, "end" => "dead").increment(1);
+        } else {
+            self.delivered += 1;
+        }
+    }
+
     /// A shard was let go.
     pub fn released(&self) {
         counter!(SHARDS_RELEASED_TOTAL).increment(1);
@@ -141,6 +154,7 @@ impl WorkerMetrics {
         self.calls_ok.increment(std::mem::take(&mut self.ok));
         self.calls_actor_error.increment(std::mem::take(&mut self.actor_errors));
         self.turns_total.increment(std::mem::take(&mut self.turns));
+        self.deliveries_done.increment(std::mem::take(&mut self.delivered));
         self.actors_active.set(self.active as f64);
         self.calls_held.set(held as f64);
     }
@@ -199,9 +213,4 @@ pub fn schedule_answered(outcome: &'static str) {
 /// The age of the oldest occurrence without an end.
 pub fn schedule_oldest(millis: i64) {
     gauge!(SCHEDULE_OLDEST_SECONDS).set(millis as f64 / 1e3);
-}
-
-/// A delivery has ended.
-pub fn delivery_ended(dead: bool) {
-    counter!(DELIVERIES_TOTAL, "end" => if dead { "dead" } else { "delivered" }).increment(1);
 }

@@ -6,11 +6,12 @@
 //! is in the store only is *absent*: later rows of it are not taken from memory, or they would overtake. Pure: no
 //! clock, no I/O.
 
+mod confirms;
 mod lanes;
 mod passes;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -18,8 +19,11 @@ use callboard_types::{
     ActorId, CallError, Epoch, ErrorKind, Millis, Tick, limits,
     planted::{self, Bug},
 };
+use hashbrown::HashMap;
 
+pub use self::confirms::{GATHER_MAX, GATHER_MS, GATHERED_MAX};
 use self::{
+    confirms::Confirms,
     lanes::{Lane, LaneKey, Lanes, Row, State},
     passes::Shard,
 };
@@ -118,8 +122,16 @@ pub enum Effect {
         /// Set if it was given up.
         dead: Option<Box<Dead>>,
     },
-    /// Tell a target that rows are gone.
+    /// A row is gone: take the mark from the target if this worker serves it, and pass this to [`Deliveries::gather`]
+    /// otherwise.
     Confirm {
+        /// The target.
+        target: ActorId,
+        /// The delivery.
+        confirmed: Confirmed,
+    },
+    /// Tell a target that this worker does not serve that rows are gone.
+    Tell {
         /// The target.
         target: ActorId,
         /// The deliveries.
@@ -193,7 +205,7 @@ pub struct Deliveries {
     /// Attempts under way: the lane that each is of, if that is still there.
     flights: HashMap<u64, Option<usize>>,
     endings: HashMap<u64, Ending>,
-    confirms: BTreeMap<ActorId, Vec<Confirmed>>,
+    confirms: Confirms,
     stored: Held,
     memory: Held,
     tickets: u64,
@@ -214,7 +226,7 @@ impl Default for Deliveries {
             later: BTreeMap::new(),
             flights: HashMap::new(),
             endings: HashMap::new(),
-            confirms: BTreeMap::new(),
+            confirms: Confirms::default(),
             stored: Held::default(),
             memory: Held::default(),
             tickets: 0,
@@ -300,7 +312,8 @@ impl Deliveries {
     #[must_use]
     pub fn is_busy(&self) -> bool {
         let unsaved = |lane: &usize| !self.lanes.get(*lane).key.stored;
-        !self.flights.is_empty() || !self.endings.is_empty() || self.ready.iter().any(unsaved)
+        let waited_for = !self.flights.is_empty() || !self.endings.is_empty();
+        waited_for || !self.confirms.is_empty() || self.ready.iter().any(unsaved)
     }
 
     /// When [`turn`](Self::turn) is to be called at the latest.
@@ -309,7 +322,7 @@ impl Deliveries {
         let pause = self.pauses.first().map_or(Tick::NEVER, |(at, _)| *at);
         let later = self.later.first_key_value().map(|((due, _), _)| *due);
         let due = later.map_or(Tick::NEVER, |due| due_tick(now, due));
-        pause.min(due).min(self.look_at)
+        pause.min(due).min(self.look_at).min(self.confirms.due())
     }
 
     /// Takes what a turn set going: outputs with rows if `first_sequence` is set.
@@ -367,9 +380,15 @@ impl Deliveries {
         if !self.paused {
             self.send(fx);
         }
-        for (target, confirmed) in std::mem::take(&mut self.confirms) {
-            fx.push(Effect::Confirm { target, confirmed });
+        for (target, confirmed) in self.confirms.take(now.tick, self.closing) {
+            fx.push(Effect::Tell { target, confirmed });
         }
+    }
+
+    /// Keeps a confirmation for a target of another worker or node until more have come, or for a short time. Whose the
+    /// source's shard is by then does not matter: the row is gone.
+    pub fn gather(&mut self, target: ActorId, confirmed: Confirmed, now: Now) {
+        self.confirms.add(target, confirmed, now.tick);
     }
 
     fn send(&mut self, fx: &mut Vec<Effect>) {
@@ -516,7 +535,7 @@ impl Deliveries {
             return self.begin_pass(place, now, fx);
         }
         if let Some((target, confirmed)) = confirm {
-            self.confirms.entry(target).or_default().push(confirmed);
+            fx.push(Effect::Confirm { target, confirmed });
         }
     }
 

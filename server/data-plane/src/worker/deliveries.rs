@@ -6,19 +6,22 @@
 use std::sync::Arc;
 
 use callboard_statestore::{DeadLetterRow, OutboxDone, Verdict};
-use callboard_types::{Epoch, Tick, limits};
+use callboard_types::{ActorId, Durability, Epoch, Tick, limits, shard::key_hash};
 use tokio::sync::mpsc;
 
-use super::{Slot, Worker, types::Place};
+use super::{
+    Slot, Worker,
+    types::{Place, Standing},
+};
 use crate::{
     activation::machine::{Deliver, OUTCOME_ACTION, TurnCall},
     call::{Call, DeliveryEnd, DeliveryWaiter, Link, ReplyTo},
     deliveries::{
-        BroadcastJob, BroadcastQueue, Item, confirm,
+        BroadcastJob, BroadcastQueue, Item,
+        confirm::{self, Confirmed},
         letter::Letter,
         machine::{Dead, Deliveries, Effect, Now, Page},
     },
-    metrics,
     store::{ReadJob, WriteJob},
 };
 
@@ -70,19 +73,41 @@ impl Worker {
             }
             Effect::End { ticket, place, epoch, sequence, dead } => {
                 let Some(shard) = self.shard_id(place) else { return };
-                metrics::delivery_ended(dead.is_some());
+                self.metrics.delivery_ended(dead.is_some());
                 let dead = dead.map(|dead| self.dead_letter(*dead));
                 let done = OutboxDone { shard, epoch, sequence, dead };
                 self.outbox.write(WriteJob::delivered(ticket, done));
             }
-            Effect::Confirm { target, confirmed } => {
+            Effect::Confirm { target, confirmed } => self.confirm(target, confirmed),
+            Effect::Tell { target, confirmed } => {
                 let call = confirm::call(confirmed, self.now);
                 self.route(TurnCall { target, call });
             }
             Effect::Lost { source, id, error } => {
-                metrics::delivery_ended(true);
+                self.metrics.delivery_ended(true);
                 tracing::warn!(%source, id, %error, "an output that was in memory only was given up");
             }
+        }
+    }
+
+    /// A row is gone: its target needs no mark any more. One that this worker serves loses it here, without a call; of one
+    /// that is not in memory nothing is remembered, and what its row says goes by itself, later.
+    pub(super) fn confirm(&mut self, target: ActorId, confirmed: Confirmed) {
+        let Ok(actor_type) = self.catalog.require(&target.system, &target.actor_type) else {
+            return;
+        };
+        if actor_type.definition.durability != Durability::Durable {
+            // Only stored outcomes have marks.
+            return;
+        }
+        let (view, key) = (&actor_type.view, &*target.key);
+        let place = (view.id, view.shard_of(key));
+        let here = self.workers.of(place.0, place.1) == self.number;
+        if !here || self.standing(place) != Standing::Serves {
+            return self.sender.machine.gather(target, confirmed, self.delivery_now());
+        }
+        if let Some(slot) = self.table.find(place.0, key, key_hash(key)) {
+            self.step_aside(slot, |activation, env, _| activation.confirm(env, &confirmed));
         }
     }
 

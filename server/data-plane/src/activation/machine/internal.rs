@@ -10,7 +10,7 @@ use crate::{
     },
     call::{Call, Outcome, ReplyTo},
     deliveries::{
-        confirm::{self, CONFIRM_ACTION},
+        confirm::{self, CONFIRM_ACTION, Confirmed},
         drawn_at,
     },
 };
@@ -38,11 +38,7 @@ impl Activation {
         match call.action.as_str() {
             CONFIRM_ACTION => {
                 for confirmed in confirm::read(&call.argument.data) {
-                    let (id, restamped) = (&confirmed.request_id, confirmed.restamped);
-                    self.outcomes.confirm_delivery(id, restamped, env.wall);
-                    if !restamped {
-                        self.unflag_accepted(id);
-                    }
+                    self.confirm(env, &confirmed);
                 }
                 fx.push(Effect::Answer { to: call.reply_to, outcome: Ok(accepted(false)) });
                 Admission::Taken
@@ -52,6 +48,16 @@ impl Activation {
                 let error = unknown_action(env.definition, &call.action);
                 refuse(call.reply_to, error, fx)
             }
+        }
+    }
+
+    /// The sender of a delivery has let its row go. Leaves nothing to commit: the mark goes with the next commit, which is
+    /// made for it before the actor leaves memory.
+    pub fn confirm(&mut self, env: Env<'_>, confirmed: &Confirmed) {
+        let Confirmed { request_id, restamped } = confirmed;
+        self.outcomes.confirm_delivery(request_id, *restamped, env.wall);
+        if !restamped {
+            self.unflag_accepted(request_id);
         }
     }
 

@@ -1,11 +1,9 @@
 //! Passes over a shard's rows in the store, and what is taken from memory meanwhile.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use callboard_types::{ActorId, Epoch, Millis, Tick};
+use hashbrown::HashSet;
 
 use super::{
     Dead, Deliveries, Effect, LANE_ROWS_MAX, Now, Page, Place, ROWS_BYTES_MAX, ROWS_HELD_MAX, Row,

@@ -1,6 +1,7 @@
 //! Rows in, attempts out: order, bounds and crashes.
 
 mod crashes;
+mod gathered;
 
 use super::*;
 use crate::{
@@ -164,11 +165,10 @@ fn a_target_hears_of_its_delivery_only_once_the_row_is_gone() {
     let again = stage.ends();
     assert_eq!(again.len(), 1, "nobody knows: it is written again");
     stage.done(again[0].0);
-    stage.sent();
     match &stage.fx[..] {
         [Effect::Confirm { target, confirmed }] => {
-            assert_eq!((target, confirmed[0].request_id.as_str()), (&actor("x"), "1"));
-            assert!(!confirmed[0].restamped);
+            assert_eq!((target, confirmed.request_id.as_str()), (&actor("x"), "1"));
+            assert!(!confirmed.restamped);
         }
         other => panic!("expected a confirmation: {other:?}"),
     }

@@ -1,7 +1,16 @@
 //! Deliveries over a real writer and reader: a crash at each step, and what the next owner finds.
 
 use super::*;
-use crate::activation::workflow::{SideEffect, Workflow};
+use crate::{
+    activation::{
+        outcome::StoredOutcome,
+        workflow::{SideEffect, Workflow},
+    },
+    deliveries::{
+        confirm::{self, Confirmed},
+        machine::GATHER_MS,
+    },
+};
 
 /// A counter whose actors tell others, and the answer that makes one effect.
 fn telling(stage: &mut Stage, turn: &Turn, target: &str) -> Message {
@@ -129,4 +138,52 @@ impl Stage {
         }
         panic!("the row never goes");
     }
+}
+
+impl Stage {
+    /// True if the stored row of actor `b` says that some delivery's sender may make it again.
+    async fn b_is_marked(&self) -> bool {
+        let id = ActorId::parse("default", "Counter", "b").expect("a valid name");
+        let row = self.doors.store.load(&[id]).await.expect("read").remove(0).expect("it ran");
+        let (_, marks): (Vec<StoredOutcome>, &[u8]) =
+            postcard::take_from_bytes(&row.outcomes).expect("readable");
+        !marks.is_empty()
+    }
+}
+
+#[tokio::test]
+async fn a_target_of_the_same_worker_loses_its_mark_with_the_commit_that_comes_next() {
+    let mut stage = Stage::serving(counter(Durability::Durable));
+    stage.tell().await;
+    let turn = stage.effect_turn().await;
+    stage.answer(&turn, "b");
+    stage.go_on_until_no_rows().await;
+    let idle = |stage: &mut Stage| (!stage.worker.sender.machine.is_busy()).then_some(());
+    stage.go_on("the end of the row", idle).await;
+    assert!(stage.b_is_marked().await, "nothing was committed for the confirmation alone");
+    let (to, mut waiter) = oneshot::channel();
+    let routed = stage.routed("2", "add", ReplyTo::Unary(to), |_| ());
+    let routed = RoutedCall { key: "b".into(), key_hash: key_hash("b"), ..routed };
+    stage.round(vec![Message::Calls(vec![routed])]);
+    let turn = stage.run().await.remove(0);
+    stage.answer(&turn, "b again");
+    assert!(stage.outcome(&mut waiter).await.expect("it ran").durable);
+    assert!(!stage.b_is_marked().await);
+}
+
+#[tokio::test]
+async fn a_target_of_another_node_is_told_in_one_call_of_all_rows_that_went() {
+    let mut stage = Stage::serving(counter(Durability::Durable));
+    stage.agree(ShardOwner::new(OTHER, Epoch(2)));
+    for id in ["1", "2"] {
+        let confirmed = Confirmed { request_id: id.into(), restamped: false };
+        let target = ActorId::parse("default", "Counter", "b").expect("a valid name");
+        stage.worker.confirm(target, confirmed);
+    }
+    stage.pass(GATHER_MS - 1);
+    assert!(stage.given_away().is_empty());
+    stage.pass(1);
+    let [told] = &stage.calls_given_away()[..] else { panic!("one call") };
+    assert_eq!((told.call.action.as_str(), told.key.as_str()), ("$confirm", "b"));
+    assert_eq!(confirm::read(&told.call.argument.data).len(), 2);
 }
