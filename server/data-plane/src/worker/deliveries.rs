@@ -103,7 +103,7 @@ impl Worker {
         let (view, key) = (&actor_type.view, &*target.key);
         let place = (view.id, view.shard_of(key));
         let here = self.workers.of(place.0, place.1) == self.number;
-        if !here || self.standing(place) != Standing::Serves {
+        if !here || !self.leased || self.standing(place) != Standing::Serves {
             return self.sender.machine.gather(target, confirmed, self.delivery_now());
         }
         if let Some(slot) = self.table.find(place.0, key, key_hash(key)) {
