@@ -37,7 +37,7 @@ fn good() -> Vec<Entry> {
         call(50, 6, "ChaosRegister/a", Act::Swap { expected: 7, value: 8 }),
         call(51, 7, "ChaosLedger/a", Act::Add { amount: 1 }),
         answer(60, 7, Reply::Refused { reason: "TURN_CRASHED_HOST".into() }),
-        answer(61, 6, Reply::Unknown { reason: "REQUEST_EXPIRED".into() }),
+        Entry { at_ns: 61, event: Event::GaveUp { call: 6, last: "UNAVAILABLE".into() } },
         ledger(&[(1, 5)]),
     ]
 }
@@ -143,6 +143,8 @@ fn an_interval_that_nobody_deleted_must_fire_to_its_end() {
 #[test]
 fn what_each_checker_finds_reaches_the_verdict() {
     finds(|entries| *entries.last_mut().expect("there are some") = ledger(&[]), "is lost");
+    let expired = Reply::Unknown { reason: "REQUEST_EXPIRED".into() };
+    finds(|entries| entries[14] = answer(61, 6, expired.clone()), "too old or too new");
     finds(
         |entries| {
             *entries.last_mut().expect("there are some") = ledger(&[(1, 5), (7, 1)]);
