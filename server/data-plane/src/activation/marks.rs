@@ -62,6 +62,12 @@ impl Marks {
         self.0.len() >= MARKS_MAX
     }
 
+    /// True if the sender of a delivery has not said yet that its row is gone.
+    #[must_use]
+    pub fn has_unconfirmed(&self) -> bool {
+        self.0.iter().any(|mark| mark.until.0 == 0)
+    }
+
     /// Remembers that a delivery ran.
     pub fn add(&mut self, request_id: &str, fingerprint: u64, created_at: Millis) {
         let id = xxh3_128(request_id.as_bytes());

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use callboard_statestore::SpillPack;
-use callboard_types::{ActorId, CallError, Millis, Revision, limits};
+use callboard_types::{ActorId, CallError, Millis, Revision, Tick, limits};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
@@ -151,6 +151,10 @@ pub enum Known<'a> {
     Marked(Mark),
 }
 
+/// How long an actor that is to leave memory waits for confirmations, in milliseconds: its outcome goes back to the sender,
+/// the sender's row goes, and the confirmation waits for others.
+const CONFIRMED_WITHIN_MS: u64 = 250;
+
 /// Whether the row has lost the marks that were confirmed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Confirmed {
@@ -180,6 +184,8 @@ pub struct Outcomes {
     on_their_way: VecDeque<(u64, Vec<StoredOutcome>)>,
     /// Deliveries that ran.
     marks: Marks,
+    /// When the newest of them was made.
+    marked_at: Tick,
     /// What the row still says of marks that have gone since.
     confirmed: Confirmed,
 }
@@ -252,8 +258,15 @@ impl Outcomes {
 
     /// Marks the outcome that was recorded last as that of a delivery: its id is known until its sender says that it makes
     /// no further attempt.
-    pub fn mark(&mut self, request_id: &str, fingerprint: u64, created_at: Millis) {
+    pub fn mark(&mut self, request_id: &str, fingerprint: u64, created_at: Millis, now: Tick) {
         self.marks.add(request_id, fingerprint, created_at);
+        self.marked_at = now;
+    }
+
+    /// True if a confirmation may be on its way: one that finds the actor gone is lost, and its mark stays in the row.
+    #[must_use]
+    pub fn awaits_confirmation(&self, now: Tick) -> bool {
+        now < self.marked_at.plus_millis(CONFIRMED_WITHIN_MS) && self.marks.has_unconfirmed()
     }
 
     /// The sender of a delivery makes no further attempt; see [`Marks::confirm`].
@@ -429,7 +442,7 @@ mod tests {
     fn a_delivery_is_known_by_its_id_whatever_time_its_next_attempt_names() {
         let mut before = Outcomes::default();
         before.record(outcome(1));
-        before.mark("request-1", 7, Millis(1));
+        before.mark("request-1", 7, Millis(1), Tick(0));
         (2..=20).for_each(|n| before.record(outcome(n)));
         before.take_spill(1);
         let row = before.encode_row();
@@ -466,7 +479,7 @@ mod tests {
     #[test]
     fn a_row_that_still_has_confirmed_marks_is_written_before_the_actor_leaves() {
         let mut outcomes = Outcomes::default();
-        outcomes.mark("said", 1, Millis(1));
+        outcomes.mark("said", 1, Millis(1), Tick(0));
         outcomes.confirm_delivery("another", false, Millis(2));
         assert!(!outcomes.save_confirmed(), "nothing to save");
         outcomes.confirm_delivery("said", false, Millis(2));

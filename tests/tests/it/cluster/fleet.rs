@@ -253,19 +253,34 @@ impl Fleet {
         what: &str,
         is_so: impl Fn(&Value) -> bool,
     ) -> Value {
-        let begun = Tick::now();
         let running: Vec<&Member> = self.members.iter().filter(|it| it.process.is_some()).collect();
-        loop {
-            let seen = running.iter().find_map(|member| status(&member.gateway));
-            if let Some(status) = &seen
-                && is_so(status)
-            {
-                return status.clone();
-            }
-            let waited = Duration::from_micros(Tick::now().micros_since(begun));
-            assert!(waited < patience, "never so: {what}; last seen: {seen:?}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
+        let look = || running.iter().find_map(|member| status(&member.gateway));
+        poll(patience, what, look, is_so).await
+    }
+
+    /// Waits until one node sees the cluster in a state. Its view may lag behind what others see.
+    pub(super) async fn until_at(&self, at: usize, what: &str, is_so: impl Fn(&Value) -> bool) {
+        poll(super::WHOLE_AGAIN, what, || status(&self.members[at].gateway), is_so).await;
+    }
+}
+
+async fn poll(
+    patience: Duration,
+    what: &str,
+    look: impl Fn() -> Option<Value>,
+    is_so: impl Fn(&Value) -> bool,
+) -> Value {
+    let begun = Tick::now();
+    loop {
+        let seen = look();
+        if let Some(status) = &seen
+            && is_so(status)
+        {
+            return status.clone();
         }
+        let waited = Duration::from_micros(Tick::now().micros_since(begun));
+        assert!(waited < patience, "never so: {what}; last seen: {seen:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

@@ -97,6 +97,9 @@ async fn a_copy_of_a_node_is_refused_while_the_node_goes_on() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("old copy"), "{text}");
-    let status = fleet::status(fleet.member(2).gateway()).expect("the node serves");
-    assert_eq!(fleet::node(&status, number)["state"], "up", "{status}");
+    fleet
+        .until_at(2, "the node serves", |status| {
+            fleet::node(status, number)["state"] == "up" && status["leaseHeld"] == true
+        })
+        .await;
 }

@@ -61,10 +61,11 @@ impl Activation {
         Some(CommitUnit { commit, up_to })
     }
 
-    /// True if something was settled since the last commit that the next one is to hold.
+    /// True if something was settled since the last commit that the next one is to hold, or marks are to leave the row.
     #[must_use]
     pub fn wants_commit(&self) -> bool {
-        self.fresh().any(|settled| settled.undurable)
+        let saves = self.phase == Phase::Active && self.outcomes.is_save_due();
+        saves || self.fresh().any(|settled| settled.undurable)
     }
 
     /// What was settled since the last commit, the newest first.

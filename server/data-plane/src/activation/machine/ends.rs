@@ -123,7 +123,8 @@ impl Activation {
         let created_at = stored.created_at;
         self.outcomes.record(stored);
         if item.call.delivery {
-            self.outcomes.mark(&item.call.request_id, item.fingerprint, created_at);
+            let id = &item.call.request_id;
+            self.outcomes.mark(id, item.fingerprint, created_at, env.now);
         }
     }
 

@@ -9,6 +9,9 @@ use crate::{
     call::{Call, Payload, Reply, ReplyTo},
 };
 
+/// How soon an actor that could not leave yet is looked at again, in milliseconds.
+const LEAVE_RECHECK_MS: u64 = 50;
+
 impl Activation {
     /// Carries out the tool at the front of the mailbox, while nothing runs. False if it has to wait.
     pub(super) fn run_tool(&mut self, env: Env<'_>, tool: Tool, fx: &mut Vec<Effect>) -> bool {
@@ -53,6 +56,11 @@ impl Activation {
                 self.save_at = env.now;
                 self.arm(env.now, fx);
             }
+            return false;
+        }
+        if self.outcomes.awaits_confirmation(env.now) || self.outcomes.save_confirmed() {
+            // Marks that stay in the row stay for days, and there is room for so many only.
+            self.arm(env.now.plus_millis(LEAVE_RECHECK_MS), fx);
             return false;
         }
         let busy = self.busy.take().unwrap_or_default();

@@ -43,7 +43,8 @@ impl Activation {
             self.rest(env, fx);
             let idle_at = self.last_used.plus_millis(env.definition.idle_timeout_ms);
             // Ends that are remembered are nowhere else.
-            let asked_for = env.kept || self.remembered.is_some();
+            let asked_for =
+                env.kept || self.remembered.is_some() || self.outcomes.awaits_confirmation(env.now);
             let idle = idle_at <= env.now && !asked_for && !self.is_dirty();
             // Marks that were confirmed leave the row at the end of the round, and the actor at the next look.
             if idle && !self.outcomes.save_confirmed() {

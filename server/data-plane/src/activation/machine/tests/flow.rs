@@ -216,6 +216,34 @@ fn a_delivery_that_is_confirmed_before_it_has_run_leaves_no_mark() {
 }
 
 #[test]
+fn an_actor_that_leaves_after_a_delivery_waits_for_its_confirmation_and_saves_it() {
+    let leaves = |stage: &Stage| stage.fx.iter().any(|effect| matches!(effect, Effect::Leave));
+    for is_confirmed in [true, false] {
+        let mut stage = Stage::durable();
+        let _heard = stage.attempt("d", WALL);
+        let turn = stage.run()[0];
+        stage.result(turn, with_flow(Workflow { deactivate: true, ..Workflow::default() }));
+        let unit = stage.commit().expect("the turn");
+        stage.committed(&unit);
+        stage.run();
+        assert!(!leaves(&stage), "the confirmation would find nobody");
+        if is_confirmed {
+            stage.confirm("d", false);
+            stage.run();
+            assert!(!leaves(&stage) && stage.activation.wants_commit());
+            let saved = stage.commit().expect("the row without the mark");
+            assert_ne!(saved.commit.record.outcomes, unit.commit.record.outcomes);
+            stage.committed(&saved);
+            stage.pass(50);
+        } else {
+            stage.pass(250);
+        }
+        stage.run();
+        assert!(leaves(&stage), "confirmed: {is_confirmed}");
+    }
+}
+
+#[test]
 fn an_accepted_call_that_is_repeated_after_it_has_failed_hears_of_the_failure() {
     let mut stage = Stage::durable();
     let asynchronous = |call: &mut Call| call.asynchronous = true;
