@@ -205,6 +205,9 @@ impl Renewals {
         if let Some(offset) = self.follower.told(time_us, sent, arrived) {
             clock.set(offset);
         }
+        if !clock.is_set() {
+            return;
+        }
         let ahead = Millis::now().0 - clock.now().0;
         metrics::clock_ahead(ahead);
         let wrong = ahead.abs() > CLOCK_WRONG_MS;
