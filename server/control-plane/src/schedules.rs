@@ -24,7 +24,7 @@ use crate::{
         schedules::{
             Argument, Change, ChangeResult, DueOccurrence, Next, Overlap, Schedule, Spec, When,
             change::{Create, Ended, Named, RACED, Resume, Triggered, Update, over_quota},
-            requests::{For, REQUESTS_VERSION},
+            requests::{For, REQUESTS_VERSION, no_time},
         },
     },
     propose::Proposer,
@@ -175,6 +175,10 @@ impl Schedules {
         // Refused from here, so that a flood over the quota does not reach the log.
         if is_full {
             return Err(over_quota(&create.system, self.limit));
+        }
+        if !has_system && create.first.is_none() {
+            // Nothing was made in a system that is not there, so this is no repetition.
+            return Err(no_time());
         }
         if !has_system {
             let command = Command::CreateSystem(CreateSystem { name: create.system.clone() });

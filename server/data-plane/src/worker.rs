@@ -195,8 +195,6 @@ impl Worker {
             }
             self.now = Tick::now();
             self.look_at_lease();
-            // After the lease: a node that holds one was told the time.
-            self.wall = self.lease.clock().at_after(self.now, self.wall);
             for message in round.drain(..) {
                 self.on_message(message);
             }

@@ -56,7 +56,7 @@ pub struct Rings {
     bytes: usize,
     /// The sequence of the newest message.
     sequence: u64,
-    /// Since when the node hears anything.
+    /// Since when the node hears anything; 0 until it is known what time it is.
     since: Millis,
     /// The last message that has gone of all channels that were forgotten, and its time.
     forgotten: (u64, Millis),
@@ -87,6 +87,7 @@ impl Rings {
 
     /// Takes a message. False if it is known already.
     pub fn hear(&mut self, said: &Arc<Said>, now: Millis) -> bool {
+        self.know_time(now);
         let channel = channel(&said.system, &said.channel);
         self.make_room(&channel);
         let sequence = self.sequence + 1;
@@ -117,6 +118,7 @@ impl Rings {
 
     /// Begins to listen. Returns the listener's place, and whether it has missed messages of which nobody knows how many.
     pub fn listen(&mut self, channel: &Channel, from: From, now: Millis) -> (u64, bool) {
+        self.know_time(now);
         self.make_room(channel);
         let since = self.since;
         let kept = self.keep(channel);
@@ -127,7 +129,16 @@ impl Rings {
         match from {
             From::Now => (ring.end(), false),
             From::Sequence(sequence) => (ring.after(sequence), gone > sequence),
-            From::Time(at) => (ring.since(at.plus(-OVERLAP_MS)), at < since || at < gone_at),
+            From::Time(at) => {
+                (ring.since(at.plus(-OVERLAP_MS)), at < since || at < gone_at || since == Millis(0))
+            }
+        }
+    }
+
+    /// What came before the time was known is older than any time that a listener can name.
+    fn know_time(&mut self, now: Millis) {
+        if self.since == Millis(0) {
+            self.since = now;
         }
     }
 
@@ -266,6 +277,16 @@ mod tests {
         }
         let (ids, missed, _) = listen(&rings, &news, place);
         assert_eq!((ids.len() as u64, missed, ids[0].as_str()), (most, 10, "10"));
+    }
+
+    #[test]
+    fn one_who_comes_back_to_a_node_that_started_since_is_told_that_messages_may_be_lost() {
+        let news = channel("default", "news");
+        let mut untold = Rings::new(Millis(0));
+        assert!(untold.listen(&news, From::Time(Millis(100_000)), Millis(0)).1);
+        // It learns the time only after it began.
+        assert!(untold.listen(&news, From::Time(Millis(100_000)), Millis(200_000)).1);
+        assert!(!untold.listen(&news, From::Time(Millis(200_001)), Millis(200_002)).1);
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::{
         letter::Letter,
         verdict::{self, Fate},
     },
-    router::Router,
+    router::{Router, behind},
     worker::RoutedCall,
 };
 
@@ -73,6 +73,9 @@ impl DeadLetters {
 
     /// Delivers a letter again. It goes once its target has accepted it, or every shard that listens has recorded it.
     async fn retry(&self, id: &str) -> Result<(), CallError> {
+        if !self.router.clock().is_set() {
+            return Err(behind());
+        }
         let row = self.store.dead_letter(id).await.map_err(|error| unavailable(&error))?;
         let row = row.ok_or_else(|| unknown(id))?;
         let read = Letter::decode(&row.letter)

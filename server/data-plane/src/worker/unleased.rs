@@ -7,7 +7,7 @@ use super::{RoutedCall, Worker, epochs::not_served, types::TypeSlot};
 use crate::call::ReplyTo;
 
 impl Worker {
-    /// Looks at the lease, once per round and with each new view. Answers are checked again, right before they leave.
+    /// Looks at the lease and the time, once per round and with each new view. Answers are checked again, right before they leave.
     ///
     /// A lease that comes back after a gap counts only once the view of that time was taken up: shards that went to another
     /// node in the gap and came back are this worker's at their old epoch until then.
@@ -18,6 +18,8 @@ impl Worker {
             self.local_calls.append(&mut self.unleased);
         }
         self.leased = leased;
+        // After the lease: a node that holds one was told the time.
+        self.wall = self.lease.clock().at_after(self.now, self.wall);
     }
 
     /// Takes a call that must not be run now. Callers outside may find a node that serves it; a turn on this node would

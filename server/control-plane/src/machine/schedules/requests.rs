@@ -70,7 +70,7 @@ fn hash(what: u8, system: &str, name: &str, request: u128) -> u128 {
 }
 
 /// Whoever proposed the schedule found no time for it, and asked only whether it was made before.
-fn no_time() -> CallError {
+pub fn no_time() -> CallError {
     let text = "the schedule has no time at which it would fire; nothing was done";
     CallError::new(ErrorKind::InvalidArgument, text)
 }

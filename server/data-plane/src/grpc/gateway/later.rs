@@ -3,12 +3,15 @@
 use callboard_types::{CallError, DueCursor, ErrorKind, Millis, Occurrence, Tick};
 
 use super::{Checked, Gateway};
-use crate::call::{Call, Reply};
+use crate::{
+    call::{Call, Reply},
+    router::behind,
+};
 
 /// When a call is due, if not now.
 ///
 /// # Errors
-/// `InvalidArgument` if it says so twice.
+/// `InvalidArgument` if it says so twice; `LeaseLost` if this node cannot count a delay yet.
 pub(super) fn due_at(
     delay_ms: u64,
     due_at_ms: i64,
@@ -16,6 +19,8 @@ pub(super) fn due_at(
 ) -> Result<Option<Millis>, CallError> {
     match (delay_ms, due_at_ms) {
         (0, 0) => Ok(None),
+        // This node was not told the time yet, so it has no lease either.
+        (_, 0) if wall == Millis(0) => Err(behind()),
         (delay, 0) => Ok(Some(wall.plus(i64::try_from(delay).unwrap_or(i64::MAX)))),
         (0, due) => Ok(Some(Millis(due))),
         _ => Err(CallError::new(

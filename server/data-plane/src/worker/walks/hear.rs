@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use callboard_statestore::BroadcastStep;
-use callboard_types::{Kind, limits, settings::Deliver, shard::key_hash};
+use callboard_types::{Kind, Millis, limits, settings::Deliver, shard::key_hash};
 use slab::Slab;
 use tokio::sync::oneshot;
 
@@ -128,7 +128,9 @@ impl Worker {
             return self.walks.hearings.decided(hearing, place, false);
         }
         let at = self.wall;
-        let Some(shard) = self.shard_mut(place) else {
+        // A node that was not told the time yet would have its record forgotten with the oldest.
+        let shard = (at != Millis(0)).then(|| self.shard_mut(place)).flatten();
+        let Some(shard) = shard else {
             return self.walks.hearings.decided(hearing, place, false);
         };
         shard.messages += 1;
