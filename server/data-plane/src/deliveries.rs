@@ -14,7 +14,12 @@ pub mod verdict;
 pub use broadcast::{BroadcastJob, BroadcastQueue};
 pub use item::{BroadcastItem, CallItem, Item, Output};
 
-use callboard_types::Millis;
+use callboard_types::{Millis, Tick};
+
+use crate::{
+    activation::machine::OUTCOME_ACTION,
+    call::{Call, ReplyTo},
+};
 
 /// When a request id was drawn, if it says so, as UUIDs of version 7 do; 0 otherwise.
 #[must_use]
@@ -25,4 +30,16 @@ pub fn drawn_at(request_id: &str) -> Millis {
         seconds.saturating_mul(1_000).saturating_add(u64::from(nanos / 1_000_000))
     });
     Millis(millis.and_then(|millis| i64::try_from(millis).ok()).unwrap_or(0))
+}
+
+/// The call that asks for the outcome of another one, which has been passed on: nobody may say that it was not run.
+pub(crate) fn outcome_call(reply_to: ReplyTo, deadline: Tick, request_id: String) -> Call {
+    Call {
+        action: OUTCOME_ACTION.to_owned(),
+        request_id,
+        deadline,
+        activates_only: false,
+        begun: true,
+        ..Call::activation(reply_to, Tick::default())
+    }
 }

@@ -30,7 +30,8 @@ use crate::{
     answers::Answers,
     call::{Link, ReplyTo},
     catalog::{Catalog, CatalogReader},
-    worker::{RoutedCall, Workers, outcome_call},
+    deliveries::outcome_call,
+    worker::{RoutedCall, Workers},
 };
 
 /// How long a call that came back waits before it goes to the same owner again, in milliseconds: first, second, later.

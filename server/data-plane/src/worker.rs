@@ -28,7 +28,6 @@ use std::{
 use callboard_types::{CallError, Durability, ErrorKind, Lease, Millis, NodeId, Tick, limits};
 use tokio::sync::{mpsc, oneshot};
 
-pub(crate) use deliveries::outcome_call;
 pub use inbox::{
     ActorStats, ClaimedShard, Message, RoutedCall, SessionCall, WalkFound, WalkNews, Workers,
     WriteVerdict, Written,

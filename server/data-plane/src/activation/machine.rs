@@ -168,6 +168,8 @@ struct Queued {
     fingerprint: u64,
     /// Repetitions of the call that wait for the same outcome, each until its own deadline.
     joined: Vec<(ReplyTo, Tick)>,
+    /// Those who wait at the end of a chain for what the delivery comes to, each until its own deadline.
+    askers: Vec<(ReplyTo, Tick)>,
     /// Waiters for acceptance, until it is durable, each with its own deadline.
     acceptance: Vec<(ReplyTo, Tick)>,
     /// The number of the timer that fired it, if it is no call.
@@ -192,6 +194,7 @@ impl Queued {
             id_hash: 0,
             fingerprint: 0,
             joined: Vec::new(),
+            askers: Vec::new(),
             acceptance: Vec::new(),
             timer: None,
             sequence: None,
@@ -219,19 +222,20 @@ impl Queued {
 
     /// When the first of those who wait gives up.
     fn next_deadline(&self) -> Tick {
-        let waiters = self.joined.iter().chain(&self.acceptance);
+        let waiters = self.joined.iter().chain(&self.askers).chain(&self.acceptance);
         waiters.map(|(_, at)| *at).fold(self.call.deadline, Tick::min)
     }
 
     /// When the last of those who wait for the outcome gives up; [`Tick::NEVER`] for accepted calls.
     fn latest_deadline(&self) -> Tick {
-        self.joined.iter().map(|(_, at)| *at).fold(self.call.deadline, Tick::max)
+        let waiters = self.joined.iter().chain(&self.askers);
+        waiters.map(|(_, at)| *at).fold(self.call.deadline, Tick::max)
     }
 
     /// True if anybody waits for the call, or if it was accepted and so must be run.
     fn is_wanted(&self) -> bool {
-        let waited_for = !self.joined.is_empty() || !matches!(self.call.reply_to, ReplyTo::Nobody);
-        waited_for || self.call.asynchronous
+        let waited_for = !self.joined.is_empty() || !self.askers.is_empty();
+        waited_for || !matches!(self.call.reply_to, ReplyTo::Nobody) || self.call.asynchronous
     }
 }
 
@@ -453,7 +457,7 @@ fn accepted(durable: bool) -> Reply {
 
 /// Gives an outcome to everybody who waits for a call.
 fn answer_all(item: Queued, outcome: &Outcome, fx: &mut Vec<Effect>) {
-    for (to, deadline) in item.joined {
+    for (to, deadline) in item.joined.into_iter().chain(item.askers) {
         tell(to, deadline, outcome.clone(), fx);
     }
     for (to, _) in item.acceptance {

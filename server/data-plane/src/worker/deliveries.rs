@@ -14,13 +14,14 @@ use super::{
     types::{Place, Standing},
 };
 use crate::{
-    activation::machine::{Deliver, OUTCOME_ACTION, TurnCall},
-    call::{Call, DeliveryEnd, DeliveryWaiter, Link, ReplyTo},
+    activation::machine::{Deliver, TurnCall},
+    call::{DeliveryEnd, DeliveryWaiter, Link, ReplyTo},
     deliveries::{
         BroadcastJob, BroadcastQueue, Item,
         confirm::{self, Confirmed},
         letter::Letter,
         machine::{Dead, Deliveries, Effect, Now, Page},
+        outcome_call,
     },
     store::{ReadJob, WriteJob},
 };
@@ -212,17 +213,5 @@ impl Worker {
     pub(super) fn go_on_delivering(&mut self) {
         self.sender.machine.pause(!self.leased);
         self.deliver_step(|machine, now, fx| machine.turn(now, fx));
-    }
-}
-
-/// The call that asks for the outcome of another one, which has been passed on: nobody may say that it was not run.
-pub(crate) fn outcome_call(reply_to: ReplyTo, deadline: Tick, request_id: String) -> Call {
-    Call {
-        action: OUTCOME_ACTION.to_owned(),
-        request_id,
-        deadline,
-        activates_only: false,
-        begun: true,
-        ..Call::activation(reply_to, Tick::default())
     }
 }

@@ -13,6 +13,7 @@ use crate::{
         outcome::{Known, Outcomes, StoredOutcome, fingerprint, id_hash},
     },
     call::{Call, ReplyTo},
+    deliveries::outcome_call,
 };
 
 /// What became of a call that was handed to the activation.
@@ -101,7 +102,7 @@ impl Activation {
             });
         }
         if item.call.delivery {
-            item.joined = self.waiters_of(&item.call);
+            item.askers = self.waiters_of(&item.call);
         }
         self.arm(item.next_deadline(), fx);
         self.busy_mut().mailbox.push_back(item);
@@ -261,6 +262,11 @@ impl Activation {
                     }
                     Known::Marked(mark) => {
                         let ran = StoredOutcome::of_mark(&item.call.request_id, mark);
+                        for (to, deadline) in std::mem::take(&mut item.askers) {
+                            // The mark says that it ran, and the store how it ended.
+                            let asks = outcome_call(to, deadline, ran.request_id.clone());
+                            self.keep_waiting(asks, false, fx);
+                        }
                         self.answer_repeated(item, &ran, fx);
                         continue;
                     }
@@ -331,7 +337,7 @@ impl Activation {
         } else {
             tell(item.call.reply_to, item.call.deadline, outcome.clone(), fx);
         }
-        for (to, deadline) in item.joined {
+        for (to, deadline) in item.joined.into_iter().chain(item.askers) {
             tell(to, deadline, outcome.clone(), fx);
         }
     }

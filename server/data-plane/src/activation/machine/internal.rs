@@ -95,7 +95,7 @@ impl Activation {
         let in_flight = self.busy.as_mut().and_then(|busy| busy.items_mut().find(same));
         if let Some(item) = in_flight {
             let deadline = call.deadline;
-            item.joined.push((call.reply_to, deadline));
+            item.askers.push((call.reply_to, deadline));
             return self.arm(deadline, fx);
         }
         let remembered = self.remembered.as_ref().and_then(|ends| ends.find(id)).cloned();
@@ -137,7 +137,7 @@ impl Activation {
         self.keep_waiting(call, true, fx);
     }
 
-    fn keep_waiting(&mut self, call: Call, asking: bool, fx: &mut Vec<Effect>) {
+    pub(super) fn keep_waiting(&mut self, call: Call, asking: bool, fx: &mut Vec<Effect>) {
         self.arm(call.deadline, fx);
         self.busy_mut().waits.push(Wait { call, asking });
     }

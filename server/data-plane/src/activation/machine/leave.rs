@@ -6,7 +6,10 @@
 use callboard_types::{Tick, limits};
 
 use super::{Activation, Effect, Queued, Work};
-use crate::call::{Call, ReplyTo};
+use crate::{
+    call::{Call, ReplyTo},
+    deliveries::outcome_call,
+};
 
 impl Activation {
     /// The epoch is over: every call goes back, whatever became of it so far. The activation is gone afterwards.
@@ -68,6 +71,10 @@ fn hand_back(item: Queued, now: Tick, fx: &mut Vec<Effect>) {
     let begun = item.is_begun();
     let mut give_back = |call| fx.push(Effect::HandBack(Box::new(call)));
     let mut call = Call { begun, ..item.call };
+    for (to, deadline) in item.askers {
+        // Not as the delivery: whoever runs that later owes its end to its sender only.
+        give_back(outcome_call(to, deadline, call.request_id.clone()));
+    }
     for (to, deadline) in item.joined {
         let one = Call { asynchronous: false, ..again(&call, to, deadline) };
         give_back(one);

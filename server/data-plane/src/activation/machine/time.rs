@@ -113,6 +113,7 @@ impl Activation {
             let wanted_before = item.is_wanted();
             let joined = item.joined.extract_if(.., |(to, _)| gone(to));
             let mut left: Vec<ReplyTo> = joined.map(|(to, _)| to).collect();
+            left.extend(item.askers.extract_if(.., |(to, _)| gone(to)).map(|(to, _)| to));
             let waited = item.acceptance.extract_if(.., |(to, _)| gone(to));
             left.extend(waited.map(|(to, _)| to));
             if gone(&item.call.reply_to) {
@@ -157,6 +158,7 @@ impl Activation {
 fn expire_waiters(item: &mut Queued, now: Tick, error: &CallError, fx: &mut Vec<Effect>) -> bool {
     let joined = item.joined.extract_if(.., |(_, at)| *at <= now);
     let mut late: Vec<ReplyTo> = joined.map(|(to, _)| to).collect();
+    late.extend(item.askers.extract_if(.., |(_, at)| *at <= now).map(|(to, _)| to));
     if item.call.deadline <= now {
         item.call.deadline = Tick::NEVER;
         late.push(std::mem::replace(&mut item.call.reply_to, ReplyTo::Nobody));

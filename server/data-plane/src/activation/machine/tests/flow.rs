@@ -391,3 +391,47 @@ fn whoever_waits_for_the_end_of_a_chain_hears_it_before_during_and_after_its_cal
     stage.pass(10_001);
     assert_eq!(never.error(), ErrorKind::DeadlineExceeded);
 }
+
+#[test]
+fn whoever_waits_at_a_new_owner_hears_from_the_store_what_a_repeated_delivery_came_to() {
+    let mut before = Stage::durable();
+    let _heard = before.attempt("end", WALL);
+    before.run_and_commit();
+    // Its outcome leaves the row, and its mark stays there.
+    let mut row = None;
+    for id in 0..limits::INLINE_OUTCOMES_MAX {
+        let _waiter = before.call(&id.to_string(), "add");
+        let turn = before.run()[0];
+        before.reply(turn, "s");
+        let unit = before.commit().expect("a commit");
+        before.committed(&unit);
+        row = Some(unit.commit.record);
+    }
+    let mut stage = Stage::durable();
+    stage.activation = Activation::new(env(&stage.definition, stage.now));
+    let mut asked = stage.call("end", OUTCOME_ACTION);
+    let mut again = stage.attempt("end", WALL);
+    stage.fx.clear();
+    stage.load(row);
+    stage.deliver();
+    assert!(again.try_recv().expect("heard").outcome.is_ok(), "the sender knows that it ran");
+    assert!(asked.answer().is_none(), "an empty reply would be a lie");
+    let looked_up = |effect: &Effect| matches!(effect, Effect::LookUp { request_id, .. } if request_id == "end");
+    assert_eq!(stage.fx.iter().filter(|effect| looked_up(effect)).count(), 1);
+}
+
+#[test]
+fn whoever_waits_for_a_delivery_that_is_handed_back_goes_on_waiting_for_its_end() {
+    let mut stage = Stage::durable();
+    let _heard = stage.attempt("end", WALL);
+    let _asked = stage.call("end", OUTCOME_ACTION);
+    stage.run();
+    stage.with(|a, env, fx| a.hand_back_all(env.now, fx));
+    let handed = stage.fx.iter().filter_map(|effect| match effect {
+        Effect::HandBack(call) => Some((call.action.as_str(), call.delivery)),
+        _ => None,
+    });
+    let mut handed: Vec<_> = handed.collect();
+    handed.sort_unstable();
+    assert_eq!(handed, [(OUTCOME_ACTION, false), ("add", true)]);
+}
