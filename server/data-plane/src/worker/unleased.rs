@@ -7,7 +7,8 @@ use super::{RoutedCall, Worker, epochs::not_served, types::TypeSlot};
 use crate::call::ReplyTo;
 
 impl Worker {
-    /// Looks at the lease and the time, once per round and with each new view. Answers are checked again, right before they leave.
+    /// Looks at the lease and the time, once per round and with each new view. Answers are checked again, right before they
+    /// leave.
     ///
     /// A lease that comes back after a gap counts only once the view of that time was taken up: shards that went to another
     /// node in the gap and came back are this worker's at their old epoch until then.
