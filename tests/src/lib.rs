@@ -10,3 +10,4 @@ pub mod mesh;
 pub mod net;
 pub mod ports;
 pub mod postgres;
+pub mod signal;

@@ -28,6 +28,17 @@ pub fn draw_id(now: Millis) -> String {
     uuid::Uuid::new_v7(time).to_string()
 }
 
+/// When a request id was drawn, if it says so, as UUIDs of version 7 do; 0 otherwise.
+#[must_use]
+pub fn drawn_at(request_id: &str) -> Millis {
+    let held = uuid::Uuid::try_parse(request_id).ok().and_then(|id| id.get_timestamp());
+    let millis = held.map(|time| {
+        let (seconds, nanos) = time.to_unix();
+        seconds.saturating_mul(1_000).saturating_add(u64::from(nanos / 1_000_000))
+    });
+    Millis(millis.and_then(|millis| i64::try_from(millis).ok()).unwrap_or(0))
+}
+
 /// Bytes together with what is needed to read them. No content type means "no value".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Payload {

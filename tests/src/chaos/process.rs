@@ -1,5 +1,4 @@
 //! A process in a namespace: started, stopped, paused and killed by its id. One that is dropped is killed.
-#![expect(unsafe_code, reason = "the standard library sends no signal but SIGKILL")]
 
 use std::{
     fs::File,
@@ -11,6 +10,7 @@ use std::{
 use tokio::process::Child;
 
 use super::Error;
+use crate::signal;
 
 /// How long to wait for a process that was killed.
 const REAP_MAX: Duration = Duration::from_secs(20);
@@ -124,17 +124,8 @@ impl Process {
     }
 
     fn signal(&self, signal: i32) -> Result<(), Error> {
-        let Some(id) = self.child.as_ref().and_then(Child::id) else {
-            return Ok(());
-        };
-        let id = i32::try_from(id).map_err(|_| Error::failed("a process id is too big"))?;
-        // SAFETY: no memory is involved, and the process is a child that was not yet waited for, so the id is its own.
-        match unsafe { libc::kill(id, signal) } {
-            0 => Ok(()),
-            _ => {
-                Err(Error::io(format!("signalling {}", self.name))(std::io::Error::last_os_error()))
-            }
-        }
+        let sent = signal::send(self.child.as_ref(), signal);
+        sent.map(drop).map_err(Error::io(format!("signalling {}", self.name)))
     }
 
     /// The last lines of its log.

@@ -10,7 +10,7 @@ use std::{
 use tokio::process::{Child, Command};
 
 use super::Error;
-use crate::ports;
+use crate::{ports, signal};
 
 /// How long to wait for a process that was killed.
 const REAP_MAX: Duration = Duration::from_secs(10);
@@ -94,16 +94,7 @@ impl Node {
     }
 
     fn signal(&self, signal: i32) -> Result<Option<i32>, Error> {
-        let Some(id) = self.child.as_ref().and_then(Child::id) else { return Ok(None) };
-        let id = i32::try_from(id).map_err(|_| Error::failed("a process id is too big"))?;
-        #[expect(unsafe_code, reason = "the standard library has no call for signals")]
-        // SAFETY: the call takes two numbers, and the process is a child that was not yet waited for.
-        let sent = unsafe { libc::kill(id, signal) };
-        if sent == 0 {
-            Ok(Some(id))
-        } else {
-            Err(Error::io("signalling the node")(std::io::Error::last_os_error()))
-        }
+        signal::send(self.child.as_ref(), signal).map_err(Error::io("signalling the node"))
     }
 
     /// Fails if the node ended by itself, with the end of its log.

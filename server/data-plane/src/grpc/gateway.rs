@@ -367,12 +367,8 @@ pub(super) fn identity(
     if created_at_ms != 0 {
         return Ok((given, Millis(created_at_ms)));
     }
-    let held = uuid::Uuid::parse_str(&given).ok().and_then(|id| id.get_timestamp());
-    let created_at = held.map_or(0, |time| {
-        let (seconds, nanos) = time.to_unix();
-        i64::try_from(seconds * 1_000 + u64::from(nanos / 1_000_000)).unwrap_or(0)
-    });
-    Ok((given, Millis(created_at)))
+    let created_at = crate::call::drawn_at(&given);
+    Ok((given, created_at))
 }
 
 /// The shorter one of a request's timeout, where 0 means none, and that of gRPC. The transport ends a call at the latter

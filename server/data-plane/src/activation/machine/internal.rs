@@ -8,11 +8,8 @@ use crate::{
         outcome::{Known, StoredOutcome},
         remembered::REMEMBERED_MS,
     },
-    call::{Call, Outcome, ReplyTo},
-    deliveries::{
-        confirm::{self, CONFIRM_ACTION, Confirmed},
-        drawn_at,
-    },
+    call::{Call, Outcome, ReplyTo, drawn_at},
+    deliveries::confirm::{self, CONFIRM_ACTION, Confirmed},
 };
 
 /// The internal action that waits for the outcome of the call whose request id is its own.

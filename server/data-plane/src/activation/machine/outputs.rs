@@ -5,8 +5,8 @@ use callboard_types::{ActorId, CallError, Durability, ErrorKind, Millis, limits}
 use super::Env;
 use crate::{
     activation::workflow::{NextCall, Workflow},
-    call::{Call, Hop, Link, Payload},
-    deliveries::{BroadcastItem, CallItem, Item, Output, drawn_at},
+    call::{Call, Hop, Link, Payload, drawn_at},
+    deliveries::{BroadcastItem, CallItem, Item, Output},
 };
 
 /// What a settled turn sets going.

@@ -588,22 +588,3 @@ fn whoever_joins_a_call_keeps_a_deadline_of_their_own() {
     assert_eq!(second.error(), ErrorKind::DeadlineExceeded);
     assert_eq!(stage.reply(turn, "one"), Answered::Taken);
 }
-
-#[test]
-fn an_accepted_call_that_cannot_succeed_ends_for_good_and_takes_its_row_along() {
-    let mut stage = Stage::durable();
-    let _waiter = stage.call_with("1", "add", |call| call.asynchronous = true);
-    let turn = stage.run()[0];
-    stage.reply(turn, &"x".repeat(limits::STATE_BYTES_MAX + 1));
-    let unit = stage.commit().expect("a stored error");
-    assert_eq!(unit.commit.inbox_done, [40]);
-}
-
-#[test]
-fn an_accepted_call_whose_turn_is_cancelled_is_run_again() {
-    let mut stage = Stage::durable();
-    let _waiter = stage.call_with("1", "add", |call| call.asynchronous = true);
-    let turn = stage.run()[0];
-    stage.result(turn, TurnEnd { outcome: None, state: None, tags: None, workflow: None });
-    assert_eq!(stage.run().len(), 1);
-}

@@ -193,7 +193,7 @@ mod tests {
             flow.effects.iter().map(|effect| effect.request_id.as_str()).collect();
         assert_eq!(ids.len(), 3);
         assert!(flow.effects[0].target.system.is_empty(), "the actor's own, whatever that is");
-        assert_eq!(crate::deliveries::drawn_at(&flow.effects[0].request_id), NOW);
+        assert_eq!(crate::call::drawn_at(&flow.effects[0].request_id), NOW);
     }
 
     #[test]

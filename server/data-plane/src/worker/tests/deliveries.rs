@@ -73,6 +73,20 @@ impl Stage {
         assert!(reply.expect("told").durable);
     }
 
+    /// Runs the turn of the effect, up to the end of its attempt, which the worker does not hear of yet.
+    async fn deliver_unheard(&mut self) {
+        let turn = self.effect_turn().await;
+        self.answer(&turn, "b");
+        let heard = |stage: &mut Self| (!stage.worker.sender.heard.is_empty()).then_some(());
+        self.until("the end of the attempt", heard).await;
+    }
+
+    /// Goes on until nothing of any delivery is under way.
+    async fn until_idle(&mut self) {
+        let idle = |stage: &mut Self| (!stage.worker.sender.machine.is_busy()).then_some(());
+        self.go_on("the end of all deliveries", idle).await;
+    }
+
     /// The owner dies and comes back: nothing of its memory is left.
     fn crash(&mut self, epoch: u64) {
         self.agree(ShardOwner::new(OTHER, Epoch(epoch)));
@@ -95,14 +109,8 @@ async fn a_crash_before_the_first_attempt_leaves_the_row_to_the_next_owner() {
 async fn a_crash_between_delivery_and_acknowledgement_runs_nothing_twice() {
     let mut stage = Stage::serving(counter(Durability::Durable));
     stage.tell().await;
-    let turn = stage.effect_turn().await;
-    stage.answer(&turn, "b");
     // The target's commit is durable; that its row has ended is not.
-    let committed = |stage: &mut Stage| {
-        let heard = stage.worker.sender.heard.len();
-        (heard > 0).then_some(())
-    };
-    stage.until("the end of the attempt", committed).await;
+    stage.deliver_unheard().await;
     stage.crash(2);
     stage.go_on_until_no_rows().await;
     assert!(stage.frame().is_none_or(|frame| !matches!(frame, Frame::Run(_))), "it ran twice");
@@ -112,15 +120,11 @@ async fn a_crash_between_delivery_and_acknowledgement_runs_nothing_twice() {
 async fn a_row_whose_end_nobody_knows_of_is_let_go_again() {
     let mut stage = Stage::serving(counter(Durability::Durable));
     stage.tell().await;
-    let turn = stage.effect_turn().await;
-    stage.answer(&turn, "b");
-    let heard = |stage: &mut Stage| (!stage.worker.sender.heard.is_empty()).then_some(());
-    stage.until("the end of the attempt", heard).await;
+    stage.deliver_unheard().await;
     *stage.doors.lose_answer.lock() = true;
     stage.go_on_until_no_rows().await;
     assert!(!*stage.doors.lose_answer.lock(), "the answer was lost");
-    let idle = |stage: &mut Stage| (!stage.worker.sender.machine.is_busy()).then_some(());
-    stage.go_on("the second end", idle).await;
+    stage.until_idle().await;
 }
 
 impl Stage {
@@ -158,8 +162,7 @@ async fn a_target_of_the_same_worker_loses_its_mark_with_the_commit_that_comes_n
     let turn = stage.effect_turn().await;
     stage.answer(&turn, "b");
     stage.go_on_until_no_rows().await;
-    let idle = |stage: &mut Stage| (!stage.worker.sender.machine.is_busy()).then_some(());
-    stage.go_on("the end of the row", idle).await;
+    stage.until_idle().await;
     assert!(stage.b_is_marked().await, "nothing was committed for the confirmation alone");
     let (to, mut waiter) = oneshot::channel();
     let routed = stage.routed("2", "add", ReplyTo::Unary(to), |_| ());

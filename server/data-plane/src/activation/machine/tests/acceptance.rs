@@ -43,3 +43,22 @@ fn waiters_for_acceptance_that_have_gone_are_forgotten_and_the_call_is_run_all_t
     assert!(busy.mailbox[0].acceptance.is_empty(), "nobody is left to be told");
     assert_eq!(stage.run().len(), 1);
 }
+
+#[test]
+fn an_accepted_call_that_cannot_succeed_ends_for_good_and_takes_its_row_along() {
+    let mut stage = Stage::durable();
+    let _waiter = stage.call_with("1", "add", asynchronous);
+    let turn = stage.run()[0];
+    stage.reply(turn, &"x".repeat(limits::STATE_BYTES_MAX + 1));
+    let unit = stage.commit().expect("a stored error");
+    assert_eq!(unit.commit.inbox_done, [40]);
+}
+
+#[test]
+fn an_accepted_call_whose_turn_is_cancelled_is_run_again() {
+    let mut stage = Stage::durable();
+    let _waiter = stage.call_with("1", "add", asynchronous);
+    let turn = stage.run()[0];
+    stage.result(turn, TurnEnd { outcome: None, state: None, tags: None, workflow: None });
+    assert_eq!(stage.run().len(), 1);
+}
