@@ -13,13 +13,18 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    lease::{Heard, Keeper, Timings, time::Clocks},
+    lease::{
+        Heard, Keeper, Timings,
+        time::{Clocks, Reading},
+    },
     metrics,
     propose::Proposer,
 };
 
 /// Renewals that wait for a round. Several per node of the largest cluster; more are dropped and sent again.
 const QUEUE: usize = 1_024;
+/// The time of a leader that does not know it yet.
+const UNKNOWN: i64 = -1;
 
 /// Takes renewals on the node that leads; elsewhere it answers that the node does not. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -95,7 +100,7 @@ impl Confirmer {
         let arrived = Tick::now();
         let heard = {
             let mut book = self.roll.0.lock();
-            book.clocks.heard(node, request.wall_us, arrived);
+            book.clocks.heard(node, request.wall_us, request.trip_us, arrived);
             book.keeper.heard(node, request.incarnation, arrived)
         };
         let renewal = Renewal { node, request, arrived, heard, answer };
@@ -167,11 +172,13 @@ impl Roll {
         leases.collect()
     }
 
-    /// What time it is by most voters, in microseconds since 1970; 0 while that is not known.
-    fn time(&self, voters: &[NodeId], clock: &ClusterClock) -> i64 {
+    /// What time it is by most voters; None while that is not known.
+    fn time(&self, voters: &[NodeId], clock: &ClusterClock) -> Option<Reading> {
         let book = self.0.lock();
         let now = Tick::now();
-        book.clocks.time(voters.iter().copied(), now, clock.micros_at(now)).unwrap_or_default()
+        let before = clock.micros_at(now);
+        let before = before.map(|time_us| Reading { time_us, error_us: clock.error_us() });
+        book.clocks.time(voters.iter().copied(), now, before)
     }
 
     /// Notes a sign of life that a quorum's answer followed.
@@ -239,7 +246,9 @@ impl Rounds {
         answer.confirmed = renewal.heard == Heard::Counts && !down;
         // All of it, and not only what the round asked for: what was decided about the node since must be known to it.
         answer.applied_at_least = state.applied_index();
-        answer.time_us = self.roll.time(&voters, &self.proposer.clock);
+        let time = self.roll.time(&voters, &self.proposer.clock);
+        (answer.time_us, answer.time_error_us) =
+            time.map_or((UNKNOWN, 0), |time| (time.time_us, time.error_us));
         answer
     }
 }

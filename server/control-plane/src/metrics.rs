@@ -26,6 +26,8 @@ pub const ROUND_SECONDS: &str = "callboard_control_lease_round_seconds";
 pub const ROUND_RENEWALS: &str = "callboard_control_lease_round_renewals";
 /// By how much this node's wall clock is ahead of the cluster's time; negative if it is behind.
 pub const CLOCK_AHEAD: &str = "callboard_control_clock_ahead_seconds";
+/// By how much the cluster's time may be later than this node was told. Delays are late by as much.
+pub const CLOCK_ERROR: &str = "callboard_control_clock_error_seconds";
 /// How long this node knew of no leader, whenever it found one again.
 pub const LEADERLESS_SECONDS: &str = "callboard_control_leaderless_seconds";
 /// Nodes that this node, as the leader, declared down.
@@ -63,6 +65,11 @@ pub fn describe() {
         CLOCK_AHEAD,
         Unit::Seconds,
         "By how much the node's wall clock is ahead of the cluster's time"
+    );
+    describe_gauge!(
+        CLOCK_ERROR,
+        Unit::Seconds,
+        "By how much the cluster's time may be later than the node was told"
     );
     describe_counter!(RENEWALS, Unit::Count, "Renewals of this node's lease, by whether confirmed");
     describe_histogram!(
@@ -141,8 +148,9 @@ pub(crate) fn renewal(confirmed: bool, micros: u64) {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "no clock is wrong by 2^53 milliseconds")]
-pub(crate) fn clock_ahead(millis: i64) {
-    gauge!(CLOCK_AHEAD).set(millis as f64 / 1e3);
+pub(crate) fn clock(ahead_ms: i64, error_us: i64) {
+    gauge!(CLOCK_AHEAD).set(ahead_ms as f64 / 1e3);
+    gauge!(CLOCK_ERROR).set(error_us as f64 / 1e6);
 }
 
 pub(crate) fn round_confirmed(micros: u64, renewals: usize) {

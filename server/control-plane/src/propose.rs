@@ -67,6 +67,11 @@ impl Proposer {
         })
     }
 
+    /// The latest that it can be now.
+    pub(crate) fn latest(&self) -> Millis {
+        self.clock.latest_at(Tick::now())
+    }
+
     /// Who leads, as far as this node knows, and where the membership says that it is.
     pub(crate) fn leader(&self) -> Option<(u64, String)> {
         let metrics = self.raft.metrics();

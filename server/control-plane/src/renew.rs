@@ -16,7 +16,10 @@ use tokio::{sync::watch, time::MissedTickBehavior};
 use crate::{
     Fatal, Options,
     confirm::Confirmer,
-    lease::{Grant, Holder, Standing, time::Follower},
+    lease::{
+        Grant, Holder, Standing,
+        time::{Follower, Reading, Trips},
+    },
     metrics,
     propose::Proposer,
 };
@@ -39,8 +42,7 @@ pub(crate) struct Renewals {
     fatal: watch::Sender<Option<Fatal>>,
     holder: Holder,
     follower: Follower,
-    /// Until when a node that was never told the time waits for it before it serves. None: it was not confirmed yet.
-    patience: Option<Tick>,
+    trips: Trips,
     clock_is_wrong: bool,
 }
 
@@ -62,7 +64,7 @@ impl Renewals {
     ) -> Self {
         let node = NodeId(*proposer.raft.node_id());
         let holder = Holder::new(options.timings());
-        let (follower, patience) = (Follower::default(), None);
+        let (follower, trips) = (Follower::default(), Trips::default());
         Self {
             node,
             life,
@@ -73,7 +75,7 @@ impl Renewals {
             fatal,
             holder,
             follower,
-            patience,
+            trips,
             clock_is_wrong: false,
         }
     }
@@ -107,9 +109,14 @@ impl Renewals {
                     in_flight.push(self.send());
                 }
                 Some(answered) = in_flight.next(), if !in_flight.is_empty() => {
-                    if let Err(fatal) = self.take(&answered) {
-                        self.end(fatal);
-                        return Ok(());
+                    match self.take(&answered) {
+                        // Tell the leader at once what it could not know of the one before.
+                        Ok(true) => ticks.reset_immediately(),
+                        Ok(false) => {}
+                        Err(fatal) => {
+                            self.end(fatal);
+                            return Ok(());
+                        }
                     }
                 }
                 changed = metrics.changed() => {
@@ -150,6 +157,7 @@ impl Renewals {
             view_version: proposer.publisher.current().version,
             version: self.options.version.clone(),
             wall_us: wall_micros(),
+            trip_us: self.trips.fastest(),
         };
         async move {
             let answer = match proposer.leader() {
@@ -168,8 +176,8 @@ impl Renewals {
         }
     }
 
-    /// Takes an answer into account.
-    fn take(&mut self, answered: &Answered) -> Result<(), Fatal> {
+    /// Takes an answer into account. True if it is the first that says how far the leader is.
+    fn take(&mut self, answered: &Answered) -> Result<bool, Fatal> {
         let answer = answered.answer.unwrap_or_default();
         if answer.removed {
             return Err(Fatal(format!(
@@ -186,30 +194,43 @@ impl Renewals {
             )));
         }
         let now = Tick::now();
-        metrics::renewal(answer.confirmed, now.micros_since(answered.sent_at));
+        let took = now.micros_since(answered.sent_at);
+        metrics::renewal(answer.confirmed, took);
+        let mut is_first = false;
         if answer.confirmed {
-            self.set_clock(answer.time_us, answered.sent_at, now);
+            is_first = self.trips.answered(answer.leader_id, took);
+            self.set_clock(&answer, answered.sent_at, now);
+        } else {
+            self.trips.failed();
         }
-        if answer.confirmed && self.knows_time(now) {
+        // The node's own clock may be wrong: it waits to be told the time before it serves.
+        if answer.confirmed && self.lease.clock().is_set() {
             let grant = self.holder.confirmed(answered.number, answer.applied_at_least);
             self.grant(grant);
             self.applied();
         } else {
             self.holder.refused(answered.number);
         }
-        Ok(())
+        Ok(is_first)
     }
 
-    fn set_clock(&mut self, time_us: i64, sent: Tick, arrived: Tick) {
+    fn set_clock(&mut self, answer: &RenewLeaseResponse, sent: Tick, arrived: Tick) {
         let clock = self.lease.clock();
-        if let Some(offset) = self.follower.told(time_us, sent, arrived) {
-            clock.set(offset);
+        let time = Reading { time_us: answer.time_us, error_us: answer.time_error_us.max(0) };
+        let told = self.follower.told(time, sent, arrived);
+        // Leaders of older versions do not say it: until one does, the node goes by its own clock, as they do.
+        let own = || {
+            let ticks = i64::try_from(arrived.0).unwrap_or(i64::MAX);
+            Reading { time_us: wall_micros().saturating_sub(ticks), error_us: 0 }
+        };
+        if let Some(ahead) = told.or_else(|| (answer.time_us == 0).then(own)) {
+            clock.set(ahead.time_us, ahead.error_us);
         }
         if !clock.is_set() {
             return;
         }
         let ahead = Millis::now().0 - clock.now().0;
-        metrics::clock_ahead(ahead);
+        metrics::clock(ahead, clock.error_us());
         let wrong = ahead.abs() > CLOCK_WRONG_MS;
         if wrong != std::mem::replace(&mut self.clock_is_wrong, wrong) {
             if wrong {
@@ -221,18 +242,6 @@ impl Renewals {
                 tracing::info!("this machine's clock is right again");
             }
         }
-    }
-
-    /// True once this node knows the time. Its own clock may be wrong, so it waits to be told before it serves; only
-    /// leaders of older versions never say it.
-    fn knows_time(&mut self, now: Tick) -> bool {
-        let lease_ms = u64::try_from(self.options.lease.as_millis()).unwrap_or(u64::MAX);
-        let patience = *self.patience.get_or_insert(now.plus_millis(lease_ms));
-        if now >= patience && !self.lease.clock().is_set() {
-            let ticks = i64::try_from(now.0).unwrap_or(i64::MAX);
-            self.lease.clock().set(wall_micros().saturating_sub(ticks));
-        }
-        self.lease.clock().is_set()
     }
 
     /// Tells the holder how far this node's state is, and what it says of the node.

@@ -97,7 +97,7 @@ impl Schedules {
             return Ok(Some(known));
         }
         let now = self.proposer.now()?;
-        let first = first_time(system, name, &spec, now);
+        let first = first_time(system, name, &spec, now, self.proposer.latest());
         if let (Err(refusal), None) = (&first, request) {
             return Err(refusal.clone());
         }
@@ -215,7 +215,7 @@ impl Schedules {
             return Ok(known);
         }
         let now = self.proposer.now()?;
-        let first = Some(first_time(system, name, &spec, now)?);
+        let first = Some(first_time(system, name, &spec, now, self.proposer.latest())?);
         let update = Update { of: named(system, name), spec, first, if_generation };
         self.change(Change::Update(update)).await?.ok_or_else(|| vanished(name))
     }
@@ -424,9 +424,16 @@ fn ended(end: &OccurrenceEnd, schedule: &Arc<Schedule>, now: Millis) -> Ended {
 }
 
 /// The first time of a spec that is taken up now, or why it has none.
-fn first_time(system: &str, name: &str, spec: &Spec, now: Millis) -> Result<Next, CallError> {
+/// The first time of a schedule that is given its spec now. Delays count from `latest`, so that none is over early.
+fn first_time(
+    system: &str,
+    name: &str,
+    spec: &Spec,
+    now: Millis,
+    latest: Millis,
+) -> Result<Next, CallError> {
     check::future(spec, now)?;
-    Times::of(system, name, spec, now)?.first(now).ok_or_else(|| check::never(spec))
+    Times::of(system, name, spec, latest)?.first(now).ok_or_else(|| check::never(spec))
 }
 
 fn named(system: &str, name: &str) -> Named {

@@ -124,6 +124,8 @@ pub struct Worker {
     held: usize,
     now: Tick,
     wall: Millis,
+    /// The latest that it can be.
+    latest: Millis,
     /// What low-water times go by.
     steady: steady::SteadyClock,
     next_tick: Tick,
@@ -158,6 +160,7 @@ impl Worker {
             to_keep: Vec::new(),
             leased: parts.lease.holds_for(Tick::now(), 0),
             wall: parts.lease.clock().now(),
+            latest: parts.lease.clock().now(),
             steady: steady::SteadyClock::new(Tick::now(), parts.lease.clock().now()),
             lease: parts.lease,
             directory: parts.directory,
@@ -362,7 +365,7 @@ impl Worker {
             return slot;
         }
         let slot_type = self.types[type_id as usize].as_ref().expect("the catalog named the type");
-        let env = slot_type.env(self.now, self.wall, shard, key);
+        let env = slot_type.env(self.times(), shard, key);
         let activation = Activation::new(env);
         let loading = activation.is_loading();
         let slot = self.table.insert((type_id, shard), key, key_hash, activation);
@@ -405,10 +408,11 @@ impl Worker {
         slot: Slot,
         step: impl FnOnce(&mut Activation, Env<'_>, &mut Vec<Effect>) -> R,
     ) -> Option<R> {
+        let times = self.times();
         let entry = self.table.get_mut(slot)?;
         let slot_type = self.types[entry.type_id as usize].as_ref()?;
         let outbox_full = self.sender.machine.is_full();
-        let env = slot_type.env(self.now, self.wall, entry.shard, &entry.key);
+        let env = slot_type.env(times, entry.shard, &entry.key);
         let quiet = env.quiet || self.refusing || !self.leased;
         let env = Env { outbox_full, quiet, ..env };
         let before = entry.activation.held();

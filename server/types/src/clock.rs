@@ -102,8 +102,17 @@ pub struct ClusterClock(Source);
 enum Source {
     /// This machine's wall clock: the node is alone.
     Own,
-    /// By how many microseconds Unix time is ahead of the monotonic clock.
-    Told(Arc<AtomicI64>),
+    /// As the leader's answers say.
+    Told(Arc<Told>),
+}
+
+/// In microseconds.
+#[derive(Debug)]
+struct Told {
+    /// By how much Unix time is ahead of the monotonic clock, at least.
+    offset: AtomicI64,
+    /// By how much more it may be.
+    error: AtomicI64,
 }
 
 /// No time was told yet.
@@ -120,13 +129,18 @@ impl ClusterClock {
     /// and nothing is old.
     #[must_use]
     pub fn untold() -> Self {
-        Self(Source::Told(Arc::new(AtomicI64::new(UNTOLD))))
+        Self(Source::Told(Arc::new(Told {
+            offset: AtomicI64::new(UNTOLD),
+            error: AtomicI64::new(0),
+        })))
     }
 
-    /// Sets it: Unix time is so many microseconds ahead of the monotonic clock. A node that is alone goes by its own.
-    pub fn set(&self, offset_us: i64) {
-        if let Source::Told(offset) = &self.0 {
-            offset.store(offset_us.max(UNTOLD + 1), Ordering::Release);
+    /// Sets it: Unix time is so many microseconds ahead of the monotonic clock, and maybe `error_us` more. A node that is
+    /// alone goes by its own.
+    pub fn set(&self, offset_us: i64, error_us: i64) {
+        if let Source::Told(told) = &self.0 {
+            told.error.store(error_us.max(0), Ordering::Release);
+            told.offset.store(offset_us.max(UNTOLD + 1), Ordering::Release);
         }
     }
 
@@ -136,13 +150,14 @@ impl ClusterClock {
         self.micros_at(Tick(0)).is_some()
     }
 
-    /// The time at a tick that was just read, in microseconds since 1970, if it shows the time.
+    /// The time at a tick that was just read, in microseconds since 1970, if it shows the time. It may be later than that,
+    /// never earlier.
     #[must_use]
     pub fn micros_at(&self, tick: Tick) -> Option<i64> {
         match &self.0 {
             Source::Own => Some(wall_micros()),
-            Source::Told(offset) => {
-                let offset = offset.load(Ordering::Acquire);
+            Source::Told(told) => {
+                let offset = told.offset.load(Ordering::Acquire);
                 let ticks = i64::try_from(tick.0).unwrap_or(i64::MAX);
                 (offset != UNTOLD).then(|| ticks.saturating_add(offset))
             }
@@ -153,6 +168,23 @@ impl ClusterClock {
     #[must_use]
     pub fn at(&self, tick: Tick) -> Millis {
         Millis(self.micros_at(tick).unwrap_or_default() / 1_000)
+    }
+
+    /// By how many microseconds it may be later than it shows.
+    #[must_use]
+    pub fn error_us(&self) -> i64 {
+        match &self.0 {
+            Source::Own => 0,
+            Source::Told(told) => told.error.load(Ordering::Acquire),
+        }
+    }
+
+    /// The latest that the time can be at a tick that was just read; 0 if it does not show the time yet. A delay counts from
+    /// here: whatever node's clock it ends by, it is not early.
+    #[must_use]
+    pub fn latest_at(&self, tick: Tick) -> Millis {
+        let latest = self.micros_at(tick).map(|time| time.saturating_add(self.error_us()));
+        Millis(latest.map_or(0, |latest| latest.saturating_add(999) / 1_000))
     }
 
     /// The time now.
@@ -177,29 +209,41 @@ mod tests {
     fn the_clusters_time_runs_with_the_monotonic_clock_from_what_it_was_set_to() {
         let clock = ClusterClock::untold();
         assert!(!clock.is_set() && clock.now() == Millis(0));
-        clock.set(-2_000_000);
+        clock.set(-2_000_000, 0);
         assert!(clock.is_set());
         assert_eq!(clock.at(Tick(5_000_999)), Millis(3_000));
         assert_eq!(clock.at(Tick(5_001_000)), Millis(3_001));
     }
 
     #[test]
+    fn a_delay_counts_from_the_latest_that_the_time_can_be() {
+        let clock = ClusterClock::untold();
+        assert_eq!(clock.latest_at(Tick(5_000_000)), Millis(0));
+        clock.set(-2_000_000, 1_500);
+        assert_eq!(clock.at(Tick(5_000_000)), Millis(3_000));
+        assert_eq!(clock.latest_at(Tick(5_000_000)), Millis(3_002), "rounded up");
+        clock.set(-2_000_000, 1_000);
+        assert_eq!(clock.latest_at(Tick(5_000_000)), Millis(3_001));
+    }
+
+    #[test]
     fn a_node_that_is_alone_goes_by_its_own_clock() {
         let clock = ClusterClock::own();
-        clock.set(-1);
+        clock.set(-1, 7);
         let own = Millis::now();
+        assert_eq!(clock.error_us(), 0);
         assert!(clock.is_set() && clock.now() >= own && clock.now() < own.plus(60_000));
     }
 
     #[test]
     fn a_small_correction_stops_it_and_a_large_one_sets_it_back() {
         let clock = ClusterClock::untold();
-        clock.set(0);
+        clock.set(0, 0);
         let before = clock.at(Tick(5_000_000));
-        clock.set(-999_000);
+        clock.set(-999_000, 0);
         assert_eq!(clock.at_after(Tick(5_000_000), before), Millis(5_000));
         assert_eq!(clock.at_after(Tick(6_500_000), before), Millis(5_501));
-        clock.set(-1_000_000);
+        clock.set(-1_000_000, 0);
         assert_eq!(clock.at_after(Tick(5_000_000), before), Millis(4_000));
     }
 }

@@ -52,6 +52,7 @@ impl Home<'_> {
         Env {
             now: self.facts.clock.tick(self.now),
             wall: self.facts.clock.wall(self.now),
+            latest: self.facts.clock.wall(self.now),
             definition: &self.facts.types[self.shard.0 as usize],
             epoch: self.epoch,
             low_water: Millis(0),

@@ -43,8 +43,10 @@ pub use turns::{Answered, TurnEnd, TurnView};
 pub struct Env<'a> {
     /// The monotonic clock.
     pub now: Tick,
-    /// The wall clock.
+    /// The cluster's time.
     pub wall: Millis,
+    /// The latest that it can be: delays count from here, so that none is over early.
+    pub latest: Millis,
     /// The actor's type.
     pub definition: &'a TypeDefinition,
     /// The epoch in which this node owns the shard.

@@ -95,7 +95,8 @@ impl Gateway {
         let mode = InvokeMode::try_from(request.mode).unwrap_or(InvokeMode::Unspecified);
         let asynchronous = mode == InvokeMode::Async;
         let route = self.router.route_for(Asks::Caller { asynchronous }, catalog, actor)?;
-        let due = later::due_at(request.delay_ms, request.due_at_ms, wall)?;
+        let latest = self.router.clock().latest_at(tick);
+        let due = later::due_at(request.delay_ms, request.due_at_ms, latest)?;
         let mut json_for = None;
         let argument = match request.argument {
             None => Payload::default(),

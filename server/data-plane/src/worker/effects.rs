@@ -116,6 +116,7 @@ impl Worker {
 
     /// Makes the commit of a touched activation, if it has one.
     pub(super) fn commit(&mut self, slot: Slot) {
+        let times = self.times();
         let Some(entry) = self.table.get_mut(slot) else {
             return;
         };
@@ -123,7 +124,7 @@ impl Worker {
             return;
         };
         let key = &entry.key;
-        let env = slot_type.env(self.now, self.wall, entry.shard, key);
+        let env = slot_type.env(times, entry.shard, key);
         let view = &slot_type.runtime.view;
         let id = || view.actor_id(key);
         let before = slot_type.shards[entry.shard as usize].next_row;
@@ -142,6 +143,7 @@ impl Worker {
 
     /// Makes the save of a snapshot actor, if one is due.
     pub(super) fn snapshot(&mut self, slot: Slot, at_once: bool) {
+        let times = self.times();
         let Some(entry) = self.table.get_mut(slot) else {
             return;
         };
@@ -149,7 +151,7 @@ impl Worker {
             return;
         };
         let key = &entry.key;
-        let env = slot_type.env(self.now, self.wall, entry.shard, key);
+        let env = slot_type.env(times, entry.shard, key);
         let view = &slot_type.runtime.view;
         let id = || view.actor_id(key);
         if let Some(commit) = entry.activation.take_snapshot(env, id, entry.shard, at_once) {

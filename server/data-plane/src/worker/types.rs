@@ -10,6 +10,17 @@ use crate::{activation::machine::Env, catalog::TypeRuntime, session::SessionLink
 /// A shard, as (type id, shard number).
 pub(super) type Place = (u32, u32);
 
+/// What the clocks showed when the round began.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// The monotonic one.
+    pub(super) now: Tick,
+    /// The cluster's.
+    pub(super) wall: Millis,
+    /// The latest that this can be.
+    pub(super) latest: Millis,
+}
+
 /// A type at a worker.
 #[derive(Debug)]
 pub(super) struct TypeSlot {
@@ -93,11 +104,13 @@ impl TypeSlot {
     }
 
     /// What the machine of an actor in a shard needs to know.
-    pub(super) fn env<'a>(&'a self, now: Tick, wall: Millis, shard: u32, key: &'a str) -> Env<'a> {
+    pub(super) fn env<'a>(&'a self, times: Times, shard: u32, key: &'a str) -> Env<'a> {
         let slot = &self.shards[shard as usize];
+        let Times { now, wall, latest } = times;
         Env {
             now,
             wall,
+            latest,
             definition: &self.runtime.definition,
             epoch: slot.epoch,
             low_water: slot.low_water,

@@ -3,7 +3,11 @@
 
 use callboard_types::{CallError, ErrorKind};
 
-use super::{RoutedCall, Worker, epochs::not_served, types::TypeSlot};
+use super::{
+    RoutedCall, Worker,
+    epochs::not_served,
+    types::{Times, TypeSlot},
+};
 use crate::call::ReplyTo;
 
 impl Worker {
@@ -21,6 +25,12 @@ impl Worker {
         self.leased = leased;
         // After the lease: a node that holds one was told the time.
         self.wall = self.lease.clock().at_after(self.now, self.wall);
+        self.latest = self.lease.clock().latest_at(self.now).max(self.wall);
+    }
+
+    /// What the clocks showed when the round began.
+    pub(super) fn times(&self) -> Times {
+        Times { now: self.now, wall: self.wall, latest: self.latest }
     }
 
     /// Takes a call that must not be run now. Callers outside may find a node that serves it; a turn on this node would

@@ -52,7 +52,7 @@ pub(super) fn plan(
     for effect in flow.effects {
         let due_at = match effect.due_at {
             Millis(0) if effect.delay_ms == 0 => Millis(0),
-            Millis(0) => env.wall.plus(i64::try_from(effect.delay_ms).unwrap_or(i64::MAX)),
+            Millis(0) => env.latest.plus(i64::try_from(effect.delay_ms).unwrap_or(i64::MAX)),
             given if given <= env.wall => Millis(0),
             given => given,
         };

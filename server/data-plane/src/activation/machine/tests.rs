@@ -178,6 +178,7 @@ fn env(definition: &TypeDefinition, now: Tick) -> Env<'_> {
     Env {
         now,
         wall: WALL,
+        latest: WALL,
         definition,
         epoch: Epoch(3),
         low_water: Millis(0),

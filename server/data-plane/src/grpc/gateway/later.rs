@@ -8,20 +8,20 @@ use crate::{
     router::behind,
 };
 
-/// When a call is due, if not now.
+/// When a call is due, if not now. `latest` is the latest that the time can be, so that no delay is over early.
 ///
 /// # Errors
 /// `InvalidArgument` if it says so twice; `LeaseLost` if this node cannot count a delay yet.
 pub(super) fn due_at(
     delay_ms: u64,
     due_at_ms: i64,
-    wall: Millis,
+    latest: Millis,
 ) -> Result<Option<Millis>, CallError> {
     match (delay_ms, due_at_ms) {
         (0, 0) => Ok(None),
         // This node was not told the time yet, so it has no lease either.
-        (_, 0) if wall == Millis(0) => Err(behind()),
-        (delay, 0) => Ok(Some(wall.plus(i64::try_from(delay).unwrap_or(i64::MAX)))),
+        (_, 0) if latest == Millis(0) => Err(behind()),
+        (delay, 0) => Ok(Some(latest.plus(i64::try_from(delay).unwrap_or(i64::MAX)))),
         (0, due) => Ok(Some(Millis(due))),
         _ => Err(CallError::new(
             ErrorKind::InvalidArgument,

@@ -167,6 +167,23 @@ fn a_durable_actors_rows_need_no_room_in_memory() {
 }
 
 #[test]
+fn a_delay_counts_from_the_latest_that_the_time_can_be() {
+    let mut stage = Stage::durable();
+    let _waiter = stage.call("1", "add");
+    let turns = stage.run();
+    let delayed = SideEffect { delay_ms: 1_000, ..effect("x", "a") };
+    let at = SideEffect { due_at: WALL.plus(1_000), ..effect("x", "b") };
+    let flow = Workflow { effects: vec![delayed, at], ..Workflow::default() };
+    let latest = WALL.plus(40);
+    stage.with(|a, env, fx| {
+        a.on_result(Env { latest, ..env }, SESSION, turns[0], with_flow(flow), fx)
+    });
+    let unit = stage.commit().expect("its turn");
+    let due: Vec<Millis> = unit.commit.outbox.iter().map(|row| row.due_at).collect();
+    assert_eq!(due, [WALL.plus(1_040), WALL.plus(1_000)]);
+}
+
+#[test]
 fn a_delivery_that_found_no_room_is_run_when_it_comes_again() {
     let mut stage = Stage::new(definition(Durability::Volatile));
     let mut heard = stage.attempt("d", WALL);
