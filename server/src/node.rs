@@ -70,6 +70,9 @@ pub struct Node {
     threads: Vec<JoinHandle<()>>,
     background: Background,
     keeper: tokio::task::JoinHandle<()>,
+    /// Cancelled when callers are to go elsewhere: no connection is taken any more, and those that there are take no new
+    /// request.
+    closing: CancellationToken,
     /// Cancelled when the node is no longer ready, long before it stops.
     leaving: CancellationToken,
     /// Stops taking connections and answering probes.
@@ -175,16 +178,17 @@ impl Node {
         let (health, routes) = gateway::routes(&data, &control_handle).await;
         // The store's tasks go beside the first worker.
         let mut store_tasks = plane.store_tasks;
+        let closing = stop.child_token();
         let threads = plane.workers.into_iter().zip(listeners.gateway.1).enumerate();
         let threads = threads.map(|(number, (worker, incoming))| {
             let alarm = Alarm(alarm.clone());
             let beside = std::mem::take(&mut store_tasks);
-            let (routes, stop) = (routes.clone(), stop.clone());
-            let serving = gateway::serve(worker, beside, incoming, routes, stop, alarm);
+            let ends = gateway::Ends { closing: closing.clone(), stop: stop.clone() };
+            let serving = gateway::serve(worker, beside, incoming, routes.clone(), ends, alarm);
             threads::spawn(format!("worker-{number}"), move || serving)
         });
         let threads = threads.collect::<Result<_, _>>().map_err(Error::Thread)?;
-        background.spawn(gateway::accept_until(listeners.gateway.0, stop.clone(), alarm));
+        background.spawn(gateway::accept_until(listeners.gateway.0, closing.clone(), alarm));
 
         let leaving = CancellationToken::new();
         let keeper = Keeper {
@@ -197,7 +201,17 @@ impl Node {
         };
         keeper.look().await;
         let keeper = tokio::spawn(keeper.run());
-        Ok(Parts { addresses, control, control_handle, data, threads, keeper, leaving, failed })
+        Ok(Parts {
+            addresses,
+            control,
+            control_handle,
+            data,
+            threads,
+            keeper,
+            leaving,
+            closing,
+            failed,
+        })
     }
 
     /// Where callers and hosts connect.
@@ -257,6 +271,8 @@ impl Node {
         if !self.control_handle.drain_self(patience / 2).await {
             tracing::info!("some shards stay with this node until others take them over");
         }
+        // Callers go to other nodes, or a busy gateway would never be idle.
+        self.closing.cancel();
         let drained = self.data.drain(patience.saturating_sub(begun.elapsed())).await;
         drop(self.data);
         self.control.shutdown().await;
@@ -283,6 +299,7 @@ struct Parts {
     threads: Vec<JoinHandle<()>>,
     keeper: tokio::task::JoinHandle<()>,
     leaving: CancellationToken,
+    closing: CancellationToken,
     failed: watch::Receiver<Option<String>>,
 }
 
@@ -306,6 +323,7 @@ impl Parts {
             background,
             keeper: self.keeper,
             leaving: self.leaving,
+            closing: self.closing,
             stop,
             failed: self.failed,
             drain: Duration::from_millis(config.node.drain_ms),

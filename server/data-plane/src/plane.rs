@@ -234,6 +234,7 @@ impl Handle {
     /// Takes no new calls, tells hosts, and waits until what is there has ended and is saved, or `patience` is over;
     /// then ends the host sessions. True if it all ended in time.
     pub async fn drain(&self, patience: Duration) -> bool {
+        self.gateway.close();
         self.sessions.announce_draining(patience);
         let workers = self.router.workers();
         let mut done = Vec::new();

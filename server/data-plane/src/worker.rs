@@ -33,7 +33,7 @@ pub use inbox::{
     WriteVerdict, Written,
 };
 pub use table::Slot;
-pub(crate) use unleased::lease_lost;
+pub(crate) use unleased::{lease_lost, shutting_down};
 
 use crate::{
     activation::machine::{Activation, Admission, Effect, Env, Timer, cancelled_by_caller},
@@ -331,10 +331,7 @@ impl Worker {
         }
         let ours = matches!(routed.call.reply_to, ReplyTo::Turn { .. } | ReplyTo::Delivery(_));
         if self.refusing && !ours {
-            return Some(CallError::new(
-                ErrorKind::ShuttingDown,
-                "the node is about to stop and takes no new calls; this one was not run. Retry it",
-            ));
+            return Some(shutting_down());
         }
         if self.held >= limits::WORKER_IN_FLIGHT_MAX {
             let error = CallError::new(

@@ -52,17 +52,25 @@ impl Drop for Alarm {
     }
 }
 
+/// When connections end.
+pub(super) struct Ends {
+    /// They take no new request from here on; what runs on them goes on.
+    pub(super) closing: CancellationToken,
+    /// They are cut off.
+    pub(super) stop: CancellationToken,
+}
+
 /// What a worker's thread does: runs the worker with what goes beside it, and serves its share of the connections.
 pub(super) async fn serve(
     worker: Worker,
     beside: Vec<BoxFuture<'static, ()>>,
     incoming: accept::Incoming,
     routes: Routes,
-    stop: CancellationToken,
+    Ends { closing, stop }: Ends,
     alarm: Alarm,
 ) {
     let server = configure(Server::builder()).add_routes(routes);
-    let serving = server.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+    let serving = server.serve_with_incoming_shutdown(incoming, closing.cancelled_owned());
     let serving = tokio::task::spawn_local(serving);
     for task in beside {
         // Its end, or its panic, ends the node: nobody else writes and reads.

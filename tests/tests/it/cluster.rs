@@ -106,8 +106,9 @@ async fn a_drained_node_owns_nothing_and_fails_no_call_and_takes_its_share_again
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_of_all_nodes_fails_no_call() {
     let mut fleet = Fleet::start(3).await;
-    let _hosts = Hosts::start(&fleet.gateways()).await;
-    let traffic = Traffic::start(&fleet.gateways(), 24, 6).await;
+    // So many calls, and so long, that no node's gateway is ever without one.
+    let _hosts = Hosts::start_working(&fleet.gateways(), Duration::from_millis(10)).await;
+    let traffic = Traffic::start(&fleet.gateways(), 24, 60).await;
     traffic.until_served(100).await;
     for node in 0..3 {
         fleet.terminate(node);

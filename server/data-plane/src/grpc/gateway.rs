@@ -10,7 +10,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -59,6 +59,8 @@ pub struct Gateway {
     channels: Channels,
     /// Numbers the streams of this process.
     sinks: Arc<AtomicU64>,
+    /// True once streams take no more calls.
+    closing: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -79,7 +81,13 @@ impl Gateway {
         channels: Channels,
         sinks: Arc<AtomicU64>,
     ) -> Self {
-        Self { router, store, looker, schedules, channels, sinks }
+        Self { router, store, looker, schedules, channels, sinks, closing: Arc::default() }
+    }
+
+    /// The node is about to stop: streams refuse calls from now on. Whoever serves the gateway sees to it that connections
+    /// take no other requests either.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Release);
     }
 
     fn check(

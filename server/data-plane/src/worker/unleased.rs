@@ -67,3 +67,11 @@ pub(crate) fn lease_lost() -> CallError {
          applied. Retry it with the same request id, at another node if possible",
     )
 }
+
+/// The node takes no new calls.
+pub(crate) fn shutting_down() -> CallError {
+    CallError::new(
+        ErrorKind::ShuttingDown,
+        "the node is about to stop and takes no new calls; this one was not run. Retry it, at another node if possible",
+    )
+}

@@ -213,10 +213,12 @@ impl Fleet {
         self.members[at].end("-KILL");
     }
 
-    /// Asks a node to end, and waits until it did so in order.
+    /// Asks a node to end, and waits until it did so in order and had answered every call.
     pub(super) fn terminate(&mut self, at: usize) {
         let code = self.members[at].end("-TERM");
-        assert_eq!(code, Some(0), "{}", self.members[at].log());
+        let log = self.members[at].log();
+        assert_eq!(code, Some(0), "{log}");
+        assert!(!log.contains("not every call ended in time"), "{log}");
     }
 
     /// Starts a node and returns once it serves.

@@ -48,10 +48,16 @@ pub(super) struct Hosts(Vec<JoinHandle<()>>);
 impl Hosts {
     /// Starts a host per address. Returns once each has registered.
     pub(super) async fn start(addresses: &[String]) -> Self {
+        Self::start_working(addresses, Duration::ZERO).await
+    }
+
+    /// Starts hosts whose turns take a while.
+    pub(super) async fn start_working(addresses: &[String], work: Duration) -> Self {
         let mut tasks = Vec::new();
         for address in addresses {
             let registered = Arc::new(Notify::new());
-            tasks.push(tokio::spawn(forever(channel(address), Arc::clone(&registered))));
+            let host = forever(channel(address), Arc::clone(&registered), work);
+            tasks.push(tokio::spawn(host));
             registered.notified().await;
         }
         Self(tasks)
@@ -64,16 +70,16 @@ impl Drop for Hosts {
     }
 }
 
-async fn forever(channel: Channel, registered: Arc<Notify>) {
+async fn forever(channel: Channel, registered: Arc<Notify>, work: Duration) {
     loop {
         // A task of its own: a session that ends in the middle of its beginning is one more to open again.
-        let session = tokio::spawn(session(channel.clone(), Arc::clone(&registered)));
+        let session = tokio::spawn(session(channel.clone(), Arc::clone(&registered), work));
         let _ = session.await;
         tokio::time::sleep(Duration::from_millis(rand::random_range(20..200))).await;
     }
 }
 
-async fn session(channel: Channel, registered: Arc<Notify>) {
+async fn session(channel: Channel, registered: Arc<Notify>, work: Duration) {
     let Ok(mut host) = ScriptedHost::try_connect(channel, hello(256)).await else {
         return;
     };
@@ -86,6 +92,7 @@ async fn session(channel: Channel, registered: Arc<Notify>) {
         let node_frame::Frame::Run(run) = frame else {
             continue;
         };
+        tokio::time::sleep(work).await;
         let mut state = state_of(&run);
         let mut results = Vec::new();
         for turn in &run.turns {

@@ -147,3 +147,24 @@ async fn a_node_that_stops_waits_for_its_calls_at_other_nodes() {
     assert_eq!(text(&answered.expect("answered")), "done");
     assert!(drained, "and then nothing was left");
 }
+
+#[tokio::test]
+async fn a_node_that_stops_takes_no_new_calls_from_streams() {
+    let mesh = Mesh::start(2).await;
+    let mut host = mesh.host(2, definition("Slow", Durability::Volatile, &["wait"])).await;
+    let request = |id| call("Slow", &mesh.key_on("Slow", 2, id), "wait", "1");
+    let mut stream = mesh.caller(1).await.stream().await;
+    stream.send(vec![(1, request(0))]).await;
+    let turn = host.turn().await;
+    let drained = mesh.drain(1);
+    let answered = async {
+        stream.send(vec![(2, request(1))]).await;
+        let (id, refused) = stream.reply().await;
+        assert_eq!((id, refused.expect_err("refused").kind), (2, ErrorKind::ShuttingDown));
+        host.reply(&turn, "done", None).await;
+        stream.reply().await
+    };
+    let (drained, (id, answered)) = tokio::join!(drained, answered);
+    assert_eq!((id, text(&answered.expect("answered"))), (1, "done".into()));
+    assert!(drained, "nothing was left");
+}

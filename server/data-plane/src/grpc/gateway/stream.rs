@@ -26,7 +26,7 @@ use crate::{
     call::{ReplyTo, StreamAnswer, StreamExtras, StreamSink},
     grpc::convert,
     router::Router,
-    worker::RoutedCall,
+    worker::{RoutedCall, shutting_down},
 };
 
 /// Replies of one message, in bytes, before the next one is begun.
@@ -126,11 +126,16 @@ impl Reader {
         let count = request.calls.len();
         let before = self.shared.in_flight.fetch_add(count, Ordering::AcqRel);
         let room = limits::STREAM_IN_FLIGHT_MAX.saturating_sub(before);
+        let closing = self.gateway.closing.load(Ordering::Acquire);
         let mut refused = Vec::new();
         for (at, call) in request.calls.into_iter().enumerate() {
             let stream_id = call.stream_id;
             if at >= room {
                 refused.push(refusal(stream_id, too_many()));
+                continue;
+            }
+            if closing {
+                refused.push(refusal(stream_id, shutting_down()));
                 continue;
             }
             let request = call.call.unwrap_or_default();
