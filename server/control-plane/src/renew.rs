@@ -105,6 +105,7 @@ impl Renewals {
                     if in_flight.len() >= IN_FLIGHT_MAX {
                         // They wait for a leader that is gone.
                         in_flight.clear();
+                        self.trips.failed();
                     }
                     in_flight.push(self.send());
                 }

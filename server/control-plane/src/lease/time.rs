@@ -13,9 +13,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use callboard_types::{NodeId, Tick};
 
-/// Newest messages of which the fastest counts. At four renewals a second, two seconds' worth.
-const SAMPLES: usize = 8;
-/// Newest round trips of which the fastest counts. Fewer than the leader's samples, so that its renewal still is one.
+/// Newest messages of which the fastest counts. At four renewals a second, four seconds' worth.
+const SAMPLES: usize = 16;
+/// Newest round trips of which the fastest counts. The leader still has the renewal of each among its samples: besides
+/// these, no more are under way than are sent in two seconds.
 const TRIPS: usize = 4;
 /// Round trips that took longer do not count, in microseconds: more renewals than the leader keeps are under way then.
 const TRIP_US_MAX: u64 = 1_000_000;
