@@ -220,10 +220,8 @@ impl Renewals {
         let time = Reading { time_us: answer.time_us, error_us: answer.time_error_us.max(0) };
         let told = self.follower.told(time, sent, arrived);
         // Leaders of older versions do not say it: until one does, the node goes by its own clock, as they do.
-        let own = || {
-            let ticks = i64::try_from(arrived.0).unwrap_or(i64::MAX);
-            Reading { time_us: wall_micros().saturating_sub(ticks), error_us: 0 }
-        };
+        let own =
+            || Reading { time_us: wall_micros().saturating_sub(arrived.micros()), error_us: 0 };
         if let Some(ahead) = told.or_else(|| (answer.time_us == 0).then(own)) {
             clock.set(ahead.time_us, ahead.error_us);
         }

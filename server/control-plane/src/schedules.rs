@@ -423,8 +423,8 @@ fn ended(end: &OccurrenceEnd, schedule: &Arc<Schedule>, now: Millis) -> Ended {
     }
 }
 
-/// The first time of a spec that is taken up now, or why it has none.
-/// The first time of a schedule that is given its spec now. Delays count from `latest`, so that none is over early.
+/// The first time of a spec that is taken up now, or why it has none. Delays count from `latest`, so that none is over
+/// early.
 fn first_time(
     system: &str,
     name: &str,

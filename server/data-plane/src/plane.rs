@@ -1,10 +1,7 @@
 //! Puts the data plane of one node together.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -83,7 +80,6 @@ pub struct Handle {
     sessions: Sessions,
     router: Router,
     writes: WriteQueue,
-    draining: Arc<AtomicBool>,
     fatal: watch::Receiver<Option<String>>,
 }
 
@@ -175,7 +171,6 @@ impl DataPlane {
                 sessions,
                 router,
                 writes,
-                draining: Arc::default(),
                 fatal: fatal_seen,
             },
         }
@@ -203,14 +198,7 @@ impl Handle {
 
     /// From now on the node is about to stop; see [`drain`](Self::drain).
     pub fn start_draining(&self) {
-        self.draining.store(true, Ordering::Release);
         self.channels.end();
-    }
-
-    /// True once the node is about to stop.
-    #[must_use]
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
     }
 
     /// True if commits work at the moment.

@@ -34,6 +34,12 @@ impl Tick {
         Self(3_600_000_000 + micros)
     }
 
+    /// Its microseconds, to be reckoned with beside Unix time.
+    #[must_use]
+    pub fn micros(self) -> i64 {
+        i64::try_from(self.0).unwrap_or(i64::MAX)
+    }
+
     /// This tick and a number of milliseconds more.
     #[must_use]
     pub fn plus_millis(self, millis: u64) -> Self {
@@ -158,8 +164,7 @@ impl ClusterClock {
             Source::Own => Some(wall_micros()),
             Source::Told(told) => {
                 let offset = told.offset.load(Ordering::Acquire);
-                let ticks = i64::try_from(tick.0).unwrap_or(i64::MAX);
-                (offset != UNTOLD).then(|| ticks.saturating_add(offset))
+                (offset != UNTOLD).then(|| tick.micros().saturating_add(offset))
             }
         }
     }

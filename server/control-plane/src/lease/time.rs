@@ -16,11 +16,12 @@ use callboard_types::{NodeId, Tick};
 /// Newest messages of which the fastest counts. At four renewals a second, four seconds' worth.
 const SAMPLES: usize = 16;
 /// Newest round trips of which the fastest counts. The leader still has the renewal of each among its samples: besides
-/// these, no more are under way than are sent in two seconds.
+/// these, no more are under way than are sent within a lease, by the defaults of both.
 const TRIPS: usize = 4;
 /// Round trips that took longer do not count, in microseconds: more renewals than the leader keeps are under way then.
 const TRIP_US_MAX: u64 = 1_000_000;
-/// What is taken for the way of renewals whose sender does not know, in microseconds: no sender waits longer.
+/// What is taken for the way of renewals whose sender does not know, in microseconds: the default lease, as no
+/// sender waits longer.
 const TRIP_UNKNOWN_US: i64 = 2_000_000;
 
 /// What time it is, in microseconds since 1970, or by how much that is ahead of a monotonic clock.
@@ -45,7 +46,7 @@ struct Offset(VecDeque<i64>);
 impl Offset {
     /// Takes down that a clock showed `wall_us` no later than at `at`.
     fn note(&mut self, wall_us: i64, at: Tick) {
-        push(&mut self.0, SAMPLES, wall_us.saturating_sub(ticks(at)));
+        push(&mut self.0, SAMPLES, wall_us.saturating_sub(at.micros()));
     }
 
     /// The one that was underway for the shortest time.
@@ -117,7 +118,7 @@ impl Clocks {
             return None;
         }
         if known.len().is_multiple_of(2) {
-            let offset = |time: Reading| time.time_us.saturating_sub(ticks(at));
+            let offset = |time: Reading| time.time_us.saturating_sub(at.micros());
             known.extend(before.map(|time| Reading { time_us: offset(time), ..time }));
         }
         let median = |mut all: Vec<i64>| {
@@ -126,7 +127,7 @@ impl Clocks {
         };
         let earliest = median(known.iter().map(|known| known.time_us).collect());
         let latest = median(known.iter().map(|known| known.latest()).collect());
-        let time_us = earliest.saturating_add(ticks(at));
+        let time_us = earliest.saturating_add(at.micros());
         Some(Reading { time_us, error_us: latest.saturating_sub(earliest) })
     }
 }
@@ -144,7 +145,7 @@ impl Follower {
     pub fn told(&mut self, time: Reading, sent: Tick, arrived: Tick) -> Option<Reading> {
         if time.time_us > 0 {
             self.least.note(time.time_us, arrived);
-            push(&mut self.most, SAMPLES, time.latest().saturating_sub(ticks(sent)));
+            push(&mut self.most, SAMPLES, time.latest().saturating_sub(sent.micros()));
         }
         let least = self.least.best()?;
         // Clocks that were set meanwhile leave nothing between the two.
@@ -190,10 +191,6 @@ fn push<T>(last: &mut VecDeque<T>, at_most: usize, new: T) {
         last.pop_front();
     }
     last.push_back(new);
-}
-
-fn ticks(tick: Tick) -> i64 {
-    i64::try_from(tick.0).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -234,6 +234,13 @@ impl Queued {
         waiters.map(|(_, at)| *at).fold(self.call.deadline, Tick::max)
     }
 
+    /// Takes out those who wait for the outcome of whom something is so.
+    fn take_waiters(&mut self, is_so: impl Fn(&(ReplyTo, Tick)) -> bool) -> Vec<ReplyTo> {
+        let joined = self.joined.extract_if(.., |waiter| is_so(waiter));
+        let askers = self.askers.extract_if(.., |waiter| is_so(waiter));
+        joined.chain(askers).map(|(to, _)| to).collect()
+    }
+
     /// True if anybody waits for the call, or if it was accepted and so must be run.
     fn is_wanted(&self) -> bool {
         let waited_for = !self.joined.is_empty() || !self.askers.is_empty();

@@ -111,9 +111,7 @@ impl Activation {
         };
         let unwanted = |item: &mut Queued, fx: &mut Vec<Effect>| {
             let wanted_before = item.is_wanted();
-            let joined = item.joined.extract_if(.., |(to, _)| gone(to));
-            let mut left: Vec<ReplyTo> = joined.map(|(to, _)| to).collect();
-            left.extend(item.askers.extract_if(.., |(to, _)| gone(to)).map(|(to, _)| to));
+            let mut left = item.take_waiters(|(to, _)| gone(to));
             let waited = item.acceptance.extract_if(.., |(to, _)| gone(to));
             left.extend(waited.map(|(to, _)| to));
             if gone(&item.call.reply_to) {
@@ -156,9 +154,7 @@ impl Activation {
 
 /// Answers those whose deadline has passed, and lets the call go on without them. True if there were any.
 fn expire_waiters(item: &mut Queued, now: Tick, error: &CallError, fx: &mut Vec<Effect>) -> bool {
-    let joined = item.joined.extract_if(.., |(_, at)| *at <= now);
-    let mut late: Vec<ReplyTo> = joined.map(|(to, _)| to).collect();
-    late.extend(item.askers.extract_if(.., |(_, at)| *at <= now).map(|(to, _)| to));
+    let mut late = item.take_waiters(|(_, at)| *at <= now);
     if item.call.deadline <= now {
         item.call.deadline = Tick::NEVER;
         late.push(std::mem::replace(&mut item.call.reply_to, ReplyTo::Nobody));
