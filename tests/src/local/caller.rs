@@ -152,4 +152,11 @@ impl CallStream {
         };
         (reply.stream_id, outcome)
     }
+
+    /// Waits for the end of the stream, which has no reply left.
+    pub async fn ended(&mut self) {
+        assert!(self.waiting.is_empty(), "all replies were taken");
+        let end = self.replies.message().await.expect("it ends in good order");
+        assert_eq!(end, None);
+    }
 }

@@ -10,7 +10,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -28,6 +28,7 @@ use callboard_statestore::StateStore;
 use callboard_transport::status::to_status;
 use callboard_types::{CallError, Durability, ErrorKind, Millis, Tick, limits};
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
@@ -59,8 +60,8 @@ pub struct Gateway {
     channels: Channels,
     /// Numbers the streams of this process.
     sinks: Arc<AtomicU64>,
-    /// True once streams take no more calls.
-    closing: Arc<AtomicBool>,
+    /// Cancelled once streams take no more calls.
+    closing: CancellationToken,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -81,13 +82,21 @@ impl Gateway {
         channels: Channels,
         sinks: Arc<AtomicU64>,
     ) -> Self {
-        Self { router, store, looker, schedules, channels, sinks, closing: Arc::default() }
+        Self {
+            router,
+            store,
+            looker,
+            schedules,
+            channels,
+            sinks,
+            closing: CancellationToken::new(),
+        }
     }
 
-    /// The node is about to stop: streams refuse calls from now on. Whoever serves the gateway sees to it that connections
-    /// take no other requests either.
+    /// The node is about to stop: streams refuse calls from now on, and end when those that they took have been answered.
+    /// Whoever serves the gateway sees to it that connections take no other requests either.
     pub fn close(&self) {
-        self.closing.store(true, Ordering::Release);
+        self.closing.cancel();
     }
 
     fn check(

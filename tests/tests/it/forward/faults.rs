@@ -162,7 +162,10 @@ async fn a_node_that_stops_takes_no_new_calls_from_streams() {
         let (id, refused) = stream.reply().await;
         assert_eq!((id, refused.expect_err("refused").kind), (2, ErrorKind::ShuttingDown));
         host.reply(&turn, "done", None).await;
-        stream.reply().await
+        let answered = stream.reply().await;
+        // The caller keeps its half open.
+        stream.ended().await;
+        answered
     };
     let (drained, (id, answered)) = tokio::join!(drained, answered);
     assert_eq!((id, text(&answered.expect("answered"))), (1, "done".into()));

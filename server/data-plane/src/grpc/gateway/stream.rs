@@ -11,6 +11,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use callboard_proto::gateway::v1::{
@@ -18,7 +19,7 @@ use callboard_proto::gateway::v1::{
 };
 use callboard_types::{CallError, ErrorKind, Millis, limits};
 use futures::{Stream, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tonic::{Status, Streaming};
 
 use super::{Checked, Gateway, respond};
@@ -33,6 +34,9 @@ use crate::{
 const MESSAGE_SOFT_BYTES: usize = 256 * 1024;
 /// Batches that one message takes at most.
 const MESSAGE_BATCHES: usize = 64;
+/// How long a stream of a node that is about to stop refuses calls at least before it is no longer read: about as long as
+/// its caller needs to hear of it, so that hardly a call is left whose fate the caller does not know.
+const LAST_CALLS: Duration = Duration::from_millis(50);
 
 /// What the reading and the writing half of a stream share.
 #[derive(Debug, Default)]
@@ -87,9 +91,19 @@ impl Reader {
         queues.resize_with(router.queues(), Vec::new);
         // Calls that the cluster is asked to make later; bounded by the calls in flight.
         let mut later = FuturesUnordered::new();
+        let mut look_at = None;
         loop {
+            // Only calls in flight hold the sink beside this task.
+            let idle = later.is_empty() && Arc::strong_count(&self.sink) == 1;
             let request = tokio::select! {
                 biased;
+                () = self.closing(look_at) => {
+                    if look_at.is_some() && idle {
+                        break;
+                    }
+                    look_at = Some(Instant::now() + LAST_CALLS);
+                    continue;
+                }
                 Some(answer) = later.next() => {
                     // As below.
                     let _ = self.sink.batches.try_send(vec![answer]);
@@ -115,6 +129,14 @@ impl Reader {
         }
     }
 
+    /// Waits until the node is about to stop, and after that until the next look.
+    async fn closing(&self, look_at: Option<Instant>) {
+        match look_at {
+            None => self.gateway.closing.cancelled().await,
+            Some(at) => tokio::time::sleep_until(at).await,
+        }
+    }
+
     fn take(
         &self,
         request: InvokeStreamRequest,
@@ -126,7 +148,7 @@ impl Reader {
         let count = request.calls.len();
         let before = self.shared.in_flight.fetch_add(count, Ordering::AcqRel);
         let room = limits::STREAM_IN_FLIGHT_MAX.saturating_sub(before);
-        let closing = self.gateway.closing.load(Ordering::Acquire);
+        let closing = self.gateway.closing.is_cancelled();
         let mut refused = Vec::new();
         for (at, call) in request.calls.into_iter().enumerate() {
             let stream_id = call.stream_id;
