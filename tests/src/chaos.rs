@@ -16,6 +16,8 @@ pub mod database;
 pub mod history;
 pub mod host;
 pub mod hunt;
+pub mod ledgers;
+pub mod letters;
 pub mod marks;
 pub mod nemesis;
 pub mod node;

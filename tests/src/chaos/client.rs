@@ -250,7 +250,7 @@ impl Client {
             Some(64..82) => (COUNTER, format!("c{}", random.random_range(0..COUNTERS)), Act::Count),
             _ => (TALLY, format!("t{}", random.random_range(0..COUNTERS)), Act::Count),
         };
-        let asynchronous = matches!(act, Act::Add { .. }) && random.random_ratio(1, 20);
+        let asynchronous = matches!(act, Act::Add { .. }) && random.random_ratio(1, 10);
         let actor = actors::id(kind, &key);
         let (action, payload) = actors::request(number, &act);
         let mode = if asynchronous { InvokeMode::Async } else { InvokeMode::Sync };

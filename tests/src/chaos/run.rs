@@ -1,7 +1,6 @@
 //! One run: everybody up, clients on, rounds of faults, clients off, ledgers read, history judged.
 
 use std::{
-    collections::BTreeSet,
     fmt,
     path::Path,
     sync::{
@@ -11,17 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use callboard_proto::gateway::v1::GetStateRequest;
 use tokio::task::JoinSet;
 
 use super::{
-    Error, Options, RECOVERY_MAX,
-    actors::{self, LEDGER},
-    alarms,
+    Error, Options, alarms,
     cast::{self, Cast},
     client::{self, Shared},
-    history::{self, Act, Entry, Event, Recorder, Reply},
-    marks,
+    history::{self, Recorder},
+    ledgers, letters, marks,
     nemesis::Nemesis,
     plan::{self, Plan},
     verdict::{self, Verdict},
@@ -48,6 +44,7 @@ pub struct Summary {
     verdict: Verdict,
     recoveries: Vec<Duration>,
     frames: Frames,
+    retried: usize,
     took: Duration,
     /// What must not be, in words. Empty if every promise was kept.
     pub findings: Vec<String>,
@@ -79,7 +76,9 @@ impl fmt::Display for Summary {
         let verdict::Talk { effects, chains, broadcasts, firings, deleted } = &verdict.talk;
         writeln!(
             f,
-            "{effects} effects, {chains} chains, {broadcasts} broadcasts, {firings} firings; {deleted} schedules deleted"
+            "{effects} effects, {chains} chains, {broadcasts} broadcasts, {firings} firings; {deleted} schedules deleted; \
+             {} dead letters retried",
+            self.retried
         )?;
         writeln!(
             f,
@@ -149,12 +148,14 @@ pub async fn run(options: &Options) -> Result<Summary, Error> {
     clients.join().await?;
     alarms.await.map_err(|error| Error::failed(format!("the alarms: {error}")))??;
     let mut entries = recorder.finish()?;
-    if let Err(error) = read_ledgers(options, &shared, &recorder, &entries).await {
-        findings.push(error.to_string());
-    }
-    if let Err(error) = marks::read(options, &shared, &recorder, &entries).await {
-        findings.push(error.to_string());
-    }
+    let reading = async {
+        findings.extend(ledgers::read(options, &shared, &recorder, &entries).await);
+        if let Err(error) = marks::read(options, &shared, &recorder, &entries).await {
+            findings.push(error.to_string());
+        }
+    };
+    let letters = letters::retry_until(reading, options, &shared, &recorder).await;
+    findings.extend(letters.findings);
     entries.extend(recorder.finish()?);
     let (found, recoveries) = nemesis.report().await;
     findings.extend(found);
@@ -170,7 +171,8 @@ pub async fn run(options: &Options) -> Result<Summary, Error> {
         lost: load(&counters.lost),
         delayed: load(&counters.delayed),
     };
-    Ok(Summary { verdict, recoveries, frames, took: begun.elapsed(), findings })
+    let retried = letters.retried;
+    Ok(Summary { verdict, recoveries, frames, retried, took: begun.elapsed(), findings })
 }
 
 /// Judges a history that was written by an earlier run.
@@ -265,78 +267,4 @@ fn judge_coverage(options: &Options, verdict: &Verdict, findings: &mut Vec<Strin
             missed.join(", ")
         ));
     }
-}
-
-/// Reads every ledger that was called, until all accepted adds are in it or the time is over.
-pub(super) async fn read_ledgers(
-    options: &Options,
-    shared: &Shared,
-    recorder: &Recorder,
-    entries: &[Entry],
-) -> Result<(), Error> {
-    let give_up = super::now() + RECOVERY_MAX;
-    let mut keys = BTreeSet::new();
-    let mut accepted: BTreeSet<u64> = BTreeSet::new();
-    for entry in entries {
-        match &entry.event {
-            Event::Call { actor, act: Act::Add { .. } | Act::Total, .. } => {
-                keys.extend(actor.strip_prefix(LEDGER).map(|key| key.trim_start_matches('/')));
-            }
-            Event::Answer { call, reply: Reply::Accepted, .. } => {
-                accepted.insert(*call);
-            }
-            _ => {}
-        }
-    }
-    for key in keys {
-        loop {
-            let ledger = read_ledger(options, shared, key, give_up).await?;
-            accepted.retain(|add| !ledger.entries.iter().any(|entry| entry.add == *add));
-            let waits = entries.iter().any(|entry| match &entry.event {
-                Event::Call { call, actor, .. } => {
-                    accepted.contains(call) && actor.ends_with(&format!("/{key}"))
-                }
-                _ => false,
-            });
-            if !waits || super::now() > give_up {
-                recorder.note(Event::Ledger {
-                    key: key.to_owned(),
-                    total: ledger.total,
-                    entries: ledger.entries.iter().map(|one| (one.add, one.amount)).collect(),
-                });
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    }
-    Ok(())
-}
-
-async fn read_ledger(
-    options: &Options,
-    shared: &Shared,
-    key: &str,
-    give_up: Instant,
-) -> Result<crate::check::Ledger, Error> {
-    let mut last = String::new();
-    for port in cast::node_ports(options.nodes).into_iter().cycle() {
-        if super::now() > give_up {
-            break;
-        }
-        let Some(link) = shared.usable_link(port) else {
-            continue;
-        };
-        let request = GetStateRequest { actor: Some(actors::id(LEDGER, key)), as_json: false };
-        match link.get_state(request).await {
-            Ok(response) => {
-                let data = response.state.unwrap_or_default().data;
-                return actors::ledger(&data)
-                    .ok_or_else(|| Error::failed(format!("the state of ledger {key} is torn")));
-            }
-            Err(error) if error.reason() == "UNKNOWN_ACTOR" => return Ok(Default::default()),
-            Err(error) => last = error.to_string(),
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Err(Error::failed(format!("ledger {key} cannot be read at the end: {last}")))
 }

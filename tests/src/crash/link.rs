@@ -3,10 +3,16 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use callboard_proto::gateway::v1::{
-    GetStateRequest, GetStateResponse, InvokeRequest, InvokeResponse, InvokeStreamRequest,
-    InvokeStreamResponse, StreamCall, gateway_service_client::GatewayServiceClient,
-    stream_reply::Outcome,
+use callboard_proto::{
+    control::v1::{
+        DeadLetter, ListDeadLettersRequest, RetryDeadLetterRequest,
+        dead_letters_service_client::DeadLettersServiceClient,
+    },
+    gateway::v1::{
+        GetStateRequest, GetStateResponse, InvokeRequest, InvokeResponse, InvokeStreamRequest,
+        InvokeStreamResponse, StreamCall, gateway_service_client::GatewayServiceClient,
+        stream_reply::Outcome,
+    },
 };
 use callboard_transport::status;
 use callboard_types::{CallError, ErrorKind};
@@ -87,6 +93,20 @@ impl Link {
         let mut client = GatewayServiceClient::new(self.unary.clone());
         let answer = client.get_state(request);
         unary_answer(tokio::time::timeout(SILENCE_MAX, answer).await)
+    }
+
+    /// The first page of dead letters.
+    pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, CallError> {
+        let mut client = DeadLettersServiceClient::new(self.unary.clone());
+        let answer = client.list_dead_letters(ListDeadLettersRequest::default());
+        Ok(unary_answer(tokio::time::timeout(SILENCE_MAX, answer).await)?.letters)
+    }
+
+    /// Has a dead letter delivered again.
+    pub async fn retry_dead_letter(&self, id: String) -> Result<(), CallError> {
+        let mut client = DeadLettersServiceClient::new(self.unary.clone());
+        let answer = client.retry_dead_letter(RetryDeadLetterRequest { id });
+        unary_answer(tokio::time::timeout(SILENCE_MAX, answer).await).map(drop)
     }
 }
 
