@@ -105,6 +105,7 @@ impl Actor {
             spill: spill.into_iter().collect(),
             inbox_done: Vec::new(),
             outbox: Vec::new(),
+            letters: Vec::new(),
             history: Vec::new(),
             forget: None,
         }

@@ -1,4 +1,5 @@
-//! `callboard dead-letters …`: effects, and messages to channels, that could not be delivered.
+//! `callboard dead-letters …`: effects, and messages to channels, that could not be delivered, and accepted calls that were
+//! given up.
 
 use callboard_proto::control::v1::{
     DeadLetter, DropDeadLetterRequest, ListDeadLettersRequest, RetryDeadLetterRequest,

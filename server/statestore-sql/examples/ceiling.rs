@@ -235,6 +235,7 @@ impl Bench {
             spill: if spill { vec![pack] } else { vec![] },
             inbox_done: vec![],
             outbox: Vec::new(),
+            letters: Vec::new(),
             history: Vec::new(),
             forget: None,
         }

@@ -18,9 +18,13 @@ pub(crate) fn sent<'a>(actors: &[&'a ActorCommit]) -> Vec<(&'a ActorCommit, &'a 
     actors.iter().flat_map(rows).collect()
 }
 
-/// Letters of deliveries that were given up.
-pub(crate) fn letters<'a>(ended: &[&'a OutboxDone]) -> Vec<&'a DeadLetterRow> {
-    ended.iter().filter_map(|done| done.dead.as_ref()).collect()
+/// Letters of accepted calls and of deliveries that were given up.
+pub(crate) fn letters<'a>(
+    actors: &[&'a ActorCommit],
+    ended: &[&'a OutboxDone],
+) -> Vec<&'a DeadLetterRow> {
+    let of_calls = actors.iter().flat_map(|item| &item.letters);
+    of_calls.chain(ended.iter().filter_map(|done| done.dead.as_ref())).collect()
 }
 
 /// What happens to past states.

@@ -185,6 +185,7 @@ fn turn(key: &str, previous: u64, data: &[u8]) -> ActorCommit {
         spill: vec![],
         inbox_done: vec![],
         outbox: Vec::new(),
+        letters: Vec::new(),
         history: Vec::new(),
         forget: None,
     }

@@ -66,6 +66,8 @@ pub struct ActorCommit {
     pub inbox_done: Vec<u64>,
     /// What these turns set going, in order.
     pub outbox: Vec<OutboxInsert>,
+    /// Accepted calls that these turns gave up, kept for operators.
+    pub letters: Vec<DeadLetterRow>,
     /// Past states to keep, oldest first; empty unless the type keeps history.
     pub history: Vec<HistoryInsert>,
     /// Past states to forget. A deletion forgets all.
@@ -120,12 +122,12 @@ pub struct OutboxDone {
     pub dead: Option<DeadLetterRow>,
 }
 
-/// A row that could not be delivered.
+/// A row of an outbox that could not be delivered, or an accepted call that was given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetterRow {
     /// Names it: unique, and in the order in which letters died.
     pub id: String,
-    /// The actor that set it going.
+    /// The actor that set it going; of a call from outside, the actor that was called.
     pub source: ActorId,
     /// What it was and why it died, encoded.
     pub letter: Bytes,

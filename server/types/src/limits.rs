@@ -61,6 +61,9 @@ pub const SPECULATION_DEPTH_MAX: usize = 512;
 pub const CREDITS_MAX: u32 = 65_536;
 /// Dispatches of one turn that may end with the host's death or a timeout before the turn is given up.
 pub const TURN_ATTEMPTS_MAX: u32 = 3;
+/// Pause before the last of them, in milliseconds. A broken network can cut off all hosts in one moment, which the first two
+/// attempts would take for deaths; what is over by then costs no call.
+pub const TURN_LAST_ATTEMPT_PAUSE_MS: u64 = 3_000;
 /// Calls that one turn may make to other actors.
 pub const TURN_CALLS_MAX: u32 = 1_024;
 /// Actors in one call chain.

@@ -7,6 +7,7 @@ use callboard_proto::{
         DeadLetter, DropDeadLetterRequest, ListDeadLettersRequest, RetryDeadLetterRequest,
         dead_letters_service_client::DeadLettersServiceClient,
     },
+    gateway::v1::InvokeMode,
     host::v1::Turn,
     types::v1::Durability,
 };
@@ -154,6 +155,41 @@ async fn poison_that_kills_hosts_becomes_a_letter_and_runs_once_they_can_take_it
     assert_eq!(letters.list().await, []);
     let noted = caller.invoke(call("Frail", "target", "note", "then")).await.expect("noted");
     assert_eq!(text(&noted), "7,then,", "under an id that the crashes do not stand for");
+}
+
+#[tokio::test]
+async fn an_accepted_call_that_kills_hosts_becomes_a_letter_and_runs_once_they_can_take_it() {
+    let mut node = LocalNode::start().await;
+    let frail = || talker("Frail", Durability::Durable);
+    let mut poison = call("Frail", "target", "note", "7");
+    poison.mode = InvokeMode::Async as i32;
+    for attempt in 1..=3 {
+        let mut host = node.host(frail()).await;
+        if attempt == 1 {
+            node.caller().await.invoke(poison.clone()).await.expect("accepted");
+        }
+        let turn = host.turn().await;
+        assert_eq!((turn.action.as_str(), turn.attempt), ("note", attempt));
+    }
+    let letter = Letters::at(node.channel().await).until(1).await.remove(0);
+    assert_eq!((reason(&letter), letter.attempts), ("TURN_CRASHED_HOST", 3));
+    assert_eq!(letter.request_id, poison.request_id);
+    for actor in [&letter.source, &letter.target] {
+        assert_eq!(actor.as_ref().map(|id| id.key.as_str()), Some("target"));
+    }
+
+    node.restart().await;
+    let (letters, caller) = (Letters::at(node.channel().await), node.caller().await);
+    let stored = letters.list().await;
+    assert_eq!(stored.first(), Some(&letter), "it was stored with the end of the call");
+    talk(node.host(frail()).await);
+    poison.mode = InvokeMode::Sync as i32;
+    let stored = caller.invoke(poison).await.expect_err("what is stored is what it came to");
+    assert_eq!(stored.kind, ErrorKind::TurnCrashedHost);
+    letters.retry(&letter.id).await.expect("accepted");
+    assert_eq!(letters.list().await, []);
+    let noted = caller.invoke(call("Frail", "target", "note", "then")).await.expect("noted");
+    assert_eq!(text(&noted), "7,then,");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use callboard_statestore::{HistoryInsert, StateBlob};
 use callboard_types::{
     ActorId, CallError, Durability, Epoch, Millis, Revision, SessionId, Tick, TypeDefinition,
+    limits,
 };
 
 use super::{operate::Tool, outcome::Outcomes, remembered::Remembered};
@@ -288,6 +289,8 @@ struct Busy {
     run: VecDeque<Running>,
     /// When the first turn of the run began, as far as the node can tell.
     head_since: Tick,
+    /// The front of the mailbox is not handed out for the last time before this.
+    last_attempt_at: Tick,
     settled: VecDeque<Settled>,
     /// Calls made inside a turn that wait for earlier commits.
     parked: Vec<TurnCall>,
@@ -296,12 +299,23 @@ struct Busy {
 }
 
 impl Busy {
+    /// When the front of the mailbox may be handed out again, if that is the last time and still to come.
+    fn paused_until(&self, now: Tick) -> Option<Tick> {
+        let last = self.mailbox.front().is_some_and(|item| is_last_attempt(item.attempts));
+        (last && self.last_attempt_at > now).then_some(self.last_attempt_at)
+    }
+
     /// Every call that is held, the oldest first.
     fn items_mut(&mut self) -> impl Iterator<Item = &mut Queued> {
         (self.settled.iter_mut().map(|settled| &mut settled.item))
             .chain(self.run.iter_mut().map(|running| &mut running.item))
             .chain(self.mailbox.iter_mut())
     }
+}
+
+/// True if the next attempt is the last one of a turn that has had so many.
+const fn is_last_attempt(attempts: u32) -> bool {
+    attempts + 1 == limits::TURN_ATTEMPTS_MAX
 }
 
 /// One actor in memory.

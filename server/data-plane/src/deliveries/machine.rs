@@ -30,6 +30,7 @@ use self::{
 use super::{
     Item, Output,
     confirm::Confirmed,
+    letter::Origin,
     verdict::{self, Fate, UNKNOWN_PATIENCE_MS},
 };
 use crate::call::Outcome;
@@ -151,7 +152,7 @@ pub enum Effect {
 /// A row that was given up.
 #[derive(Debug)]
 pub struct Dead {
-    /// The actor that set it going.
+    /// The actor that set it going; of a call from outside, the actor that was called.
     pub source: ActorId,
     /// What it was, encoded.
     pub item: bytes::Bytes,
@@ -161,6 +162,8 @@ pub struct Dead {
     pub error: CallError,
     /// How often it was tried.
     pub attempts: u32,
+    /// Where it comes from.
+    pub origin: Origin,
 }
 
 /// An attempt that is to be made.
@@ -481,7 +484,8 @@ impl Deliveries {
         };
         let dead = error.map(|error| {
             let item = row.item.encode();
-            Box::new(Dead { source, item, due_at: row.due_at, error, attempts })
+            let (due_at, origin) = (row.due_at, Origin::Turn);
+            Box::new(Dead { source, item, due_at, error, attempts, origin })
         });
         let confirm = match &row.item {
             Item::Call(call) => {

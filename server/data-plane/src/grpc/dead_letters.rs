@@ -22,7 +22,7 @@ use crate::{
     channels::{Done, FanOutQueue, Job, Said},
     deliveries::{
         BroadcastItem, CallItem, Item,
-        letter::Letter,
+        letter::{Letter, Origin},
         verdict::{self, Fate},
     },
     router::{Router, behind},
@@ -79,10 +79,13 @@ impl DeadLetters {
         let row = self.store.dead_letter(id).await.map_err(|error| unavailable(&error))?;
         let row = row.ok_or_else(|| unknown(id))?;
         let read = Letter::decode(&row.letter)
-            .and_then(|letter| Ok((Item::decode(&letter.item)?, letter.error)));
-        let (item, error) = read.map_err(|error| unreadable(&error))?;
+            .and_then(|letter| Ok((Item::decode(&letter.item)?, letter.error, letter.origin)));
+        let (item, error, origin) = read.map_err(|error| unreadable(&error))?;
         match item {
-            Item::Call(item) => self.call_again(&row.source, again(*item, &error, id)).await?,
+            Item::Call(item) => {
+                let item = again(*item, &error, origin, id);
+                self.call_again(&row.source, origin, item).await?;
+            }
             Item::Broadcast(item) => self.say_again(row.source, *item).await?,
         }
         self.store.drop_dead_letter(id).await.map_err(|error| unavailable(&error))?;
@@ -91,7 +94,12 @@ impl DeadLetters {
 
     /// Makes the call of a letter again. A target that ran it already knows its request id; if its turn was discarded, the
     /// error is what that id stands for, and the call got another id.
-    async fn call_again(&self, source: &ActorId, item: CallItem) -> Result<(), CallError> {
+    async fn call_again(
+        &self,
+        source: &ActorId,
+        origin: Origin,
+        item: CallItem,
+    ) -> Result<(), CallError> {
         let (to, outcome) = oneshot::channel();
         let catalog = Arc::clone(&self.router.catalog());
         let actor_type = catalog.require(&item.target.system, &item.target.actor_type)?;
@@ -99,7 +107,10 @@ impl DeadLetters {
         let attempt = item.attempt(source, self.router.clock().now(), ReplyTo::Unary(to));
         let deadline = Tick::now().plus_millis(limits::CALL_TIMEOUT_DEFAULT_MS);
         // No row stands for it any longer, so nobody would confirm it.
-        let call = Call { asynchronous: true, delivery: false, deadline, ..attempt };
+        let mut call = Call { asynchronous: true, delivery: false, deadline, ..attempt };
+        if origin == Origin::Outside {
+            call.lineage = None;
+        }
         let aimed = RoutedCall::aim(self.router.node(), Arc::clone(actor_type), &key, call);
         let routed = aimed.map_err(|refused| refused.1)?;
         self.router.send(self.router.queue_for(&routed), vec![routed]).await;
@@ -152,16 +163,18 @@ impl DeadLetters {
 }
 
 /// The call of a letter as it is made again. The new id is made from the letter's, so that a repeated retry is one call.
-fn again(item: CallItem, error: &CallError, letter: &str) -> CallItem {
-    let discarded = matches!(
-        error.kind,
-        ErrorKind::TurnCrashedHost
-            | ErrorKind::InvalidHostAnswer
-            | ErrorKind::StateTooLarge
-            | ErrorKind::PayloadTooLarge
-            | ErrorKind::CallCycle
-            | ErrorKind::ChainTooLong
-    );
+fn again(item: CallItem, error: &CallError, origin: Origin, letter: &str) -> CallItem {
+    // Of an accepted call the error is stored, whatever it is.
+    let discarded = origin != Origin::Turn
+        || matches!(
+            error.kind,
+            ErrorKind::TurnCrashedHost
+                | ErrorKind::InvalidHostAnswer
+                | ErrorKind::StateTooLarge
+                | ErrorKind::PayloadTooLarge
+                | ErrorKind::CallCycle
+                | ErrorKind::ChainTooLong
+        );
     if discarded { CallItem { request_id: format!("retry-{letter}"), ..item } } else { item }
 }
 
@@ -256,10 +269,13 @@ mod tests {
             hops: Vec::new(),
             chain: Vec::new(),
         };
-        let id = |kind| again(item.clone(), &CallError::new(kind, "no"), "7").request_id;
+        let id_of =
+            |origin, kind| again(item.clone(), &CallError::new(kind, "no"), origin, "7").request_id;
+        let id = |kind| id_of(Origin::Turn, kind);
         assert_eq!(id(ErrorKind::TurnCrashedHost), "retry-7");
         assert_eq!(id(ErrorKind::StateTooLarge), "retry-7");
         assert_eq!(id(ErrorKind::OutcomeUnknown), "first", "it may have run");
         assert_eq!(id(ErrorKind::UnknownType), "first");
+        assert_eq!(id_of(Origin::Outside, ErrorKind::InvalidArgument), "retry-7", "it is stored");
     }
 }

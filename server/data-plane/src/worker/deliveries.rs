@@ -112,13 +112,14 @@ impl Worker {
         }
     }
 
-    fn dead_letter(&self, dead: Dead) -> DeadLetterRow {
-        let Dead { source, item, due_at, error, attempts } = dead;
-        tracing::warn!(%source, %error, attempts, "a delivery was given up; it is a dead letter now");
+    /// A letter for what was given up.
+    pub(super) fn dead_letter(&self, dead: Dead) -> DeadLetterRow {
+        let Dead { source, item, due_at, error, attempts, origin } = dead;
+        tracing::warn!(%source, %error, attempts, ?origin, "a call was given up; it is a dead letter now");
         DeadLetterRow {
             id: crate::call::draw_id(self.wall),
             source,
-            letter: Letter { item, error, attempts, due_at }.encode(),
+            letter: Letter { item, error, attempts, due_at, origin }.encode(),
             died_at: self.wall,
         }
     }

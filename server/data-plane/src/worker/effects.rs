@@ -129,10 +129,13 @@ impl Worker {
         let id = || view.actor_id(key);
         let before = slot_type.shards[entry.shard as usize].next_row;
         let mut next_row = before;
-        if let Some(unit) = entry.activation.take_commit(env, id, entry.shard, &mut next_row) {
+        let place = (entry.type_id, entry.shard);
+        let unit = entry.activation.take_commit(env, id, entry.shard, &mut next_row);
+        if let Some(mut unit) = unit {
+            unit.commit.letters =
+                unit.given_up.into_iter().map(|dead| self.dead_letter(dead)).collect();
             self.outbox.write(WriteJob::turns(slot, unit.up_to, unit.commit));
         }
-        let place = (entry.type_id, entry.shard);
         if next_row != before
             && let Some(shard) = self.shard_mut(place)
         {

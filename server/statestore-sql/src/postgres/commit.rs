@@ -19,6 +19,7 @@ use crate::{
     columns::Columns,
     counter::{signed, unsigned},
     ring,
+    workflow::letters,
 };
 
 mod workflow;
@@ -76,6 +77,7 @@ impl Lane {
         self.remove_answered(&included.actors).await?;
         self.write_flow(&included.actors).await?;
         self.end_deliveries(&included.outbox_done).await?;
+        self.bury(&letters(&included.actors, &included.outbox_done)).await?;
         self.step(&included.broadcasts).await?;
         if self.spill(&included.actors).await? {
             Ok(Attempt::Written(verdicts))

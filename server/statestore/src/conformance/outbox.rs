@@ -200,6 +200,15 @@ pub async fn dead_letters_stay_until_they_are_dropped(fixture: &mut impl Fixture
     // Repeated after an answer that was lost: the letter is there once, as it was.
     let again = DeadLetterRow { letter: Bytes::from_static(b"other"), ..counter("0c") };
     assert_eq!(end(&store, vec![dead(3, again)]).await, [done]);
+    // A call that was given up, in a commit that counts and in one that does not.
+    let giving_up = |key, previous, id| {
+        let letters = vec![letter(id, "default", "Ledger")];
+        ActorCommit { letters, ..turn(key, previous, b"gave up") }
+    };
+    let refused = Verdict::RevisionMismatch { stored: Revision(1) };
+    let batch = vec![giving_up("b", 0, "0f"), giving_up("a", 7, "0g")];
+    let batch = CommitBatch { actors: batch, ..CommitBatch::default() };
+    assert_eq!(store.commit(batch).await.expect("commit"), [done, refused]);
     drop(store);
     let store = fixture.reopened().await;
     assert_eq!(sequences(&store).await, [4]);
@@ -208,7 +217,9 @@ pub async fn dead_letters_stay_until_they_are_dropped(fixture: &mut impl Fixture
         async move { store.dead_letters("default", of_type, after, limit).await.expect("list") }
     };
     let order = letter("0b", "default", "Order");
-    assert_eq!(list("", "", 100).await, [counter("0a"), order.clone(), counter("0c")]);
+    let ledger = letter("0f", "default", "Ledger");
+    let all = [counter("0a"), order.clone(), counter("0c"), ledger];
+    assert_eq!(list("", "", 100).await, all);
     assert_eq!(list("Counter", "", 100).await, [counter("0a"), counter("0c")]);
     assert_eq!(list("", "0a", 1).await, [order]);
     assert_eq!(list("Count", "", 100).await, []);

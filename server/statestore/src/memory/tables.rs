@@ -143,6 +143,7 @@ impl Tables {
             };
             self.outbox.insert((shard.clone(), insert.sequence), row);
         }
+        commit.letters.into_iter().for_each(|letter| self.bury(letter));
         let (deleted, forget) = (commit.record.deleted, commit.forget);
         if deleted || forget.is_some() {
             let forgets =
@@ -159,8 +160,12 @@ impl Tables {
     fn end_delivery(&mut self, done: OutboxDone) {
         self.outbox.remove(&(done.shard, done.sequence));
         if let Some(letter) = done.dead {
-            self.dead_letters.entry(letter.id.clone()).or_insert(letter);
+            self.bury(letter);
         }
+    }
+
+    fn bury(&mut self, letter: DeadLetterRow) {
+        self.dead_letters.entry(letter.id.clone()).or_insert(letter);
     }
 
     fn change_broadcast(&mut self, change: BroadcastChange) {

@@ -2,9 +2,15 @@
 
 use bytes::Bytes;
 use callboard_statestore::{ActorCommit, ActorRecord, OutboxInsert};
-use callboard_types::{ActorId, Durability, Revision, Tick};
+use callboard_types::{ActorId, Durability, Millis, Revision, Tick};
 
 use super::{Activation, Deliver, Effect, Env, Phase, Queued, Settled, Work, accepted};
+use crate::deliveries::{
+    CallItem, Item,
+    letter::Origin,
+    machine::Dead,
+    verdict::{self, Fate},
+};
 
 /// Turns of one actor that are to be committed together.
 #[derive(Debug)]
@@ -13,6 +19,40 @@ pub struct CommitUnit {
     pub commit: ActorCommit,
     /// Goes back to [`Activation::on_committed`].
     pub up_to: u64,
+    /// Accepted calls that were given up; their letters belong into the commit.
+    pub given_up: Vec<Dead>,
+}
+
+impl Settled {
+    /// What operators are to see of it: an accepted call that its action never ended. Nobody may be waiting for its outcome.
+    fn given_up(&self, target: &ActorId) -> Option<Dead> {
+        let accepted = self.item.sequence.is_some();
+        let error = self.outcome.as_ref().err()?;
+        if !accepted || verdict::of(&self.outcome) != Fate::Dead {
+            return None;
+        }
+        let call = &self.item.call;
+        let caller = call.lineage.as_ref().and_then(|lineage| lineage.caller.clone());
+        let origin = if caller.is_some() { Origin::Actor } else { Origin::Outside };
+        let item = CallItem {
+            target: target.clone(),
+            action: call.action.clone(),
+            argument: call.argument.clone(),
+            request_id: call.request_id.clone(),
+            created_at: call.created_at,
+            metadata: call.metadata.clone(),
+            hops: call.hops.as_deref().cloned().unwrap_or_default(),
+            chain: Vec::new(),
+        };
+        Some(Dead {
+            source: caller.unwrap_or_else(|| target.clone()),
+            item: Item::Call(Box::new(item)).encode(),
+            due_at: Millis(0),
+            error: error.clone(),
+            attempts: self.item.attempts,
+            origin,
+        })
+    }
 }
 
 impl Activation {
@@ -34,6 +74,8 @@ impl Activation {
         }
         let up_to = fresh().next().map_or(self.submitted_count, |last| last.number);
         let mut inbox_done: Vec<u64> = fresh().filter_map(|s| s.item.sequence).collect();
+        let id = id();
+        let given_up = fresh().filter_map(|settled| settled.given_up(&id)).collect();
         inbox_done.append(&mut self.stale_rows);
         let previous = self.submitted;
         let outbox = self.outbox_rows(next_row);
@@ -46,7 +88,7 @@ impl Activation {
         }
         let forget = self.take_forget(env);
         let commit = ActorCommit {
-            id: id(),
+            id,
             shard,
             epoch: env.epoch,
             previous,
@@ -54,11 +96,13 @@ impl Activation {
             spill: self.outcomes.take_spill(up_to),
             inbox_done,
             outbox,
+            // The worker names them.
+            letters: Vec::new(),
             history: std::mem::take(&mut self.past),
             forget,
         };
         self.outcomes.row_taken();
-        Some(CommitUnit { commit, up_to })
+        Some(CommitUnit { commit, up_to, given_up })
     }
 
     /// True if something was settled since the last commit that the next one is to hold, or marks are to leave the row.
@@ -127,6 +171,7 @@ impl Activation {
             spill: Vec::new(),
             inbox_done: Vec::new(),
             outbox: Vec::new(),
+            letters: Vec::new(),
             history: Vec::new(),
             forget: None,
         })

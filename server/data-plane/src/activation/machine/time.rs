@@ -148,7 +148,8 @@ impl Activation {
             .chain(busy.mailbox.iter());
         let waits = busy.waits.iter().map(|wait| wait.call.deadline);
         let next = items.map(Queued::next_deadline).chain(waits).min();
-        next.unwrap_or(Tick::NEVER).min(self.turn_ends(env))
+        let paused = busy.paused_until(env.now).unwrap_or(Tick::NEVER);
+        next.unwrap_or(Tick::NEVER).min(self.turn_ends(env)).min(paused)
     }
 }
 

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use callboard_statestore::StateBlob;
 use callboard_types::{CallError, Durability, ErrorKind, SessionId, Tick, limits};
 
-use super::{Activation, Busy, Effect, Env, Phase, Queued, Running, TurnCall, Work};
+use super::{
+    Activation, Busy, Effect, Env, Phase, Queued, Running, TurnCall, Work, is_last_attempt,
+};
 use crate::{
     activation::workflow::Workflow,
     call::{Call, Payload, ReplyTo},
@@ -77,7 +79,8 @@ impl Activation {
         if self.init_due {
             return usize::from(self.wants_init(env));
         }
-        self.busy.as_ref().map_or(0, |busy| ready_in(busy))
+        let busy = self.busy.as_ref().filter(|busy| busy.paused_until(env.now).is_none());
+        busy.map_or(0, |busy| ready_in(busy))
     }
 
     fn wants_init(&self, env: Env<'_>) -> bool {
@@ -199,13 +202,15 @@ impl Activation {
     }
 
     /// The host lost the run, by dying or by taking too long. Its first turn has used up an
-    /// attempt; all are run again, except a turn that has had its last one.
+    /// attempt; all are run again, except a turn that has had its last one. The last one comes after a pause.
     pub fn on_run_lost(&mut self, env: Env<'_>, session: SessionId, fx: &mut Vec<Effect>) {
         let Some(busy) = self.busy.as_mut().filter(|busy| busy.session == session) else {
             return;
         };
         let Some(head) = busy.run.front() else { return };
         let spent = head.item.attempts >= limits::TURN_ATTEMPTS_MAX;
+        let paused = is_last_attempt(head.item.attempts);
+        let is_init = head.item.work == Work::Init;
         // Only the first turn was running; the others get the attempt back.
         busy.run.iter_mut().skip(1).for_each(|running| running.item.attempts -= 1);
         if spent {
@@ -215,6 +220,14 @@ impl Activation {
             self.end_turn(env, running.item, TurnEnd::failed(crashed_host(env)), fx);
         } else {
             self.abandon_run(fx);
+        }
+        if paused {
+            let at = env.now.plus_millis(limits::TURN_LAST_ATTEMPT_PAUSE_MS);
+            match is_init {
+                true => self.init_not_before = at,
+                false => self.busy_mut().last_attempt_at = at,
+            }
+            self.arm(at, fx);
         }
         // Nobody waits for calls that were cancelled while they ran: they are not run again.
         if let Some(busy) = self.busy.as_mut() {

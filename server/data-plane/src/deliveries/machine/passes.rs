@@ -9,7 +9,7 @@ use super::{
     Dead, Deliveries, Effect, LANE_ROWS_MAX, Now, Page, Place, ROWS_BYTES_MAX, ROWS_HELD_MAX, Row,
     State, StoredRow, due_tick, lanes::LaneKey, undecodable,
 };
-use crate::deliveries::Item;
+use crate::deliveries::{Item, letter::Origin};
 
 /// First and longest pause between passes that found no room for what they read, in milliseconds.
 const PASS_PAUSE_MS: (u64, u64) = (250, 30_000);
@@ -260,7 +260,8 @@ impl Deliveries {
                 self.stored.rows += 1;
                 self.stored.bytes += bytes;
                 let error = undecodable(&why);
-                let dead = Dead { source, item, due_at, error, attempts: 0 };
+                let origin = Origin::Turn;
+                let dead = Dead { source, item, due_at, error, attempts: 0, origin };
                 self.end_row(place, (sequence, bytes), Some(Box::new(dead)), None, fx);
             }
         }

@@ -115,6 +115,7 @@ fn merge(earlier: &mut ActorCommit, later: ActorCommit) {
     earlier.inbox_done.extend(later.inbox_done);
     earlier.spill.extend(later.spill);
     earlier.outbox.extend(later.outbox);
+    earlier.letters.extend(later.letters);
     earlier.history.extend(later.history);
     earlier.forget = match (earlier.forget, later.forget) {
         (Some(one), Some(other)) => {

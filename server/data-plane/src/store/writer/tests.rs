@@ -124,6 +124,7 @@ fn turns(slot: u32, (key, shard): (&str, u32), (from, to): (u64, u64)) -> WriteJ
         spill: vec![],
         inbox_done: vec![],
         outbox: Vec::new(),
+        letters: Vec::new(),
         history: Vec::new(),
         forget: None,
     };

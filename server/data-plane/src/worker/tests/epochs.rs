@@ -123,6 +123,7 @@ async fn state_of_an_earlier_epoch_is_never_read_in_a_later_one() {
         spill: vec![],
         inbox_done: vec![],
         outbox: Vec::new(),
+        letters: Vec::new(),
         history: Vec::new(),
         forget: None,
     };

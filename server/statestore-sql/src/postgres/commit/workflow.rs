@@ -1,7 +1,7 @@
 //! What a commit brings beside the rows of actors, inside its transaction. A batch without any of it takes no statement
 //! more.
 
-use callboard_statestore::{ActorCommit, BroadcastChange, OutboxDone};
+use callboard_statestore::{ActorCommit, BroadcastChange, DeadLetterRow, OutboxDone};
 use callboard_types::{ActorId, ShardId};
 
 use super::keys;
@@ -14,7 +14,7 @@ use crate::{
         rows::{Parameters, pasts},
         sql,
     },
-    workflow::{Pasts, Steps, letters, sent, tombstones},
+    workflow::{Pasts, Steps, sent, tombstones},
 };
 
 impl Lane {
@@ -61,15 +61,18 @@ impl Lane {
         Ok(())
     }
 
-    /// Removes rows that were delivered, and keeps letters of those that were given up.
+    /// Removes rows that were delivered or given up.
     pub(super) async fn end_deliveries(&mut self, ended: &[&OutboxDone]) -> Result<(), Failure> {
         if ended.is_empty() {
             return Ok(());
         }
         let shards: Vec<&ShardId> = ended.iter().map(|done| &done.shard).collect();
         let sequences: Vec<i64> = ended.iter().map(|done| signed(done.sequence)).collect();
-        self.link.rows(sql::END, names(&shards).and(sequences).0).await?;
-        let letters = letters(ended);
+        self.link.rows(sql::END, names(&shards).and(sequences).0).await.map(|_| ())
+    }
+
+    /// Keeps letters of what was given up.
+    pub(super) async fn bury(&mut self, letters: &[&DeadLetterRow]) -> Result<(), Failure> {
         if letters.is_empty() {
             return Ok(());
         }

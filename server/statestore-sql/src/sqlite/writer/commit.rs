@@ -17,6 +17,7 @@ use crate::{
         lane::{Lane, Parameters},
         sql::{ACTOR_COLUMNS, BEGIN, Shape, Statements, chunks, padded},
     },
+    workflow::letters,
 };
 
 /// Actor rows of one statement: thirteen parameters each, of at most 32,766.
@@ -157,6 +158,7 @@ impl Writer {
         self.remove_answered(&included.actors).await?;
         self.write_flow(&included.actors).await?;
         self.end_deliveries(&included.outbox_done).await?;
+        self.bury(&letters(&included.actors, &included.outbox_done)).await?;
         self.step(&included.broadcasts).await?;
         for (slot, packs) in &included.spill {
             self.spill(*slot, packs).await?;
@@ -330,6 +332,7 @@ fn is_only_a_row(item: &ActorCommit) -> bool {
     item.spill.is_empty()
         && item.inbox_done.is_empty()
         && item.outbox.is_empty()
+        && item.letters.is_empty()
         && item.history.is_empty()
         && item.forget.is_none()
         && !item.record.deleted
@@ -379,5 +382,6 @@ fn row_bytes(item: &ActorCommit) -> usize {
     let sent: usize = item.outbox.iter().map(|row| row.item.len() + 256).sum();
     let past = |past: &HistoryInsert| past.state.as_ref().map_or(0, |state| state.data.len());
     let history: usize = item.history.iter().map(|kept| past(kept) + 4_096).sum();
-    state + item.record.outcomes.len() + spill + sent + history + 4_096
+    let letters: usize = item.letters.iter().map(|letter| letter.letter.len() + 512).sum();
+    state + item.record.outcomes.len() + spill + sent + letters + history + 4_096
 }

@@ -1,6 +1,6 @@
 //! What a commit brings beside the rows of actors, inside its transaction.
 
-use callboard_statestore::{ActorCommit, BroadcastChange, Error, OutboxDone};
+use callboard_statestore::{ActorCommit, BroadcastChange, DeadLetterRow, Error, OutboxDone};
 use callboard_types::ActorId;
 
 use super::Writer;
@@ -11,7 +11,7 @@ use crate::{
         lane::Parameters,
         sql::{Flow, Shape, chunks, eighths, padded, powers},
     },
-    workflow::{Pasts, Steps, letters, sent, tombstones},
+    workflow::{Pasts, Steps, sent, tombstones},
 };
 
 /// Rows of one statement.
@@ -85,7 +85,7 @@ impl Writer {
         .await
     }
 
-    /// Removes rows that were delivered, and keeps letters of those that were given up.
+    /// Removes rows that were delivered or given up.
     pub(super) async fn end_deliveries(&mut self, ended: &[&OutboxDone]) -> Result<(), Error> {
         self.name_padded(
             ended,
@@ -100,11 +100,14 @@ impl Writer {
                     .number(signed(done.sequence));
             },
         )
-        .await?;
-        let letters = letters(ended);
+        .await
+    }
+
+    /// Keeps letters of what was given up.
+    pub(super) async fn bury(&mut self, letters: &[&DeadLetterRow]) -> Result<(), Error> {
         let sizes = Box::new(powers(letters.len(), ROWS_MAX));
         self.put(
-            &letters,
+            letters,
             sizes,
             |rows| Flow::Bury { rows },
             |parameters, letter| {

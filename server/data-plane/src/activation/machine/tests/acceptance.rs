@@ -1,6 +1,7 @@
 //! Calls whose callers wait for acceptance only.
 
 use super::*;
+use crate::deliveries::{Item, letter::Origin};
 
 fn asynchronous(call: &mut Call) {
     call.asynchronous = true;
@@ -52,6 +53,33 @@ fn an_accepted_call_that_cannot_succeed_ends_for_good_and_takes_its_row_along() 
     stage.reply(turn, &"x".repeat(limits::STATE_BYTES_MAX + 1));
     let unit = stage.commit().expect("a stored error");
     assert_eq!(unit.commit.inbox_done, [40]);
+    assert_eq!(unit.given_up[0].error.kind, ErrorKind::StateTooLarge);
+}
+
+#[test]
+fn an_accepted_call_that_is_given_up_becomes_a_letter_of_its_commit_and_others_do_not() {
+    let mut stage = Stage::durable();
+    let _accepted = stage.call_with("1", "add", |call| {
+        asynchronous(call);
+        call.argument.data = "poison".into();
+    });
+    let _waited_for = stage.call("2", "add");
+    for _ in 0..2 * limits::TURN_ATTEMPTS_MAX {
+        stage.pass(limits::TURN_LAST_ATTEMPT_PAUSE_MS);
+        stage.run();
+        stage.lost();
+    }
+    let _failed = stage.call_with("3", "add", asynchronous);
+    let turn = stage.run()[0];
+    stage.result(turn, refused("the action's own error is an outcome"));
+    let unit = stage.commit().expect("stored errors");
+    let [dead] = &unit.given_up[..] else { panic!("one letter: {:?}", unit.given_up) };
+    assert_eq!((dead.error.kind, dead.attempts), (ErrorKind::TurnCrashedHost, 3));
+    assert_eq!((&dead.source, dead.origin), (&actor(), Origin::Outside));
+    let Ok(Item::Call(item)) = Item::decode(&dead.item) else { panic!("a call") };
+    assert_eq!((item.request_id.as_str(), &*item.argument.data), ("1", b"poison".as_slice()));
+    assert_eq!((item.target, item.created_at), (actor(), WALL));
+    assert!(stage.commit().is_none_or(|unit| unit.given_up.is_empty()), "once");
 }
 
 #[test]

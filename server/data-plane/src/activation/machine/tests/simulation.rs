@@ -127,6 +127,10 @@ impl World {
             return;
         }
         self.host_state = self.stage.state();
+        let busy = self.stage.activation.busy.as_ref();
+        if let Some(pause_ends) = busy.and_then(|busy| busy.paused_until(self.stage.now)) {
+            self.stage.now = pause_ends;
+        }
         self.stage.run();
         let turns = self.stage.activation.run();
         self.run = turns

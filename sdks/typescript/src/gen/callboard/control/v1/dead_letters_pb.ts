@@ -13,12 +13,12 @@ export const file_callboard_control_v1_dead_letters: GenFile = /*@__PURE__*/ fil
   [file_callboard_type_v1_type],
 );
 
-/** An effect, or a message to a channel, that could not be delivered. */
+/** An effect, or a message to a channel, that could not be delivered, or an accepted call that was given up. */
 export type DeadLetter = Message<"callboard.control.v1.DeadLetter"> & {
   /** Names it. */
   id: string;
 
-  /** The actor whose turn set it going. */
+  /** The actor whose turn set it going; of an accepted call from outside, the actor that was called. */
   source?: ActorId | undefined;
 
   /** Whom it was for; unset for messages. */
@@ -39,13 +39,13 @@ export type DeadLetter = Message<"callboard.control.v1.DeadLetter"> & {
   /** How often it was tried. */
   attempts: number;
 
-  /** When its turn committed it, in milliseconds since 1970. */
+  /** When its turn committed it, or when it was called, in milliseconds since 1970. */
   createdAtMs: bigint;
 
   /** When it was given up. */
   diedAtMs: bigint;
 
-  /** The channel that the message was for; empty for effects. */
+  /** The channel that the message was for; empty for effects and calls. */
   channel: string;
 };
 
@@ -121,7 +121,7 @@ export type DropDeadLetterResponse = Message<"callboard.control.v1.DropDeadLette
 export const DropDeadLetterResponseSchema: GenMessage<DropDeadLetterResponse> = /*@__PURE__*/
   messageDesc(file_callboard_control_v1_dead_letters, 6);
 
-/** Effects, and messages to channels, that could not be delivered. */
+/** Effects, and messages to channels, that could not be delivered, and asynchronous calls that were accepted and given up. */
 export const DeadLettersService: GenService<{
   /** Lists dead letters of a system, the oldest first, a page at a time. */
   listDeadLetters: {
@@ -130,8 +130,9 @@ export const DeadLettersService: GenService<{
     output: typeof ListDeadLettersResponseSchema;
   };
   /**
-   * Delivers a dead letter again, with its own request id. It goes once its target accepted it, or every shard that listens
-   * to its channel recorded it. A repetition finds no letter and delivers nothing.
+   * Delivers a dead letter again, with its own request id; if an error is stored under that, with one made from the letter's.
+   * It goes once its target accepted it, or every shard that listens to its channel recorded it. A repetition finds no letter
+   * and delivers nothing.
    */
   retryDeadLetter: {
     methodKind: "unary";

@@ -7,7 +7,7 @@ import io.grpc.MethodDescriptor;
 import io.grpc.protobuf.ProtoUtils;
 
 /**
- * Effects, and messages to channels, that could not be delivered.
+ * Effects, and messages to channels, that could not be delivered, and asynchronous calls that were accepted and given up.
  *
  * The methods, as gRPC wants them described.
  */
@@ -22,8 +22,9 @@ public final class DeadLettersServiceMethods {
           .build();
 
   /**
-   * Delivers a dead letter again, with its own request id. It goes once its target accepted it, or every shard that listens
-   * to its channel recorded it. A repetition finds no letter and delivers nothing.
+   * Delivers a dead letter again, with its own request id; if an error is stored under that, with one made from the letter's.
+   * It goes once its target accepted it, or every shard that listens to its channel recorded it. A repetition finds no letter
+   * and delivers nothing.
    */
   public static final MethodDescriptor<RetryDeadLetterRequest, RetryDeadLetterResponse> RETRY_DEAD_LETTER =
       MethodDescriptor.<RetryDeadLetterRequest, RetryDeadLetterResponse>newBuilder()

@@ -18,7 +18,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 
 class DeadLetter(_message.Message):
-    """An effect, or a message to a channel, that could not be delivered."""
+    """An effect, or a message to a channel, that could not be delivered, or an accepted call that was given up."""
     DESCRIPTOR: _descriptor.Descriptor
     ID_FIELD_NUMBER: _typing.Literal[1]
     SOURCE_FIELD_NUMBER: _typing.Literal[2]
@@ -35,7 +35,7 @@ class DeadLetter(_message.Message):
     """Names it."""
     @_builtins.property
     def source(self) -> _callboard_type_v1_type_pb2.ActorId:
-        """The actor whose turn set it going."""
+        """The actor whose turn set it going; of an accepted call from outside, the actor that was called."""
         ...
     @_builtins.property
     def target(self) -> _callboard_type_v1_type_pb2.ActorId:
@@ -56,11 +56,11 @@ class DeadLetter(_message.Message):
     attempts: _builtins.int
     """How often it was tried."""
     created_at_ms: _builtins.int
-    """When its turn committed it, in milliseconds since 1970."""
+    """When its turn committed it, or when it was called, in milliseconds since 1970."""
     died_at_ms: _builtins.int
     """When it was given up."""
     channel: _builtins.str
-    """The channel that the message was for; empty for effects."""
+    """The channel that the message was for; empty for effects and calls."""
     def __init__(
         self,
         *,

@@ -19,12 +19,13 @@ from .dead_letters_pb2 import (
 
 
 class DeadLettersService:
-    """Effects, and messages to channels, that could not be delivered."""
+    """Effects, and messages to channels, that could not be delivered, and asynchronous calls that were accepted and given up."""
     LIST_DEAD_LETTERS = Rpc("/callboard.control.v1.DeadLettersService/ListDeadLetters", ListDeadLettersRequest, ListDeadLettersResponse)
     """Lists dead letters of a system, the oldest first, a page at a time."""
     RETRY_DEAD_LETTER = Rpc("/callboard.control.v1.DeadLettersService/RetryDeadLetter", RetryDeadLetterRequest, RetryDeadLetterResponse)
-    """Delivers a dead letter again, with its own request id. It goes once its target accepted it, or every shard that listens
-    to its channel recorded it. A repetition finds no letter and delivers nothing.
+    """Delivers a dead letter again, with its own request id; if an error is stored under that, with one made from the letter's.
+    It goes once its target accepted it, or every shard that listens to its channel recorded it. A repetition finds no letter
+    and delivers nothing.
     """
     DROP_DEAD_LETTER = Rpc("/callboard.control.v1.DeadLettersService/DropDeadLetter", DropDeadLetterRequest, DropDeadLetterResponse)
     """Forgets a dead letter. A repetition finds no letter."""
