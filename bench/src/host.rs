@@ -9,7 +9,7 @@ use callboard_proto::{
         ConnectRequest, ConnectResponse, Hello, HostFrame, NodeFrame, Pong, Register, TurnResult,
         host_frame, host_service_client::HostServiceClient, node_frame,
     },
-    types::v1::CallError,
+    types::v1::{ActorTypeDefinition, CallError},
 };
 use futures::FutureExt;
 use prost::Message;
@@ -35,20 +35,22 @@ const ANSWER_BYTES: usize = 2 << 20;
 
 /// Connects, registers, and runs turns until the node ends the session.
 pub(crate) async fn run(args: &HostArgs) -> Result<(), Error> {
-    let mut session = Session::open(args).await?;
-    session.register(args).await?;
+    let mut session = Session::open(&args.server, args.credits).await?;
+    session.register(actors::definitions(args.idle_timeout_ms)).await?;
     measure::emit(&Event::Registered)?;
     session.run_turns().await
 }
 
-struct Session {
+/// A session with a node.
+pub(crate) struct Session {
     outbox: mpsc::Sender<ConnectRequest>,
     inbox: Streaming<ConnectResponse>,
 }
 
 impl Session {
-    async fn open(args: &HostArgs) -> Result<Self, Error> {
-        let channel = wire::connect(&args.server).await?;
+    /// Connects as a host of its own.
+    pub(crate) async fn open(server: &str, credits: u32) -> Result<Self, Error> {
+        let channel = wire::connect(server).await?;
         let (outbox, requests) = mpsc::channel(OUTBOX_MESSAGES);
         let hello = host_frame::Frame::Hello(Hello {
             protocol_major: 1,
@@ -58,7 +60,7 @@ impl Session {
             runtime: "Rust".into(),
             instance_id: uuid::Uuid::now_v7().to_string(),
             labels: Default::default(),
-            credits: args.credits,
+            credits,
             state_cache_bytes: 0,
         });
         outbox.try_send(message(vec![hello])).expect("the channel is new and not empty of room");
@@ -72,7 +74,7 @@ impl Session {
     }
 
     /// Waits for Welcome, offers the types, and waits until the node has taken them.
-    async fn register(&mut self, args: &HostArgs) -> Result<(), Error> {
+    pub(crate) async fn register(&mut self, types: Vec<ActorTypeDefinition>) -> Result<(), Error> {
         loop {
             for frame in self.receive().await? {
                 match frame.frame {
@@ -80,7 +82,7 @@ impl Session {
                         let register = host_frame::Frame::Register(Register {
                             register_id: 1,
                             system: String::new(),
-                            types: actors::definitions(args.idle_timeout_ms),
+                            types: types.clone(),
                             descriptor_set: Default::default(),
                         });
                         self.send(message(vec![register])).await?;
@@ -105,7 +107,7 @@ impl Session {
     }
 
     /// Answers every message with one, and messages that arrived together with one for all of them.
-    async fn run_turns(&mut self) -> Result<(), Error> {
+    pub(crate) async fn run_turns(&mut self) -> Result<(), Error> {
         let mut answer = Answer::default();
         loop {
             let mut frames = self.receive().await?;

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod durable;
+mod joins;
 mod resting;
 mod schedules;
 mod sdk;
@@ -34,6 +35,7 @@ enum Kind {
     Forwarding,
     ClusterDurable,
     Losses,
+    Joins,
     Effects,
     Pipe,
     Broadcast,
@@ -64,6 +66,7 @@ pub(crate) const GROUPS: &[Group] = &[
     Group { rows: &["cluster-forwarding"], kind: Kind::Forwarding },
     Group { rows: &["cluster-durable"], kind: Kind::ClusterDurable },
     Group { rows: &["cluster-losses"], kind: Kind::Losses },
+    Group { rows: &["cluster-joins"], kind: Kind::Joins },
     Group { rows: &["sdk-hosts"], kind: Kind::Sdk },
 ];
 
@@ -91,6 +94,7 @@ impl Group {
             Kind::Schedules => schedules::measure(bench).await,
             Kind::ClusterSchedules => schedules::measure_cluster(bench).await,
             Kind::Losses => cluster::measure_losses(bench).await,
+            Kind::Joins => joins::measure(bench).await,
         }
     }
 }
