@@ -95,7 +95,11 @@ impl Catalog {
     /// Makes the next version; types that did not change are shared with `previous`.
     #[must_use]
     pub fn next(previous: &Self, view: &Arc<ClusterView>) -> Self {
-        let types = view.types.iter().map(|next| {
+        let types = view.types.iter().enumerate().map(|(at, next)| {
+            // Most types stand where they stood, and there may be very many.
+            if let Some(same) = previous.types.get(at).filter(|of| Arc::ptr_eq(&of.view, next)) {
+                return Arc::clone(same);
+            }
             let known = previous.type_of(&next.system, &next.name);
             match known {
                 Some(known) if Arc::ptr_eq(&known.view, next) || known.view == *next => {

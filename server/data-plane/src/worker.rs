@@ -21,7 +21,7 @@ mod walks;
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -95,6 +95,8 @@ pub struct Worker {
     workers: Workers,
     catalog: Arc<Catalog>,
     types: Vec<Option<TypeSlot>>,
+    /// Types with activations that wait for a session's credit.
+    starved: BTreeSet<u32>,
     table: Table,
     timers: BinaryHeap<Reverse<(Tick, Slot)>>,
     outbox: Outbox,
@@ -129,6 +131,8 @@ pub struct Worker {
     /// What low-water times go by.
     steady: steady::SteadyClock,
     next_tick: Tick,
+    /// When low-water times are looked at next.
+    next_marks: Tick,
     draining: Option<oneshot::Sender<()>>,
     refusing: bool,
     metrics: WorkerMetrics,
@@ -145,6 +149,7 @@ impl Worker {
             workers: parts.workers,
             catalog: Arc::default(),
             types: Vec::new(),
+            starved: BTreeSet::new(),
             table: Table::default(),
             timers: BinaryHeap::new(),
             outbox: Outbox::new(parts.number, parts.writes, parts.reads, parts.forwards),
@@ -172,6 +177,7 @@ impl Worker {
             held: 0,
             now: Tick::now(),
             next_tick: Tick::now(),
+            next_marks: Tick::now(),
             draining: None,
             refusing: false,
             metrics: WorkerMetrics::new(parts.number),
@@ -227,7 +233,7 @@ impl Worker {
             Message::OutboxRead { place, page } => self.on_outbox_read(place, page),
             Message::WriterReady => {
                 self.outbox.retry_writes();
-                self.types.iter_mut().flatten().for_each(TypeSlot::retry);
+                self.retry_starved();
             }
             Message::Loaded(rows) => self.on_loaded(rows),
             Message::LookedUp(answers) => {
@@ -246,7 +252,7 @@ impl Worker {
             }
             Message::CallersGone => self.callers_gone = true,
             Message::Offered { session, types } => self.on_offered(&session, &types),
-            Message::CreditsChanged => self.types.iter_mut().flatten().for_each(TypeSlot::retry),
+            Message::CreditsChanged => self.retry_starved(),
             Message::SessionClosed(session) => self.on_session_closed(session),
             Message::Catalog(catalog) => self.on_catalog(catalog),
             Message::Claimed { type_id, number, shards } => {
@@ -456,7 +462,7 @@ impl Worker {
         self.review_unleased();
         self.raise_low_water();
         // Another worker's turns may have freed a session that this one waits for.
-        self.types.iter_mut().flatten().for_each(TypeSlot::retry);
+        self.retry_starved();
         self.metrics.flush(self.held);
         if self.busy.len() > 2 * self.table.len() + BUSY_SLACK {
             self.busy_slots();

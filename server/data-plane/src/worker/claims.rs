@@ -13,6 +13,8 @@ use crate::{activation::inbox_record, store::ReadJob};
 /// How far the low-water time lags behind the outcome window at most, in milliseconds. Raising it costs a transaction
 /// per type.
 const LOW_WATER_STEP_MS: i64 = 30_000;
+/// How often that is looked at, in milliseconds: every shard of every type is.
+const LOW_WATER_LOOK_MS: u64 = 1_000;
 
 impl Worker {
     /// Claims the shards of a type that this worker serves and that are not claimed yet. Called when a host can run the
@@ -169,6 +171,10 @@ impl Worker {
 
     /// Asks for a higher low-water time where it lags far enough behind the window.
     pub(super) fn raise_low_water(&mut self) {
+        if self.now < self.next_marks {
+            return;
+        }
+        self.next_marks = self.now.plus_millis(LOW_WATER_LOOK_MS);
         // The mark never falls: a clock that is wrong for a moment must not move it out of reach of every call.
         let target = self.steady.follow(self.now, self.wall).plus(-limits::OUTCOME_WINDOW_MS);
         for slot in self.types.iter_mut().flatten() {

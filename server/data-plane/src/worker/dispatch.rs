@@ -83,6 +83,7 @@ impl Worker {
         if let Some(slot_type) = self.types[entry.type_id as usize].as_mut() {
             entry.queued = true;
             slot_type.waiting.push_back(slot);
+            self.starved.insert(entry.type_id);
         }
     }
 
@@ -132,20 +133,38 @@ impl Worker {
         }
     }
 
+    /// A session may have got free: lets the activations that wait for one be tried at the end of the round. There may be
+    /// very many types; only those that are short of credit are looked at.
+    pub(super) fn retry_starved(&mut self) {
+        for at in &self.starved {
+            if let Some(slot_type) = self.types[*at as usize].as_mut() {
+                slot_type.retry();
+            }
+        }
+    }
+
     /// Tries activations that wait for credit, as long as there is some.
     pub(super) fn dispatch_waiting(&mut self) {
-        for at in 0..self.types.len() {
-            let Some(slot_type) = self.types[at].as_mut() else {
-                continue;
-            };
-            if !std::mem::take(&mut slot_type.retry) {
-                continue;
+        if self.starved.is_empty() {
+            return;
+        }
+        for type_id in self.starved.iter().copied().collect::<Vec<_>>() {
+            self.dispatch_waiting_of(type_id);
+            let slot_type = self.types[type_id as usize].as_ref();
+            if slot_type.is_none_or(|slot_type| slot_type.waiting.is_empty()) {
+                self.starved.remove(&type_id);
             }
+        }
+    }
+
+    fn dispatch_waiting_of(&mut self, type_id: u32) {
+        let at = type_id as usize;
+        let waiting = self.types[at].as_mut().filter(|slot_type| slot_type.retry);
+        if let Some(slot_type) = waiting {
+            slot_type.retry = false;
             for _ in 0..slot_type.waiting.len() {
-                let Some(slot_type) = self.types[at].as_mut() else {
-                    break;
-                };
-                let Some(slot) = slot_type.waiting.pop_front() else {
+                let Some(slot) = self.types[at].as_mut().and_then(|of| of.waiting.pop_front())
+                else {
                     break;
                 };
                 if let Some(entry) = self.table.get_mut(slot) {
@@ -179,8 +198,9 @@ impl Worker {
             }
         }
         // The session has credit again, for whichever of its types.
-        for slot_type in self.types.iter_mut().flatten() {
-            if !slot_type.waiting.is_empty() && slot_type.offers_of(session.id) {
+        for at in &self.starved {
+            let slot_type = self.types[*at as usize].as_mut();
+            if let Some(slot_type) = slot_type.filter(|of| of.offers_of(session.id)) {
                 slot_type.retry();
             }
         }

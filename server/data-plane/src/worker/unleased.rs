@@ -3,11 +3,7 @@
 
 use callboard_types::{CallError, ErrorKind};
 
-use super::{
-    RoutedCall, Worker,
-    epochs::not_served,
-    types::{Times, TypeSlot},
-};
+use super::{RoutedCall, Worker, epochs::not_served, types::Times};
 use crate::call::ReplyTo;
 
 impl Worker {
@@ -19,7 +15,7 @@ impl Worker {
     pub(super) fn look_at_lease(&mut self) {
         let leased = self.lease.holds_for(self.now, self.catalog.view.version);
         if leased && !self.leased {
-            self.types.iter_mut().flatten().for_each(TypeSlot::retry);
+            self.retry_starved();
             self.local_calls.append(&mut self.unleased);
         }
         self.leased = leased;
