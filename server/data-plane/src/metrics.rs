@@ -45,6 +45,8 @@ pub const SCHEDULE_ATTEMPTS_TOTAL: &str = "callboard_schedule_attempts_total";
 pub const SCHEDULE_OLDEST_SECONDS: &str = "callboard_schedule_oldest_seconds";
 /// Outbox rows and outputs in memory that have ended, by end: `delivered` or `dead`.
 pub const DELIVERIES_TOTAL: &str = "callboard_deliveries_total";
+/// Accepted calls that were given up and became dead letters.
+pub const CALLS_GIVEN_UP_TOTAL: &str = "callboard_calls_given_up_total";
 /// Deliveries of messages of channels to actors, by how they ended: `done`, or `again` for those that are made again.
 pub const WALKED_TOTAL: &str = "callboard_channel_deliveries_total";
 /// Host sessions.
@@ -132,6 +134,11 @@ impl WorkerMetrics {
         } else {
             self.delivered += 1;
         }
+    }
+
+    /// An accepted call was given up.
+    pub fn call_given_up(&self) {
+        counter!(CALLS_GIVEN_UP_TOTAL).increment(1);
     }
 
     /// A shard was let go.

@@ -10,7 +10,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -60,7 +60,9 @@ pub struct Gateway {
     channels: Channels,
     /// Numbers the streams of this process.
     sinks: Arc<AtomicU64>,
-    /// Cancelled once streams take no more calls.
+    /// True once streams take no more calls.
+    refuses: Arc<AtomicBool>,
+    /// Cancelled a moment later, so that they end.
     closing: CancellationToken,
 }
 
@@ -89,6 +91,7 @@ impl Gateway {
             schedules,
             channels,
             sinks,
+            refuses: Arc::default(),
             closing: CancellationToken::new(),
         }
     }
@@ -96,6 +99,7 @@ impl Gateway {
     /// The node is about to stop: streams refuse calls from now on, and end when those that they took have been answered.
     /// Whoever serves the gateway sees to it that connections take no other requests either.
     pub fn close(&self) {
+        self.refuses.store(true, Ordering::Release);
         self.closing.cancel();
     }
 

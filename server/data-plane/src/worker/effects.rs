@@ -132,8 +132,10 @@ impl Worker {
         let place = (entry.type_id, entry.shard);
         let unit = entry.activation.take_commit(env, id, entry.shard, &mut next_row);
         if let Some(mut unit) = unit {
-            unit.commit.letters =
-                unit.given_up.into_iter().map(|dead| self.dead_letter(dead)).collect();
+            for dead in unit.given_up {
+                self.metrics.call_given_up();
+                unit.commit.letters.push(self.dead_letter(dead));
+            }
             self.outbox.write(WriteJob::turns(slot, unit.up_to, unit.commit));
         }
         if next_row != before

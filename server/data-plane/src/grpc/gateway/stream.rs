@@ -19,7 +19,8 @@ use callboard_proto::gateway::v1::{
 };
 use callboard_types::{CallError, ErrorKind, Millis, limits};
 use futures::{Stream, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{sync::mpsc, task::AbortHandle};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::{Status, Streaming};
 
 use super::{Checked, Gateway, respond};
@@ -53,8 +54,8 @@ pub struct Replies {
     /// Replies that did not fit into the last message.
     rest: Vec<StreamAnswer>,
     router: Router,
-    /// Ends the reading task when the caller is gone.
-    _reader: tokio_util::task::AbortOnDropHandle<()>,
+    /// Ends the reading task, and the one that waits for the node's end, when the caller is gone.
+    _tasks: [AbortOnDropHandle<()>; 2],
 }
 
 impl Drop for Replies {
@@ -73,9 +74,24 @@ pub(super) fn open(gateway: Gateway, id: u64, calls: Streaming<InvokeStreamReque
     let shared = Arc::new(Shared::default());
     let sink = Arc::new(StreamSink { id, peer: false, batches: sender });
     let router = gateway.router.clone();
+    let closing = gateway.closing.clone();
     let reader = Reader { gateway, sink, shared: Arc::clone(&shared) };
-    let task = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(reader.run(calls)));
-    Replies { batches, shared, taken: Vec::new(), rest: Vec::new(), router, _reader: task }
+    let reader = tokio::spawn(reader.run(calls));
+    let end = tokio::spawn(see_out(closing, Arc::clone(&shared), reader.abort_handle()));
+    let tasks = [reader, end].map(AbortOnDropHandle::new);
+    Replies { batches, shared, taken: Vec::new(), rest: Vec::new(), router, _tasks: tasks }
+}
+
+/// Ends the reading of a stream once the node is about to stop and every call is answered; the replies end with it. A task
+/// of its own, because whoever waits for a token takes a lock each time.
+async fn see_out(closing: CancellationToken, shared: Arc<Shared>, reader: AbortHandle) {
+    closing.cancelled().await;
+    loop {
+        tokio::time::sleep(LAST_CALLS).await;
+        if shared.in_flight.load(Ordering::Acquire) == 0 {
+            return reader.abort();
+        }
+    }
 }
 
 struct Reader {
@@ -91,19 +107,9 @@ impl Reader {
         queues.resize_with(router.queues(), Vec::new);
         // Calls that the cluster is asked to make later; bounded by the calls in flight.
         let mut later = FuturesUnordered::new();
-        let mut look_at = None;
         loop {
-            // Only calls in flight hold the sink beside this task.
-            let idle = later.is_empty() && Arc::strong_count(&self.sink) == 1;
             let request = tokio::select! {
                 biased;
-                () = self.closing(look_at) => {
-                    if look_at.is_some() && idle {
-                        break;
-                    }
-                    look_at = Some(Instant::now() + LAST_CALLS);
-                    continue;
-                }
                 Some(answer) = later.next() => {
                     // As below.
                     let _ = self.sink.batches.try_send(vec![answer]);
@@ -129,14 +135,6 @@ impl Reader {
         }
     }
 
-    /// Waits until the node is about to stop, and after that until the next look.
-    async fn closing(&self, look_at: Option<Instant>) {
-        match look_at {
-            None => self.gateway.closing.cancelled().await,
-            Some(at) => tokio::time::sleep_until(at).await,
-        }
-    }
-
     fn take(
         &self,
         request: InvokeStreamRequest,
@@ -148,7 +146,7 @@ impl Reader {
         let count = request.calls.len();
         let before = self.shared.in_flight.fetch_add(count, Ordering::AcqRel);
         let room = limits::STREAM_IN_FLIGHT_MAX.saturating_sub(before);
-        let closing = self.gateway.closing.is_cancelled();
+        let closing = self.gateway.refuses.load(Ordering::Acquire);
         let mut refused = Vec::new();
         for (at, call) in request.calls.into_iter().enumerate() {
             let stream_id = call.stream_id;
