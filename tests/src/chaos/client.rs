@@ -7,9 +7,10 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use callboard_proto::{
     gateway::v1::{
         GetStateRequest, InvokeMode, InvokeRequest, InvokeResponse, invoke_request::Argument,
@@ -40,6 +41,9 @@ const NOT_KEPT: &str = "OUTCOME_NOT_KEPT";
 
 /// First and longest pause before a retry. Shorter than an SDK's, to press harder.
 const BACKOFF_MS: (u64, u64) = (10, 500);
+
+/// Pause before another node is asked for a state.
+const READ_AGAIN: Duration = Duration::from_millis(20);
 
 /// How long the keys of a kind are used before new ones take their place, so that no actor's history grows too long.
 const LEDGER_SECONDS: f64 = 60.0;
@@ -124,6 +128,28 @@ impl Shared {
     pub fn usable_link(&self, port: Port) -> Option<&Link> {
         let usable = self.usable.load(Ordering::Relaxed) >> port & 1 == 1;
         self.link(port).filter(|_| usable)
+    }
+
+    /// The committed state of an actor, from whichever node answers first.
+    ///
+    /// # Errors
+    /// If none does in time.
+    pub async fn read(&self, actor: ActorId, give_up: Instant) -> Result<Bytes, Error> {
+        let mut last = "no node could be used".to_owned();
+        for (port, _) in self.links.iter().cycle() {
+            if super::now() > give_up {
+                break;
+            }
+            if let Some(link) = self.usable_link(*port) {
+                match state_of(link, actor.clone()).await {
+                    Ok(data) => return Ok(data),
+                    Err(error) => last = error.to_string(),
+                }
+            }
+            tokio::time::sleep(READ_AGAIN).await;
+        }
+        let (kind, key) = (&actor.r#type, &actor.key);
+        Err(Error::failed(format!("{kind}/{key} cannot be read at the end: {last}")))
     }
 
     fn pick(&self, random: &mut StdRng) -> Option<(Port, Link)> {
@@ -340,23 +366,25 @@ fn understand(call: &Call, response: InvokeResponse) -> Reply {
     }
     let data = match response.reply {
         Some(invoke_response::Reply::Payload(payload)) => payload.data,
-        Some(invoke_response::Reply::Json(_)) | None => bytes::Bytes::new(),
+        Some(invoke_response::Reply::Json(_)) | None => Bytes::new(),
     };
     actors::reply(&call.act, &data).unwrap_or_else(|| Reply::Refused {
         reason: format!("NO_SUCH_REPLY: {}", String::from_utf8_lossy(&data)),
     })
 }
 
+/// The committed state of an actor as a node has it; nothing if nobody ever called it.
+async fn state_of(link: &Link, actor: ActorId) -> Result<Bytes, CallError> {
+    match link.get_state(GetStateRequest { actor: Some(actor), as_json: false }).await {
+        Ok(response) => Ok(response.state.unwrap_or_default().data),
+        Err(error) if error.reason() == "UNKNOWN_ACTOR" => Ok(Bytes::new()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Reads a ledger's state without its host.
 async fn past_host(call: &Call, link: &Link) -> Result<Reply, CallError> {
-    let request = GetStateRequest { actor: Some(call.actor.clone()), as_json: false };
-    let state = match link.get_state(request).await {
-        Ok(response) => response.state.unwrap_or_default(),
-        // Nobody ever added to it.
-        Err(error) if error.reason() == "UNKNOWN_ACTOR" => Default::default(),
-        Err(error) => return Err(error),
-    };
-    Ok(actors::ledger(&state.data).map_or_else(
+    Ok(actors::ledger(&state_of(link, call.actor.clone()).await?).map_or_else(
         || Reply::Refused { reason: "TORN_STATE".into() },
         |ledger| Reply::Receipt { count: ledger.entries.len() as u64, total: ledger.total },
     ))

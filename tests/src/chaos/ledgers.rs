@@ -5,12 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use callboard_proto::gateway::v1::GetStateRequest;
-
 use super::{
-    Error, Options, RECOVERY_MAX,
+    Error, RECOVERY_MAX,
     actors::{self, LEDGER},
-    cast,
     client::Shared,
     history::{Act, Entry, Event, Recorder, Reply},
 };
@@ -21,16 +18,11 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Reads every ledger that was called, until all accepted adds are in it or the time is over. Returns what went wrong; a
 /// ledger that cannot be read is not written down.
-pub async fn read(
-    options: &Options,
-    shared: &Shared,
-    recorder: &Recorder,
-    entries: &[Entry],
-) -> Vec<String> {
+pub async fn read(shared: &Shared, recorder: &Recorder, entries: &[Entry]) -> Vec<String> {
     let give_up = super::now() + RECOVERY_MAX;
     let mut findings = Vec::new();
     for (key, accepted) in expected(entries) {
-        match read_one(options, shared, key, &accepted, give_up).await {
+        match read_one(shared, key, &accepted, give_up).await {
             Ok(ledger) => recorder.note(Event::Ledger {
                 key: key.to_owned(),
                 total: ledger.total,
@@ -68,44 +60,19 @@ fn expected(entries: &[Entry]) -> BTreeMap<&str, BTreeSet<u64>> {
 
 /// One ledger, once it has everything or the time is over.
 async fn read_one(
-    options: &Options,
     shared: &Shared,
     key: &str,
     accepted: &BTreeSet<u64>,
     give_up: Instant,
 ) -> Result<Ledger, Error> {
     loop {
-        let ledger = ask(options, shared, key).await?;
+        let data = shared.read(actors::id(LEDGER, key), super::now() + RECOVERY_MAX).await?;
+        let ledger = actors::ledger(&data)
+            .ok_or_else(|| Error::failed(format!("the state of ledger {key} is torn")))?;
         let held: BTreeSet<u64> = ledger.entries.iter().map(|entry| entry.add).collect();
         if accepted.is_subset(&held) || super::now() > give_up {
             return Ok(ledger);
         }
         tokio::time::sleep(LOOK).await;
     }
-}
-
-/// Asks one node after the other, as long as recovery may take.
-async fn ask(options: &Options, shared: &Shared, key: &str) -> Result<Ledger, Error> {
-    let give_up = super::now() + RECOVERY_MAX;
-    let mut last = "no node could be used".to_owned();
-    for port in cast::node_ports(options.nodes).into_iter().cycle() {
-        if super::now() > give_up {
-            break;
-        }
-        if let Some(link) = shared.usable_link(port) {
-            let request = GetStateRequest { actor: Some(actors::id(LEDGER, key)), as_json: false };
-            match link.get_state(request).await {
-                Ok(response) => {
-                    let data = response.state.unwrap_or_default().data;
-                    return actors::ledger(&data).ok_or_else(|| {
-                        Error::failed(format!("the state of ledger {key} is torn"))
-                    });
-                }
-                Err(error) if error.reason() == "UNKNOWN_ACTOR" => return Ok(Ledger::default()),
-                Err(error) => last = error.to_string(),
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Err(Error::failed(format!("ledger {key} cannot be read at the end: {last}")))
 }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use callboard_proto::gateway::v1::{GetStateRequest, InvokeRequest};
+use callboard_proto::gateway::v1::InvokeRequest;
 use callboard_types::Millis;
 
 use super::{
@@ -42,7 +42,10 @@ pub async fn join_hearers(options: &Options, shared: &Shared) -> Result<(), Erro
         let mut ports = cast::node_ports(options.nodes).into_iter().cycle();
         loop {
             let link = ports.next().and_then(|port| shared.usable_link(port));
-            let Some(link) = link else { continue };
+            let Some(link) = link else {
+                tokio::time::sleep(LOOK).await;
+                continue;
+            };
             match link.unary(call.clone()).await {
                 Ok(_) => break,
                 Err(error) if super::now() > give_up => {
@@ -60,12 +63,7 @@ pub async fn join_hearers(options: &Options, shared: &Shared) -> Result<(), Erro
 ///
 /// # Errors
 /// If an actor cannot be read.
-pub async fn read(
-    options: &Options,
-    shared: &Shared,
-    recorder: &Recorder,
-    entries: &[Entry],
-) -> Result<(), Error> {
+pub async fn read(shared: &Shared, recorder: &Recorder, entries: &[Entry]) -> Result<(), Error> {
     let give_up = super::now() + DRAIN_MAX;
     let mut story = told::story(entries);
     let actors: BTreeSet<String> = story
@@ -76,7 +74,7 @@ pub async fn read(
     let mut left = actors.clone();
     loop {
         for actor in std::mem::take(&mut left) {
-            let marks = read_one(options, shared, &actor, give_up + RECOVERY_MAX).await?;
+            let marks = read_one(shared, &actor, give_up + RECOVERY_MAX).await?;
             story.actors.insert(actor, marks);
         }
         for violation in once::check(&story) {
@@ -91,8 +89,7 @@ pub async fn read(
     }
     // Once more, so that what came meanwhile, or came twice, is seen.
     for actor in actors {
-        let Marks { total, marks } =
-            read_one(options, shared, &actor, super::now() + RECOVERY_MAX).await?;
+        let Marks { total, marks } = read_one(shared, &actor, super::now() + RECOVERY_MAX).await?;
         let marks = marks.into_iter();
         let marks = marks.map(|mark| (mark.cause, mark.amount, mark.number, mark.at_ms));
         recorder.note(Event::Marks { actor, total, marks: marks.collect() });
@@ -100,30 +97,8 @@ pub async fn read(
     Ok(())
 }
 
-async fn read_one(
-    options: &Options,
-    shared: &Shared,
-    actor: &str,
-    give_up: Instant,
-) -> Result<Marks, Error> {
+async fn read_one(shared: &Shared, actor: &str, give_up: Instant) -> Result<Marks, Error> {
     let (kind, key) = actor.split_once('/').unwrap_or((actor, ""));
-    let mut last = String::new();
-    for port in cast::node_ports(options.nodes).into_iter().cycle() {
-        if super::now() > give_up {
-            break;
-        }
-        let Some(link) = shared.usable_link(port) else { continue };
-        let request = GetStateRequest { actor: Some(actors::id(kind, key)), as_json: false };
-        match link.get_state(request).await {
-            Ok(response) => {
-                let data = response.state.unwrap_or_default().data;
-                return talk::marks(&data)
-                    .ok_or_else(|| Error::failed(format!("the state of {actor} is torn")));
-            }
-            Err(error) if error.reason() == "UNKNOWN_ACTOR" => return Ok(Marks::default()),
-            Err(error) => last = error.to_string(),
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Err(Error::failed(format!("{actor} cannot be read at the end: {last}")))
+    let data = shared.read(actors::id(kind, key), give_up).await?;
+    talk::marks(&data).ok_or_else(|| Error::failed(format!("the state of {actor} is torn")))
 }

@@ -98,7 +98,7 @@ pub async fn run(options: &Options, old_bin: Option<&Path>) -> Result<Summary, E
     shared.stopping.store(true, Ordering::Relaxed);
     clients.join().await?;
     let mut entries = recorder.finish()?;
-    findings.extend(ledgers::read(options, &shared, &recorder, &entries).await);
+    findings.extend(ledgers::read(&shared, &recorder, &entries).await);
     entries.extend(recorder.finish()?);
     let verdict = verdict::judge(&entries);
     findings.extend(verdict.findings);

@@ -149,8 +149,8 @@ pub async fn run(options: &Options) -> Result<Summary, Error> {
     alarms.await.map_err(|error| Error::failed(format!("the alarms: {error}")))??;
     let mut entries = recorder.finish()?;
     let reading = async {
-        findings.extend(ledgers::read(options, &shared, &recorder, &entries).await);
-        if let Err(error) = marks::read(options, &shared, &recorder, &entries).await {
+        findings.extend(ledgers::read(&shared, &recorder, &entries).await);
+        if let Err(error) = marks::read(&shared, &recorder, &entries).await {
             findings.push(error.to_string());
         }
     };

@@ -159,21 +159,20 @@ impl Worker {
 
     fn dispatch_waiting_of(&mut self, type_id: u32) {
         let at = type_id as usize;
-        let waiting = self.types[at].as_mut().filter(|slot_type| slot_type.retry);
-        if let Some(slot_type) = waiting {
-            slot_type.retry = false;
-            for _ in 0..slot_type.waiting.len() {
-                let Some(slot) = self.types[at].as_mut().and_then(|of| of.waiting.pop_front())
-                else {
-                    break;
-                };
-                if let Some(entry) = self.table.get_mut(slot) {
-                    entry.queued = false;
-                }
-                if !self.dispatch(slot) {
-                    // Nobody has credit: the rest would fare no better.
-                    break;
-                }
+        let Some(slot_type) = self.types[at].as_mut().filter(|slot_type| slot_type.retry) else {
+            return;
+        };
+        slot_type.retry = false;
+        for _ in 0..slot_type.waiting.len() {
+            let Some(slot) = self.types[at].as_mut().and_then(|of| of.waiting.pop_front()) else {
+                break;
+            };
+            if let Some(entry) = self.table.get_mut(slot) {
+                entry.queued = false;
+            }
+            if !self.dispatch(slot) {
+                // Nobody has credit: the rest would fare no better.
+                break;
             }
         }
     }

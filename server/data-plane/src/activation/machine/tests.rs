@@ -1,6 +1,7 @@
 //! State and input in, effects out.
 
 mod acceptance;
+mod attempts;
 mod flow;
 mod leave;
 mod operate;
@@ -191,6 +192,12 @@ fn env(definition: &TypeDefinition, now: Tick) -> Env<'_> {
     }
 }
 
+fn with_init(durability: Durability) -> TypeDefinition {
+    let mut definition = definition(durability);
+    definition.actions.insert("init".into(), Action::default());
+    definition
+}
+
 fn actor() -> ActorId {
     ActorId::parse("default", "Counter", "a").expect("a valid name")
 }
@@ -334,66 +341,6 @@ fn discarded_commits_are_run_again_in_their_old_order_from_the_stored_row() {
 }
 
 #[test]
-fn a_turn_whose_hosts_die_three_times_is_given_up_and_the_rest_of_its_run_goes_on() {
-    let mut stage = Stage::durable();
-    let (mut poison, mut sound) = (stage.call("1", "add"), stage.call("2", "add"));
-    for _ in 0..limits::TURN_ATTEMPTS_MAX {
-        stage.pass(limits::TURN_LAST_ATTEMPT_PAUSE_MS);
-        assert_eq!(stage.run().len(), 2);
-        stage.lost();
-    }
-    let turns = stage.run();
-    assert_eq!(turns.len(), 1, "only the sound turn is left");
-    stage.reply(turns[0], "one");
-    let unit = stage.commit().expect("a commit");
-    stage.committed(&unit);
-    assert_eq!(poison.error(), ErrorKind::TurnCrashedHost);
-    assert!(sound.answer().expect("answered").is_ok());
-    assert_eq!(stage.call("1", "add").error(), ErrorKind::TurnCrashedHost, "it is stored");
-}
-
-#[test]
-fn hosts_that_are_all_cut_off_in_one_moment_cost_no_call() {
-    let mut stage = Stage::durable();
-    let mut caller = stage.call("1", "add");
-    for _ in 1..limits::TURN_ATTEMPTS_MAX {
-        stage.fx.clear();
-        assert_eq!(stage.run().len(), 1, "another host is tried at once");
-        stage.lost();
-    }
-    assert!(
-        stage.run().is_empty(),
-        "the last attempt is kept for when the network may be whole again"
-    );
-    stage.pass(limits::TURN_LAST_ATTEMPT_PAUSE_MS - 1);
-    assert!(stage.run().is_empty());
-    let due = stage.now.plus_millis(1);
-    let woken = |effect: &Effect| matches!(effect, Effect::Wake(at) if *at == due);
-    assert!(stage.fx.iter().any(woken), "it comes without a further event");
-    stage.pass(1);
-    let turn = stage.run()[0];
-    stage.reply(turn, "one");
-    let unit = stage.commit().expect("a commit");
-    stage.committed(&unit);
-    assert!(caller.answer().expect("answered").is_ok());
-}
-
-#[test]
-fn an_initialisation_whose_hosts_are_cut_off_waits_before_its_last_attempt_too() {
-    let mut with_init = definition(Durability::Durable);
-    with_init.actions.insert("init".into(), Action::default());
-    let mut stage = Stage::new(with_init);
-    let _caller = stage.call("1", "add");
-    for _ in 1..limits::TURN_ATTEMPTS_MAX {
-        assert_eq!(stage.run().len(), 1);
-        stage.lost();
-    }
-    assert!(stage.run().is_empty());
-    stage.pass(limits::TURN_LAST_ATTEMPT_PAUSE_MS);
-    assert_eq!(stage.run().len(), 1);
-}
-
-#[test]
 fn answers_of_the_wrong_session_or_order_or_twice_do_not_count() {
     let mut stage = Stage::durable();
     let _waiters = (stage.call("1", "add"), stage.call("2", "add"));
@@ -432,9 +379,7 @@ fn a_full_mailbox_refuses_and_forgets_nothing() {
 
 #[test]
 fn init_comes_first_and_alone_and_its_failure_is_told_and_tried_again() {
-    let mut with_init = definition(Durability::Durable);
-    with_init.actions.insert("init".into(), Action::default());
-    let mut stage = Stage::new(with_init);
+    let mut stage = Stage::new(with_init(Durability::Durable));
     let mut first = stage.call("1", "add");
     let turns = stage.run();
     assert_eq!(turns.len(), 1);

@@ -28,12 +28,6 @@ impl Stage {
     }
 }
 
-fn with_init(durability: Durability) -> TypeDefinition {
-    let mut definition = definition(durability);
-    definition.actions.insert("init".into(), Action::default());
-    definition
-}
-
 #[test]
 fn a_deletion_is_one_commit_that_leaves_outcomes_and_a_higher_revision() {
     let mut stage = Stage::durable();
